@@ -1,0 +1,28 @@
+"""The ground floor: records that cross topics, their ids, topics and codecs. In-memory types are in `schemas.core`."""
+
+from schemas._actions import (
+    ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, Decision, Effect, Feedback, ProposedChange,
+)  # fmt: skip
+from schemas._artefacts import Artefact, CalibrationMap, RankerWeights, TailFit
+from schemas._base import Json, Record
+from schemas._diagnosis import (
+    Anomaly, AnomalyKind, Cause, ConfidenceState, Diagnosis, Evidence, Hypothesis, Incident, Inquiry, Observation,
+)  # fmt: skip
+from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError
+from schemas._events import emit, headers_of, read, record_type, rfc3339
+from schemas._frames import (
+    FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, decode_frame, decode_histograms,
+    decode_rows, encode_frame, encode_histograms, encode_rows,
+)  # fmt: skip
+from schemas._ids import EntityId, SeriesId, canonical, record_id, series_id, sha256, shard_of
+from schemas._reference import CalendarEntry, Change, ChangeKind, TopologyEdge
+from schemas._telemetry import (
+    Coverage, DeadLetter, Entity, EvidencePointer, Gap, SeriesDef, Signal, SnapshotManifest, Watermark,
+)  # fmt: skip
+from schemas._topics import (
+    ACTIONS, ANOMALIES, APPROVALS, AUDIT, CALENDAR, CHANGES, CONTROL, DEAD_LETTERS, DIAGNOSES, FEEDBACK, FRAMES,
+    HISTOGRAMS, INCIDENTS, INQUIRIES, LOGS, MARKS, OBSERVATIONS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW, RECORDS,
+    SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, Content, Topic,
+)  # fmt: skip
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,0 +1,138 @@
+"""The life of an action, from proposal to outcome, and everything that people or keys say about it."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas._base import Json, Record
+from schemas._diagnosis import EvidencePointer, Hypothesis
+
+Effect = Literal["permit", "require_approval", "advise", "deny"]
+ActionState = Literal[
+    "proposed", "gated", "denied", "advised", "shadowed", "awaiting_approval", "expired", "rejected", "approved",
+    "reserved", "executing", "executed", "unknown", "failed_not_applied", "verifying", "compensating",
+    "succeeded", "rolled_back", "escalated", "failed_safe",
+]  # fmt: skip
+
+
+class ProposedChange(Record):
+    """Exactly what would be done, and its undo. `digest` is SHA-256 over the RFC 8785 form of all other fields."""
+
+    TYPE: ClassVar[str] = "proposed-change"
+    verb: str
+    target: str
+    """Entity id of the target; never empty, never a wildcard."""
+    parameters: dict[str, Json]
+    undo_verb: str | None = None
+    undo_parameters: dict[str, Json] = {}
+    is_reversible: bool
+    runbook: str
+    digest: str
+
+
+class Decision(Record):
+    """The result of the policies over one snapshot, with a named reason."""
+
+    TYPE: ClassVar[str] = "decision"
+    effect: Effect
+    reason: str
+    """A stable code: CRITICAL_SERVICE, UNCALIBRATED, POLICY_ERROR, NO_RULE, ..."""
+    policies: list[str] = []
+    """Ids of the rules that matched, the winner first."""
+    obligations: list[str] = []
+    policy_digest: str
+    snapshot_digest: str
+
+
+class ActionEvent(Record):
+    """One step in the life of an action; `sequence` counts per target without holes."""
+
+    TYPE: ClassVar[str] = "action"
+    id: str
+    action_id: str
+    incident_id: str
+    diagnosis_id: str
+    tenant: str = "default"
+    sequence: int = Field(ge=0)
+    state: ActionState
+    at_ns: int
+    """Event time of the decision, from the diagnosis; not a wall clock."""
+    change: ProposedChange
+    hypothesis: Hypothesis
+    evidence: list[EvidencePointer] = []
+    decision: Decision | None = None
+
+
+class Approval(Record):
+    """The payload a person signs (DSSE, Ed25519): exactly one proposed change, once, for a short time."""
+
+    TYPE: ClassVar[str] = "approval"
+    typ: Literal["tidegate.approval/v1"] = "tidegate.approval/v1"
+    aud: str
+    action_id: str
+    action_digest: str
+    plan_digest: str
+    dryrun_digest: str
+    policy_digest: str
+    target_uid: str
+    target_version: str
+    decision: Literal["approve", "reject"]
+    approver: str
+    role: str
+    kid: str
+    nonce: str
+    issued_s: int
+    not_before_s: int
+    expires_s: int
+
+
+class Feedback(Record):
+    """What a person said about a diagnosis or an action: a label for learning."""
+
+    TYPE: ClassVar[str] = "feedback"
+    id: str
+    incident_id: str
+    action_id: str | None = None
+    verdict: Literal["right", "wrong", "partly", "no_fault"]
+    true_cause: str | None = None
+    said_by: str
+    said_ns: int
+
+
+class AuditLeaf(Record):
+    """One entry of the audit chain; `prev` is the hash of the entry before."""
+
+    TYPE: ClassVar[str] = "audit"
+    index: int = Field(ge=0)
+    at_ns: int
+    prev: str
+    action_id: str
+    from_state: str
+    to_state: str
+    actor: str
+    policy_digest: str
+    inputs_digest: str
+    body_digest: str
+
+
+class Checkpoint(Record):
+    """A signed head of the audit tree: size and RFC 6962 root (C2SP signed note in `note`)."""
+
+    TYPE: ClassVar[str] = "checkpoint"
+    origin: str
+    size: int = Field(ge=0)
+    root: str
+    note: str
+
+
+class Control(Record):
+    """A signed order: kill switch, autonomy level, revocation. Unsigned ones are refused by every reader."""
+
+    TYPE: ClassVar[str] = "control"
+    id: str
+    kind: Literal["kill", "resume", "autonomy", "revoke"]
+    scope: str
+    level: Literal["shadow", "advise", "approve", "act"] | None = None
+    issued_ns: int
+    issuer: str
+    signature: str = Field(min_length=1)

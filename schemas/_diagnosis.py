@@ -1,0 +1,156 @@
+"""Anomalies, incidents, diagnoses, and what investigation asked and was told."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from schemas._base import Json, Record
+from schemas._telemetry import EvidencePointer, Signal
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+ConfidenceState = Literal["UNCALIBRATED", "TRANSFERRED", "OWN"]
+AnomalyKind = Literal[
+    "metric", "error_ratio", "latency", "edge_gap", "traffic",
+    "template_new", "template_burst", "template_vanished", "edge_new", "gap",
+]  # fmt: skip
+
+
+class Anomaly(Record):
+    """One window that is improbable under its baseline: a fact, not a page.
+
+    `p_value` is a tail probability in (0, 1] that means the same for every detector. `observed`, `expected` and
+    `residual` are in `unit`. `completeness` is seen / expected samples of the window, 0 to 1.
+    """
+
+    TYPE: ClassVar[str] = "anomaly"
+    id: str
+    tenant: str = "default"
+    domain: str = "default"
+    entity_id: str
+    service: str
+    series: str
+    name: str
+    labels: dict[str, str] = {}
+    signal: Signal
+    kind: AnomalyKind
+    detector: str
+    start_ns: int
+    end_ns: int
+    observed: float | None
+    expected: float | None
+    residual: float | None
+    unit: str
+    p_value: float = Field(gt=0, le=1)
+    direction: Literal[-1, 0, 1] = 0
+    completeness: Probability = 1.0
+    pointer: EvidencePointer
+    status: Literal["firing", "amended", "withdrawn"] = "firing"
+    revision: int = 0
+
+
+class Incident(Record):
+    """A disruption of a service: anomalies grouped by topology and time."""
+
+    TYPE: ClassVar[str] = "incident"
+    id: str
+    tenant: str = "default"
+    domain: str = "default"
+    revision: int = 0
+    state: Literal["open", "closed", "merged"] = "open"
+    opened_ns: int
+    updated_ns: int
+    closed_ns: int | None = None
+    entities: list[str]
+    """Entity ids with anomalies, most anomalous first."""
+    severity: float = Field(ge=0)
+    """Sum over services of their strongest surprise, -log10 p capped at 16 each; only for sorting."""
+    title: str
+    anomalies: int = 0
+    opened_by: Literal["detection", "label", "alert"] = "detection"
+
+
+class Cause(Record):
+    """What may be the cause. `entity` is the plain service name, `entity_id` the whole."""
+
+    TYPE: ClassVar[str] = "cause"
+    entity: str
+    entity_id: str
+    family: str
+    """Fault family: code, network, cpu, memory, latency, error, change, unknown, no_fault, ..."""
+    change: str | None = None
+    """Id of the change record, where the cause is a change."""
+
+
+class Evidence(Record):
+    """One observation that raises or lowers a hypothesis, with its contribution and a pointer to the record."""
+
+    TYPE: ClassVar[str] = "evidence"
+    kind: str
+    supports: bool = Field(serialization_alias="for", validation_alias="for")
+    weight: float
+    """Contribution to the log-odds, as used; never negative for `for`, never positive against."""
+    text: str
+    pointer: EvidencePointer | None = None
+
+    model_config = {"populate_by_name": True, "serialize_by_alias": True}
+
+
+class Hypothesis(Record):
+    """A candidate cause. `confidence` is null unless calibrated; `score` orders, and is not a probability."""
+
+    TYPE: ClassVar[str] = "hypothesis"
+    cause: Cause
+    score: float
+    confidence: Probability | None = None
+    confidence_state: ConfidenceState = "UNCALIBRATED"
+    interval: tuple[Probability, Probability] | None = None
+    reason: str
+    evidence: list[Evidence] = []
+
+
+class Diagnosis(Record):
+    """Ranked hypotheses about one incident, or an abstention with its reason. Later revisions replace earlier."""
+
+    TYPE: ClassVar[str] = "diagnosis"
+    id: str
+    incident_id: str
+    tenant: str = "default"
+    revision: int = 0
+    as_of_ns: int
+    """Watermark at which it was made: everything up to here was known."""
+    opened_ns: int
+    entities: list[str]
+    severity: float
+    abstained: str | None = None
+    hypotheses: list[Hypothesis] = []
+    completeness: Probability = 1.0
+    versions: dict[str, str] = {}
+    """Digests of the artefacts used: ranker weights, calibration map, code."""
+
+
+class Inquiry(Record):
+    """A read-only question that investigation asks of a subsystem."""
+
+    TYPE: ClassVar[str] = "inquiry"
+    id: str
+    incident_id: str
+    subsystem: str
+    query: str
+    parameters: dict[str, Json] = {}
+    asked_ns: int
+    deadline_ns: int
+
+
+class Observation(Record):
+    """The recorded answer to an inquiry, or a language model's reply. Replay reads only these."""
+
+    TYPE: ClassVar[str] = "observation"
+    id: str
+    inquiry_id: str
+    incident_id: str
+    status: Literal["answered", "failed", "timeout", "not_recorded"]
+    request_sha256: str
+    observed_ns: int
+    age_s: float = Field(ge=0)
+    cost: float = Field(default=0, ge=0)
+    answer: dict[str, Json] = {}

@@ -1,0 +1,76 @@
+"""The contract of a source: bytes of one message in, columns out. A source is one file in `streams/sources/`.
+
+A decoder may cache what it learned of byte patterns (definitions of series), but its answer depends on the bytes of
+the message alone, so it needs no snapshot. Ids in `points` are canonical (`schemas.series_id`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas import Record, SeriesDef
+from schemas.core import F64, I64, U64, Message
+
+
+class Points(NamedTuple):
+    """Samples as columns, in the order of the message. series uint64 (n,), t int64 ns (n,), value float64 (n,).
+
+    NaN in `value` is the sender's own "no value here" (a staleness marker), which becomes a gap; it is not an error.
+    """
+
+    series: U64
+    t: I64
+    value: F64
+
+
+class HistogramPoints(NamedTuple):
+    """Histogram data points as sparse buckets (scale 3, see `schemas.core.HistogramBlock`); all columns (m,).
+
+    One data point is all rows of one (series, t); `points` is the number of data points.
+    """
+
+    series: U64
+    t: I64
+    bucket: NDArray[np.int16]
+    count: I64
+    points: int
+
+
+NO_POINTS = Points(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.float64))
+NO_HISTOGRAMS = HistogramPoints(
+    np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.int64), 0
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What one message held. `definitions` answers for every id in `points` and `histograms`.
+
+    logs, spans: record batches with exactly `schemas.LOG_FIELDS` / `SPAN_FIELDS`, or None.
+    records: changes, calendar entries and the like, to be put on their own topics.
+    """
+
+    points: Points = NO_POINTS
+    histograms: HistogramPoints = NO_HISTOGRAMS
+    definitions: Mapping[int, SeriesDef] = field(default_factory=dict)
+    logs: pa.RecordBatch | None = None
+    spans: pa.RecordBatch | None = None
+    records: tuple[Record, ...] = ()
+
+
+class Source(Protocol):
+    """A plug-in in `streams/sources/`; its module says `PLUGIN = TheClass`, which is called without arguments.
+
+    `topics` are read as they are; messages of the raw topic name a source by their header `tidegate-kind`.
+    """
+
+    kind: str
+    topics: tuple[str, ...]
+
+    def decode(self, message: Message) -> Decoded:
+        """Raises SourceError (with a code of its own) if the message as a whole is unusable."""
+        ...
