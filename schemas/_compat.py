@@ -79,11 +79,10 @@ class _Side(NamedTuple):
 
     def at(self, node: Schema | bool) -> "_Side":
         """The node with references followed; `true` is a schema that says nothing."""
-        if isinstance(node, bool):
-            return _Side(self.root, {} if node else {"enum": []})
-        while "$ref" in node:
-            node = self.root["$defs"][node["$ref"].removeprefix("#/$defs/")]
-        return _Side(self.root, node)
+        found: Schema = node if isinstance(node, Mapping) else {} if node else {"enum": []}
+        while "$ref" in found:
+            found = self.root["$defs"][found["$ref"].removeprefix("#/$defs/")]
+        return _Side(self.root, found)
 
     @property
     def schema(self) -> Schema:

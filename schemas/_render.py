@@ -89,8 +89,8 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Tidegate topics",
             "version": "1",
-            "description": "Telemetry topics hold Arrow IPC streams of one record batch; control topics hold CloudEvents "
-            "1.0 in Kafka binary mode. Watermarks and coverage travel in-band, in the partitions of the data.",
+            "description": "Telemetry topics hold Arrow IPC streams of one record batch; control topics hold "
+            "CloudEvents 1.0 in Kafka binary mode. Watermarks and coverage travel in-band, in the partitions of the data.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -152,7 +152,7 @@ def _bytes_message(topic: Topic) -> dict[str, Any]:
     if fields := _ARROW.get(topic.content):
         columns = ", ".join(f"{name}: {kind}" for name, kind in fields.items())
         payload["description"] = (
-            f"An Arrow IPC stream of one record batch with the columns ({columns}) and schema metadata `tidegate`, JSON."
+            f"An Arrow IPC stream of one record batch with columns ({columns}) and schema metadata `tidegate` (JSON)."
         )
         payload["x-arrow-columns"] = [{"name": name, "type": str(kind)} for name, kind in fields.items()]
         return message | {"contentType": "application/vnd.apache.arrow.stream", "payload": payload}

@@ -109,6 +109,8 @@ class WindowBlock:
     count: int64 (n,), samples seen. expected: float64 (n,), samples due, NaN where the cadence is not known yet.
     weight: float64 (n,), total of the denominator series in the same window, NaN where there is none.
     recorded: float64 (n,), share of the window that was recorded at all, 0 to 1.
+    weight_before: float64 (n,), total of the denominator series in everything recorded before this window, or None
+        where the caller does not keep it: how much was seen without this series speaking.
     is_tumbling: sliding windows overlap; a detector learns only from the tumbling ones.
     """
 
@@ -126,6 +128,7 @@ class WindowBlock:
     weight: F64
     recorded: F64
     is_tumbling: bool = True
+    weight_before: F64 | None = None
 
     @property
     def completeness(self) -> F64:
@@ -137,7 +140,8 @@ class WindowBlock:
     def take(self, index: NDArray[Any]) -> WindowBlock:
         """The same window for a selection of rows (positions or mask)."""
         columns = ("series", "rows", "total", "mean", "low", "high", "last", "count", "expected", "weight", "recorded")
-        return replace(self, **{name: getattr(self, name)[index] for name in columns})
+        before = None if self.weight_before is None else self.weight_before[index]
+        return replace(self, weight_before=before, **{name: getattr(self, name)[index] for name in columns})
 
 
 @dataclass(frozen=True, slots=True)

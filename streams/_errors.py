@@ -1,11 +1,11 @@
 """Errors of the streams room; `code` is the dead-letter reason and the metric label.
 
-    StreamsError
-    ├── SourceError        a message cannot be decoded at all (becomes a dead letter)
-    ├── ImportError_       an importer cannot read what it was pointed at
-    ├── RecordingError     a recording is missing, cut short or from a newer version
-    ├── TransportError     a log cannot be opened, read or written
-    └── SnapshotError      a snapshot is corrupt, foreign or from the future
+StreamsError
+├── SourceError        a message cannot be decoded at all (becomes a dead letter)
+├── ImportError_       an importer cannot read what it was pointed at
+├── RecordingError     a recording is missing, cut short or from a newer version
+├── TransportError     a log cannot be opened, read or written
+└── SnapshotError      a snapshot is corrupt, foreign or from the future
 """
 
 

@@ -1,0 +1,257 @@
+"""Spans become rates, errors and latencies by endpoint, edges by caller and callee, and the topology.
+
+Parent and child meet by (trace id, span id) among the spans of the last minute; a pair belongs to the pane in which
+the later of the two ended. The edge gap, caller's time minus callee's, is what the network took: it moves for delays
+that no resource metric shows. Self time is a span's own time without its known children. A span that crosses into
+its service (parent elsewhere, unknown or none, or kind server/consumer) counts as a request of its endpoint.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import schemas as sc
+from schemas.core import F64, I64, Bool, Emit, Event, Output, Tick
+from streams._derived import Panes, PointsOut, duration_buckets, series
+from streams._ledger import Ledger
+from streams._settings import PANE_NS, StreamSettings
+from streams._spans import Spans, columns_of
+from streams._state import pack, unpack
+
+_HORIZON_PANES = 6
+_OTHER = "<other>"
+_COUNT = {"signal": "traces", "kind": "count", "temporality": "delta", "is_event": True, "unit": "{request}"}
+_SECONDS = {"signal": "traces", "unit": "s"}
+_EDGE_REFRESH_NS = 600_000_000_000
+
+
+def _panes() -> Panes:
+    return Panes("end", sc.SPAN_FIELDS)
+
+
+@dataclass(slots=True)
+class SpanState:
+    panes: Panes = field(default_factory=_panes)
+    held: list[tuple[int, pa.Table]] = field(default_factory=list)
+    """Closed panes still within the horizon of joining, oldest first."""
+    known: set[str] = field(default_factory=set)
+    endpoints: dict[str, set[str]] = field(default_factory=dict)
+    edges: dict[str, list[int]] = field(default_factory=dict)
+    """By "caller callee" entity ids: first seen, last said."""
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+class DeriveSpans:
+    """The stage from span batches to frames, histograms and topology, once a pane is closed."""
+
+    name = "derive-spans"
+    inputs = (sc.SPANS,)
+    outputs = (sc.FRAMES, sc.HISTOGRAMS, sc.TOPOLOGY, sc.DEAD_LETTERS)
+    ordered = False
+    makes_time = False
+
+    def __init__(self, settings: StreamSettings | None = None) -> None:
+        self._settings = settings or StreamSettings()
+
+    def initial(self) -> SpanState:
+        return SpanState()
+
+    def step(self, state: SpanState, event: Event) -> tuple[SpanState, list[Output]]:
+        out: list[Output] = []
+        if isinstance(event, Tick):
+            for start, table in state.panes.close(event.through_ns):
+                out += self._pane(state, start, table)
+        elif not sc.record_type(event):
+            out += state.panes.add(sc.decode_rows(event.value, sc.SPAN_FIELDS), state.ledger, "spans", self.name)
+        return state, out
+
+    def _pane(self, state: SpanState, start: int, table: pa.Table) -> list[Output]:
+        state.held = [(s, held) for s, held in state.held if s > start - _HORIZON_PANES * PANE_NS]
+        room = self._settings.max_spans_held - len(table)
+        while state.held and sum(len(held) for _, held in state.held) > room:
+            state.ledger.add("spans.unjoined", len(state.held.pop(0)[1]))
+        spans = columns_of([*(held for _, held in state.held), table])
+        repeated = spans.repeated()[len(spans.start) - len(table) :]
+        if repeated.any():
+            state.ledger.add("spans.duplicate", int(repeated.sum()))
+            table = table.filter(pa.array(~repeated))
+            spans = columns_of([*(held for _, held in state.held), table])
+        state.held.append((start, table))
+        state.ledger.add("spans.processed", len(table))
+        parent = spans.parents()
+        is_now = np.arange(len(spans.start)) >= len(spans.start) - len(table)
+        points = PointsOut(self._settings.shards, self._settings.partitions)
+        histograms = self._requests(state, start, spans, parent, is_now, points)
+        edges = self._edges(state, start, spans, parent, is_now, points)
+        self._self_time(state, start, spans, parent, is_now, points)
+        return [*points.frames(state.ledger), *histograms, *edges]
+
+    # --- requests by endpoint ---
+
+    def _requests(
+        self, state: SpanState, start: int, spans: Spans, parent: I64, is_now: Bool, points: PointsOut
+    ) -> list[Emit]:
+        foreign = (parent < 0) | (spans.service[np.maximum(parent, 0)] != spans.service)
+        entry = is_now & np.where(
+            np.isin(spans.kind, (2, 5)), True, np.where(np.isin(spans.kind, (1, 3, 4)), False, foreign)
+        )
+        rows = np.flatnonzero(entry)
+        slots: dict[tuple[str, str, str, str], list[int]] = {}
+        for row in rows.tolist():
+            tenant, service = spans.tenants[spans.service[row]], spans.services[spans.service[row]]
+            slots.setdefault(
+                (tenant, service, spans.names[spans.name[row]], spans.versions[spans.version[row]]), []
+            ).append(row)
+        requests: dict[tuple[str, str, str, str], list[int]] = {}
+        for (tenant, service, name, version), mine in sorted(slots.items()):
+            requests.setdefault((tenant, service, self._endpoint(state, tenant, service, name), version), []).extend(
+                mine
+            )
+        buckets: list[tuple[sc.SeriesDef, F64]] = []
+        for (tenant, service, endpoint, version), mine in requests.items():
+            labels = {"endpoint": endpoint} | ({"version": version} if version else {})
+            total = series(service, tenant, "span.requests", labels, **_COUNT)
+            points.add(state.known, total, start, len(mine))
+            seconds = np.sort(spans.seconds[mine])
+            points.add(
+                state.known,
+                series(service, tenant, "span.duration.mean", labels, **_SECONDS),
+                start,
+                float(seconds.mean()),
+            )
+            bad = [row for row in mine if spans.is_error[row] or spans.status[row] >= 400]
+            statuses: dict[str, int] = {"": sum(bool(spans.is_error[row] or spans.status[row] >= 500) for row in mine)}
+            for row in bad:
+                if spans.status[row] >= 400:
+                    statuses[str(spans.status[row])] = statuses.get(str(spans.status[row]), 0) + 1
+            for status, n in sorted(statuses.items()):
+                extra = {"status": status} if status else {}
+                errors = series(service, tenant, "span.errors", labels | extra, denominator=total.id, **_COUNT)
+                if n or errors.id in state.known or not status:
+                    points.add(state.known, errors, start, n)
+            buckets.append(
+                (
+                    series(service, tenant, "span.duration", labels, is_histogram=True, **{**_COUNT, "unit": "s"}),
+                    seconds,
+                )
+            )
+        return self._histograms(state, start, buckets)
+
+    def _endpoint(self, state: SpanState, tenant: str, service: str, name: str) -> str:
+        known = state.endpoints.setdefault(f"{tenant}\x1f{service}", set())
+        if name not in known:
+            if len(known) >= self._settings.max_endpoints_per_service:
+                state.ledger.add("spans.other_endpoint")
+                return _OTHER
+            known.add(name)
+        return name
+
+    def _histograms(self, state: SpanState, start: int, found: Iterable[tuple[sc.SeriesDef, F64]]) -> list[Emit]:
+        parts: dict[int, list[tuple[sc.SeriesDef, Any, I64]]] = {}
+        for definition, seconds in found:
+            bucket, count = np.unique(duration_buckets(seconds), return_counts=True)
+            shard = sc.shard_of(definition.tenant, definition.service, self._settings.shards)
+            parts.setdefault(shard % self._settings.partitions, []).append((definition, bucket, count))
+        out = []
+        for partition, rows in sorted(parts.items()):
+            state.ledger.add("derived.decoded", len(rows))
+            ids = np.concatenate([np.full(len(bucket), int(d.id, 16), np.uint64) for d, bucket, _ in rows])
+            fresh = [d for d, _, _ in rows if d.id not in state.known]
+            state.known.update(d.id for d in fresh)
+            value = sc.encode_histograms(
+                ids, np.full(len(ids), start), np.concatenate([b for _, b, _ in rows]).astype(np.int16),
+                np.concatenate([c for _, _, c in rows]), defs=fresh,
+            )  # fmt: skip
+            out.append(Emit(sc.HISTOGRAMS, b"", value, (), start, partition))
+        return out
+
+    # --- edges ---
+
+    def _edges(
+        self, state: SpanState, start: int, spans: Spans, parent: I64, is_now: Bool, points: PointsOut
+    ) -> list[Emit]:
+        has = parent >= 0
+        over = np.maximum(parent, 0)
+        pair = has & (spans.service[over] != spans.service) & (is_now | is_now[over])
+        child = np.flatnonzero(pair)
+        caller, callee = spans.service[over[child]], spans.service[child]
+        gap = spans.seconds[over[child]] - spans.seconds[child]
+        key = caller.astype(np.int64) * len(spans.services) + callee
+        out: list[Emit] = []
+        for edge in sorted(
+            np.unique(key).tolist(),
+            key=lambda e: (spans.services[e // len(spans.services)], spans.services[e % len(spans.services)]),
+        ):
+            mine = key == edge
+            a, b = divmod(edge, len(spans.services))
+            labels = {"caller": spans.services[a], "callee": spans.services[b]}
+            tenant = spans.tenants[b]
+            points.add(
+                state.known,
+                series(spans.services[b], tenant, "edge.requests", labels, **_COUNT),
+                start,
+                int(mine.sum()),
+            )
+            points.add(
+                state.known,
+                series(spans.services[b], tenant, "edge.gap", labels, **_SECONDS),
+                start,
+                float(np.sort(gap[mine]).mean()),
+            )
+            out += self._topology(state, tenant, spans.services[a], spans.services[b], start)
+        return out
+
+    def _topology(self, state: SpanState, tenant: str, caller: str, callee: str, start: int) -> list[Emit]:
+        a, b = (sc.Entity(tenant=tenant, service=s, name=s).entity_id for s in (caller, callee))
+        seen = state.edges.get(f"{a} {b}")
+        if seen is not None and start - seen[1] < _EDGE_REFRESH_NS:
+            return []
+        first = seen[0] if seen else start
+        state.edges[f"{a} {b}"] = [first, start]
+        identity = sc.record_id("edge", a, b)
+        edge = sc.TopologyEdge(id=identity, tenant=tenant, caller=a, callee=b, first_ns=first, last_ns=start)
+        said = sc.record_id("edge", a, b, start)
+        return [sc.emit(sc.TOPOLOGY, edge, id=said, key=identity, source=f"tidegate/{self.name}", event_ns=start)]
+
+    def _self_time(
+        self, state: SpanState, start: int, spans: Spans, parent: I64, is_now: Bool, points: PointsOut
+    ) -> None:
+        inner = np.zeros(len(spans.start))
+        order = np.lexsort((spans.key, spans.seconds))
+        known = order[parent[order] >= 0]
+        np.add.at(inner, parent[known], spans.seconds[known])
+        own = np.clip(spans.seconds - inner, 0, None)
+        for code in np.unique(spans.service[is_now]).tolist():
+            mine = np.sort(own[is_now & (spans.service == code)])
+            definition = series(spans.services[code], spans.tenants[code], "span.self_time", {}, **_SECONDS)
+            points.add(state.known, definition, start, float(mine.mean()))
+
+    # --- snapshots ---
+
+    def dump(self, state: SpanState) -> bytes:
+        held = Panes("end", sc.SPAN_FIELDS, 0, {s: t.combine_chunks().to_batches() for s, t in state.held if len(t)})
+        blobs = {f"pending/{k}": v for k, v in state.panes.dump().items()} | {
+            f"held/{k}": v for k, v in held.dump().items()
+        }
+        document = {
+            "through_ns": state.panes.through_ns, "ledger": state.ledger.dump(), "known": sorted(state.known),
+            "endpoints": {owner: sorted(found) for owner, found in sorted(state.endpoints.items())}, "edges": state.edges,
+        }  # fmt: skip
+        return pack(document, blobs=blobs)
+
+    def load(self, data: bytes) -> SpanState:
+        document, _, blobs = unpack(data)
+        state = SpanState(ledger=Ledger.load(document["ledger"]), known=set(document["known"]), edges=document["edges"])
+        parts: dict[str, dict[str, bytes]] = {"pending": {}, "held": {}}
+        for name, blob in blobs.items():
+            part, start = name.split("/")
+            parts[part][start] = blob
+        state.panes.restore(document["through_ns"], parts["pending"])
+        held = _panes()
+        held.restore(0, parts["held"])
+        state.held = [(start, pa.Table.from_batches(found)) for start, found in sorted(held.pending.items())]
+        state.endpoints = {owner: set(found) for owner, found in document["endpoints"].items()}
+        return state

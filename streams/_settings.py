@@ -1,0 +1,33 @@
+"""What the streams room can be told; every number has a unit, a default that works and a bound that it keeps."""
+
+from dataclasses import dataclass
+
+from schemas.core import NS
+
+PANE_NS = 10 * NS
+"""Windows are built from panes of ten seconds. Part of the formats, not a setting."""
+
+MINUTE_PANES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """Bounds of time and memory.
+
+    lateness_ns: how far a sample may lag behind the newest of its source and still count.
+    max_skew_ns: a sample further than this ahead of the time its message was received is quarantined.
+    max_series: series in all; max_series_per_source: of one source. Beyond, samples are rejected and counted.
+    shards: units of state, fixed when topics are made. partitions: of the partitioned topics.
+    frame_points: a frame closes at this many points, or when time advances.
+    """
+
+    lateness_ns: int = 10 * NS
+    max_skew_ns: int = 300 * NS
+    max_series: int = 1_000_000
+    max_series_per_source: int = 200_000
+    shards: int = 16
+    partitions: int = 1
+    frame_points: int = 1000
+    max_templates_per_service: int = 1000
+    max_endpoints_per_service: int = 200
+    max_spans_held: int = 500_000

@@ -1,0 +1,50 @@
+"""Bytes of a stage's state: one JSON document and named arrays in an uncompressed zip. No pickle, so a snapshot from a
+stranger cannot run code; the shell compresses and checksums it.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams._errors import SnapshotError
+
+
+def pack(
+    document: Any, arrays: Mapping[str, NDArray[Any]] | None = None, blobs: Mapping[str, bytes] | None = None
+) -> bytes:
+    """The same state always packs to the same bytes."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo("document.json"), json.dumps(document, sort_keys=True, separators=(",", ":")))
+        for name, array in sorted((arrays or {}).items()):
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"array/{name}"), buffer.getvalue())
+        for name, blob in sorted((blobs or {}).items()):
+            archive.writestr(zipfile.ZipInfo(f"blob/{name}"), blob)
+    return sink.getvalue()
+
+
+def unpack(data: bytes) -> tuple[Any, dict[str, NDArray[Any]], dict[str, bytes]]:
+    """Document, arrays (writable), blobs. Raises SnapshotError if the bytes are not a packed state."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            document = json.loads(archive.read("document.json"))
+            arrays = {
+                name.removeprefix("array/"): np.lib.format.read_array(
+                    io.BytesIO(archive.read(name)), allow_pickle=False
+                )
+                for name in archive.namelist()
+                if name.startswith("array/")
+            }
+            blobs = {n.removeprefix("blob/"): archive.read(n) for n in archive.namelist() if n.startswith("blob/")}
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise SnapshotError(
+            f"not a packed state: {error}", todo="Delete the snapshot; it is rebuilt from the log"
+        ) from error
+    return document, arrays, blobs

@@ -1,0 +1,126 @@
+"""State of the windower: columns with one row a series, growing with the registry, and their snapshot."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.core import F64, I64, U64, Bool
+from streams._coverage import Covered
+from streams._ledger import Ledger
+from streams._registry import Registry
+from streams._settings import MINUTE_PANES
+from streams._state import pack, unpack
+
+SIGNALS: tuple[str, ...] = ("metrics", "logs", "traces", "changes", "topology", "business")
+RING = ("total", "low", "high", "last")
+_COLUMNS: dict[str, tuple[Any, Any]] = {
+    "previous": (np.float64, np.nan),
+    "interval_s": (np.float64, np.nan),
+    "cumulated": (np.float64, 0.0),
+    "last_ns": (np.int64, 0),
+    "denominator": (np.int64, -1),
+    "signal": (np.int8, 0),
+    "is_count": (np.bool_, False),
+    "is_cumulative": (np.bool_, False),
+    "is_event": (np.bool_, False),
+    "is_silent": (np.bool_, False),
+}
+STATE_BYTES_PER_SERIES = sum(np.dtype(kind).itemsize for kind, _ in _COLUMNS.values()) + MINUTE_PANES * (
+    8 * len(RING) + 4
+)
+"""Array bytes a series; definitions and the id map come on top (about 700 B, they hold the labels)."""
+
+
+def _column(name: str) -> Any:
+    return field(default_factory=lambda: np.zeros(0, _COLUMNS[name][0]))
+
+
+def _ring() -> dict[str, NDArray[Any]]:
+    rings: dict[str, NDArray[Any]] = {name: np.zeros((MINUTE_PANES, 0)) for name in RING}
+    return {**rings, "count": np.zeros((MINUTE_PANES, 0), np.int32)}
+
+
+@dataclass(slots=True)
+class WindowState:
+    """All columns (n,) by row of the registry; `ring` columns (6, n) and `shares` (6, signals), newest pane last."""
+
+    registry: Registry = field(default_factory=Registry)
+    covered: Covered = field(default_factory=Covered)
+    ledger: Ledger = field(default_factory=Ledger)
+    through_ns: int = 0
+    pending: dict[int, list[tuple[U64, I64, F64]]] = field(default_factory=dict)
+    """Samples by start of their pane: ids, times, values."""
+    unresolved: list[int] = field(default_factory=list)
+    """Rows whose denominator is not known yet."""
+    previous: F64 = _column("previous")
+    """Last value of a cumulative series, NaN before the first."""
+    interval_s: F64 = _column("interval_s")
+    """Usual distance of samples, NaN while unknown."""
+    cumulated: F64 = _column("cumulated")
+    """Sum of all pane totals so far."""
+    last_ns: I64 = _column("last_ns")
+    denominator: I64 = _column("denominator")
+    signal: NDArray[np.int8] = _column("signal")
+    is_count: Bool = _column("is_count")
+    is_cumulative: Bool = _column("is_cumulative")
+    is_event: Bool = _column("is_event")
+    is_silent: Bool = _column("is_silent")
+    ring: dict[str, NDArray[Any]] = field(default_factory=_ring)
+    shares: F64 = field(default_factory=lambda: np.zeros((MINUTE_PANES, len(SIGNALS))))
+    """Share of each pane that was recorded, by signal."""
+
+    def grow(self) -> None:
+        """Make room for the series that the registry has gained."""
+        have, n = len(self.previous), len(self.registry)
+        if have == n:
+            return
+        fresh, more = self.registry.definitions[have:], n - have
+        for name, (kind, blank) in _COLUMNS.items():
+            setattr(self, name, np.concatenate([getattr(self, name), np.full(more, blank, kind)]))
+        self.signal[have:] = [SIGNALS.index(d.signal) for d in fresh]
+        self.is_count[have:] = [d.kind == "count" for d in fresh]
+        self.is_cumulative[have:] = [d.temporality == "cumulative" for d in fresh]
+        self.is_event[have:] = [d.is_event for d in fresh]
+        for name, column in self.ring.items():
+            blank_ring = np.full((MINUTE_PANES, more), np.nan if name in RING else 0, column.dtype)
+            if name == "total":  # panes before an event series first spoke are zero where its signal was recorded
+                heard = self.shares[:, self.signal[have:]] > 0
+                blank_ring[heard & self.is_event[have:]] = 0.0
+            self.ring[name] = np.concatenate([column, blank_ring], 1)
+        self.unresolved += [have + i for i, d in enumerate(fresh) if d.denominator]
+        waiting, self.unresolved = self.unresolved, []
+        for row in waiting:
+            found = self.registry.rows.get(int(self.registry.definitions[row].denominator or "0", 16), -1)
+            self.denominator[row] = found
+            if found < 0:
+                self.unresolved.append(row)
+
+    def dump(self) -> bytes:
+        arrays = {f"column/{name}": getattr(self, name) for name in _COLUMNS} | {"shares": self.shares}
+        arrays |= {f"ring/{name}": column for name, column in self.ring.items()}
+        for start, chunks in self.pending.items():
+            for i in range(3):
+                arrays[f"pending/{start}/{i}"] = np.concatenate([chunk[i] for chunk in chunks])
+        document = {
+            "registry": self.registry.dump(), "covered": self.covered.dump(), "ledger": self.ledger.dump(),
+            "through_ns": self.through_ns, "pending": sorted(self.pending), "unresolved": self.unresolved,
+        }  # fmt: skip
+        return pack(document, arrays)
+
+    @classmethod
+    def load(cls, data: bytes) -> "WindowState":
+        """Raises SnapshotError."""
+        document, arrays, _ = unpack(data)
+        state = cls(
+            Registry.load(document["registry"]), Covered.load(document["covered"]), Ledger.load(document["ledger"]),
+            document["through_ns"], unresolved=document["unresolved"], shares=arrays["shares"],
+        )  # fmt: skip
+        for name in _COLUMNS:
+            setattr(state, name, arrays[f"column/{name}"])
+        state.ring = {name: arrays[f"ring/{name}"] for name in state.ring}
+        for start in document["pending"]:
+            chunk = tuple(arrays[f"pending/{start}/{i}"] for i in range(3))
+            state.pending[start] = [chunk]
+        return state

@@ -1,0 +1,110 @@
+"""Archives, unpacked into a temporary directory that is removed again; an archive that reaches outside is refused.
+
+Knows tar plain, gzip, bzip2, xz and zstd by their first bytes. Only the members asked for touch the disk.
+"""
+
+import io
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any, cast
+
+from streams._errors import ImportError_
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_UNPACKED_BYTES = 8 << 30  # beyond this an archive is taken for a bomb
+
+
+@contextmanager
+def unpacked(path: Path, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Path]:
+    """The directory itself, or the wanted files of an archive in a temporary directory.
+
+    Raises ImportError_ with ARCHIVE_UNSAFE (a member outside, a link, a device), ARCHIVE_CUT_SHORT, ARCHIVE_TOO_LARGE
+    or ARCHIVE_UNREADABLE.
+    """
+    if path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="tidegate-import-") as directory:
+        _unpack(path, Path(directory), wanted)
+        yield Path(directory)
+
+
+def _unpack(path: Path, into: Path, wanted: Callable[[PurePosixPath], bool]) -> None:
+    again = "Copy or download the archive again"
+    total = 0
+    try:
+        with path.open("rb") as file, _tar(file) as tar:
+            for member in tar:
+                name = _safe(member, path)
+                total += member.size
+                if total > _UNPACKED_BYTES:
+                    what = f"would unpack to more than {_UNPACKED_BYTES >> 30} GiB"
+                    raise ImportError_(what, where=path.name, todo="Unpack it yourself", code="ARCHIVE_TOO_LARGE")
+                if member.isfile() and wanted(name):
+                    target = into.joinpath(*name.parts)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("wb") as out:
+                        shutil.copyfileobj(cast(IO[bytes], tar.extractfile(member)), out)
+    except EOFError as error:
+        raise ImportError_("is cut short", where=path.name, todo=again, code="ARCHIVE_CUT_SHORT") from error
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, OSError, ValueError) as error:
+        code = "ARCHIVE_CUT_SHORT" if "unexpected end" in str(error) else "ARCHIVE_UNREADABLE"
+        raise ImportError_(f"cannot be unpacked: {error}", where=path.name, todo=again, code=code) from error
+
+
+def _safe(member: tarfile.TarInfo, path: Path) -> PurePosixPath:
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts or PureWindowsPath(member.name).anchor:
+        what = f"member '{member.name[:200]}' lies outside the archive"
+    elif not (member.isfile() or member.isdir()):
+        what = f"member '{member.name[:200]}' is a link or a device"
+    else:
+        return name
+    raise ImportError_(what, where=path.name, todo="Do not use this archive", code="ARCHIVE_UNSAFE")
+
+
+def _tar(file: IO[bytes]) -> tarfile.TarFile:
+    magic = file.read(4)
+    file.seek(0)
+    if magic == _ZSTD_MAGIC:
+        return tarfile.open(fileobj=io.BufferedReader(_Zstd(file), 1 << 20), mode="r|")
+    return tarfile.open(fileobj=file, mode="r|*")
+
+
+class _Zstd(io.RawIOBase):
+    """A zstd stream that says when it was cut short; the library's own reader ends silently."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        import zstandard
+
+        self._file, self._open = file, zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            rest = self._frame.unused_data if self._frame is not None and self._frame.eof else b""
+            packed = rest or self._file.read(1 << 17)
+            if not packed:
+                if self._frame is not None and not self._frame.eof:
+                    raise EOFError("unexpected end of the zstd stream")
+                return 0
+            if self._frame is None or self._frame.eof:
+                self._frame = self._open()
+            try:
+                self._ready = self._frame.decompress(packed)
+            except Exception as error:
+                raise OSError(f"zstd: {error}") from error
+        part = self._ready[: len(buffer)]
+        buffer[: len(part)] = part
+        self._ready = self._ready[len(part) :]
+        return len(part)

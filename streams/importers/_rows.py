@@ -1,0 +1,87 @@
+"""Rows of a CSV file together with the bytes that they came from, so that a bad one can be kept as it was."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from streams._errors import ImportError_
+from streams._import import nearest
+
+_CELL_LIMIT = 16 << 20  # characters; the library's own limit of 128 KiB is too small for log lines
+
+
+class CsvRow(NamedTuple):
+    """line: of its end, counted from 1. error: why the row cannot be read, empty if it can."""
+
+    line: int
+    raw: bytes
+    cells: list[str]
+    error: str
+
+
+class CsvFile:
+    """A CSV file, plain or gzip (told by its first bytes). Opened on iteration; every iteration starts anew."""
+
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.path, self.name = path, name or path.name
+
+    def header(self) -> list[str]:
+        """Raises ImportError_ if there is no first line."""
+        return next(self._read()).cells
+
+    def columns(self, *wanted: str) -> list[int]:
+        """Positions of the wanted columns; raises ImportError_ naming the first that is not there."""
+        header = self.header()
+        for name in wanted:
+            if name not in header:
+                what = f"unknown column '{name}', there are: {', '.join(header)}{nearest(name, header)}"
+                raise ImportError_(what, where=self.name, code="IMPORT_COLUMN_UNKNOWN")
+        return [header.index(name) for name in wanted]
+
+    def __iter__(self) -> Iterator[CsvRow]:
+        """All rows after the header; empty lines are passed over. A row of another width has an error."""
+        rows = self._read()
+        width = len(next(rows).cells)
+        for row in rows:
+            if row.cells and len(row.cells) != width and not row.error:
+                yield row._replace(error=f"{len(row.cells)} cells where the header has {width}")
+            elif row.cells or row.error:
+                yield row
+
+    def _read(self) -> Iterator[CsvRow]:
+        csv.field_size_limit(_CELL_LIMIT)
+        taken: list[str] = []
+
+        def lines(file: IO[str]) -> Iterator[str]:
+            for line in file:
+                taken.append(line)
+                yield line
+
+        try:
+            with self._open() as file:
+                reader = csv.reader(lines(file))
+                while True:
+                    cells, error = [], ""
+                    try:
+                        cells = next(reader)
+                    except StopIteration:
+                        break
+                    except csv.Error as failure:
+                        error = str(failure)
+                    yield CsvRow(reader.line_num, "".join(taken).encode("utf-8", "surrogateescape"), cells, error)
+                    taken.clear()
+        except (OSError, EOFError) as failure:
+            what = f"cannot be read to its end: {failure}"
+            raise ImportError_(what, where=self.name, todo="Copy the file again", code="IMPORT_CUT_SHORT") from failure
+
+    def _open(self) -> IO[str]:
+        raw: IO[bytes] = self.path.open("rb")
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        plain = gzip.GzipFile(fileobj=raw) if packed else raw
+        return io.TextIOWrapper(plain, "utf-8-sig", errors="surrogateescape", newline="")
+
+
