@@ -19,6 +19,8 @@ from schemas.core import F64, I64, U64
 
 _NS = pa.timestamp("ns")
 _TEXT = pa.dictionary(pa.int32(), pa.string())
+_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""How an Arrow IPC stream ends; without it a cut in the last bytes would pass."""
 
 FRAME_FIELDS: dict[str, pa.DataType] = {"series": pa.uint64(), "t": _NS, "value": pa.float64()}
 HISTOGRAM_FIELDS: dict[str, pa.DataType] = {"series": pa.uint64(), "t": _NS, "bucket": pa.int16(), "count": pa.uint64()}
@@ -123,7 +125,10 @@ def _array(column: Any, kind: pa.DataType) -> pa.Array:
 def _read(data: bytes, fields: dict[str, pa.DataType], what: str) -> tuple[pa.RecordBatch, dict[str, Any]]:
     try:
         with pa.ipc.open_stream(data) as reader:
-            batch = reader.read_next_batch()
+            batches = list(reader)
+        if len(batches) != 1 or not data.endswith(_END):
+            raise ValueError(f"{len(batches)} record batches" if len(batches) != 1 else "the end of the stream is missing")
+        batch = batches[0]
         meta = json.loads((batch.schema.metadata or {}).get(b"tidegate", b"{}"))
     except (pa.ArrowException, StopIteration, ValueError, OSError) as error:
         raise FrameInvalid(f"not a {what}: {str(error)[:200]}", todo="See the dead letter for the bytes") from error

@@ -60,7 +60,7 @@ def freeze(committed: Mapping[str, str]) -> dict[str, str]:
 
 def versions_of(path: str, committed: Mapping[str, str]) -> list[str]:
     """Paths of the committed earlier versions of the schema at `path`, oldest first."""
-    found = []
+    found: list[str] = []
     while (version := _history_path(path, len(found))) in committed:
         found.append(version)
     return found
@@ -90,7 +90,7 @@ def asyncapi() -> dict[str, Any]:
             "title": "Tidegate topics",
             "version": "1",
             "description": "Telemetry topics hold Arrow IPC streams of one record batch; control topics hold "
-            "CloudEvents 1.0 in Kafka binary mode. Watermarks and coverage travel in-band, in the partitions of the data.",
+            "CloudEvents 1.0 in Kafka binary mode. Watermarks and coverage travel in the partitions of the data.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

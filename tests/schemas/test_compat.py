@@ -71,9 +71,13 @@ def test_an_independent_subschema_checker_agrees_on_schemas_with_the_same_fields
 
 
 def test_a_change_deep_inside_is_named_with_its_path() -> None:
-    inner = create_model("Inner", __base__=Record, a=(Literal["x"], ...))
-    wider = create_model("Inner", __base__=Record, a=(Literal["x", "y"], ...))
-    old, new = schema(items=(list[inner], [])), schema(items=(list[wider], []))
+    class Inner(Record):
+        a: Literal["x"]
+
+    class Wider(Record):
+        a: Literal["x", "y"]
+
+    old, new = schema(items=(list[Inner], [])), schema(items=(list[Wider], []))
     (problem,) = check(old, new)
     assert (problem.direction, problem.path, '"y"' in problem.what) == ("forward", "items[].a", True)
 
