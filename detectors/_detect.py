@@ -1,0 +1,199 @@
+"""Runs every detector over the closed windows of a partition and turns improbable ones into anomalies.
+
+Each detector has state only for the rows that it accepts; which those are is worked out once, when a row is first
+seen. Only then does it learn, so a window is never judged by a baseline that has seen it. At most `most` anomalies
+a window leave (the smallest p); the rest are counted, because a storm must not drown what follows.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors._contract import Detector, State, grow
+from schemas import Anomaly, EvidencePointer, SeriesDef, canonical, record_id, sha256
+from schemas.core import I64, NS, Scores, WindowBlock
+
+EMIT_P = 1e-3
+MOST = 500
+UNKNOWN, REFUSED = -2, -1
+
+
+class Selection(NamedTuple):
+    """Where the rows of one detector lie in a block and in its own state."""
+
+    rows: I64
+    positions: I64
+    local: I64
+    is_whole: bool
+    """The block holds every row of the detector, in its order: no gather and scatter."""
+
+
+@dataclass(slots=True)
+class DetectState:
+    """tables: by detector kind. index: by detector kind, row of the partition to row of the table, int32."""
+
+    tables: dict[str, State] = field(default_factory=dict)
+    index: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    suppressed: int = 0
+    """Anomalies beyond the cap, since the beginning."""
+    selections: dict[str, Selection] = field(default_factory=dict)
+    """A cache; not part of a snapshot."""
+
+
+class Detect:
+    """Pure core of the detect stage for one partition."""
+
+    def __init__(self, detectors: Sequence[Detector], *, emit_p: float = EMIT_P, most: int = MOST) -> None:
+        self.detectors = tuple(sorted(detectors, key=lambda detector: detector.kind))
+        self.emit_p = emit_p
+        self.most = most
+
+    def initial(self) -> DetectState:
+        state = DetectState()
+        for detector in self.detectors:
+            state.tables[detector.kind] = detector.initial(0)
+            state.index[detector.kind] = np.zeros(0, np.int32)
+        return state
+
+    def observe(
+        self, state: DetectState, block: WindowBlock, defs: Mapping[int, SeriesDef]
+    ) -> tuple[DetectState, list[Anomaly]]:
+        """Score a block, learn it if it is tumbling, and return its anomalies, smallest p first.
+
+        defs: by 64-bit series id; asked only for rows not seen before and for anomalies. Rows are stable; they may
+        grow at any time. The passed state is given up.
+        """
+        window_s = (block.end_ns - block.start_ns) // NS
+        found: list[tuple[float, str, int, Detector, Scores, Selection]] = []
+        for detector in self.detectors:
+            if detector.window_s != window_s or not len(block.rows):
+                continue
+            chosen = self._select(state, detector, block, defs)
+            if not len(chosen.positions):
+                continue
+            part = block.take(chosen.positions)
+            table = state.tables[detector.kind]
+            mine = table if chosen.is_whole else {name: column[chosen.local] for name, column in table.items()}
+            scores = detector.score(mine, part)
+            for at in np.flatnonzero(scores.p < self.emit_p).tolist():
+                position = int(chosen.positions[at])
+                series = f"{int(block.series[position]):016x}"
+                found.append((float(scores.p[at]), f"{detector.kind}/{series}", at, detector, scores, chosen))
+            if block.is_tumbling:
+                learned = detector.learn(mine, part)
+                if chosen.is_whole:
+                    state.tables[detector.kind] = learned
+                else:
+                    for name, column in learned.items():
+                        table[name][chosen.local] = column
+        found.sort(key=lambda item: item[:2])
+        state.suppressed += max(len(found) - self.most, 0)
+        out = []
+        for p, _, at, detector, scores, chosen in found[: self.most]:
+            out.append(_anomaly(detector, scores, at, p, block, int(chosen.positions[at]), defs))
+        return state, out
+
+    def _select(
+        self, state: DetectState, detector: Detector, block: WindowBlock, defs: Mapping[int, SeriesDef]
+    ) -> Selection:
+        kind, rows = detector.kind, block.rows
+        cached = state.selections.get(kind)
+        if cached is not None and (cached.rows is rows or np.array_equal(cached.rows, rows)):
+            return cached
+        index = state.index[kind]
+        top = int(rows.max()) + 1
+        if top > len(index):
+            index = np.concatenate([index, np.full(top - len(index), UNKNOWN, np.int32)])
+        size = len(next(iter(state.tables[kind].values())))
+        for at in np.flatnonzero(index[rows] == UNKNOWN).tolist():
+            definition = defs.get(int(block.series[at]))
+            if definition is None:
+                continue  # not defined yet: asked again when the rows change
+            accepted = detector.accepts(definition)
+            index[rows[at]] = size if accepted else REFUSED
+            size += accepted
+        state.tables[kind] = grow(detector, state.tables[kind], size)
+        state.index[kind] = index
+        local = index[rows].astype(np.int64)
+        positions = np.flatnonzero(local >= 0)
+        local = local[positions]
+        is_whole = len(local) == size and bool(np.array_equal(local, np.arange(size)))
+        chosen = Selection(rows, positions, local, is_whole)
+        if not (index[rows] == UNKNOWN).any():
+            state.selections[kind] = chosen
+        return chosen
+
+    def dump(self, state: DetectState) -> bytes:
+        """A snapshot as an uncompressed npz archive, without pickles."""
+        arrays: dict[str, NDArray[Any]] = {"suppressed": np.array([state.suppressed])}
+        for detector in self.detectors:
+            kind = detector.kind
+            arrays[f"{kind}/version"] = np.array([detector.version])
+            arrays[f"{kind}/index"] = state.index[kind]
+            arrays |= {f"{kind}/table/{name}": column for name, column in state.tables[kind].items()}
+        out = io.BytesIO()
+        np.savez(out, **arrays)  # type: ignore[arg-type]
+        return out.getvalue()
+
+    def load(self, data: bytes) -> DetectState:
+        """The state of `dump`. A detector that is new or of another version starts afresh; the others go on."""
+        state = self.initial()
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            state.suppressed = int(arrays["suppressed"][0])
+            for detector in self.detectors:
+                kind = detector.kind
+                if f"{kind}/version" not in arrays or str(arrays[f"{kind}/version"][0]) != detector.version:
+                    continue
+                state.index[kind] = arrays[f"{kind}/index"]
+                state.tables[kind] = {name: arrays[f"{kind}/table/{name}"] for name in state.tables[kind]}
+        return state
+
+
+def _anomaly(
+    detector: Detector,
+    scores: Scores,
+    at: int,
+    p: float,
+    block: WindowBlock,
+    position: int,
+    defs: Mapping[int, SeriesDef],
+) -> Anomaly:
+    """The record. `observed` is what the detector judged: its expectation plus its residual."""
+    definition = defs[int(block.series[position])]
+    expected, residual = _number(scores.expected[at]), _number(scores.residual[at])
+    observed = None if expected is None or residual is None else _number(expected + residual)
+    seen = [definition.id, block.start_ns, block.end_ns, observed, expected]
+    return Anomaly(
+        id=record_id("anomaly", detector.kind, definition.id, block.start_ns, block.end_ns),
+        tenant=definition.tenant,
+        entity_id=definition.entity_id,
+        service=definition.service,
+        series=definition.id,
+        name=definition.name,
+        labels=definition.labels,
+        signal=definition.signal,
+        kind=detector.anomaly,
+        detector=f"{detector.kind}@{detector.version}",
+        start_ns=block.start_ns,
+        end_ns=block.end_ns,
+        observed=observed,
+        expected=expected,
+        residual=residual,
+        unit=definition.unit,
+        p_value=max(_number(p) or 0.0, 1e-300),
+        direction=int(scores.direction[at]),  # type: ignore[arg-type]
+        completeness=float(block.take(np.array([position])).completeness[0]),
+        pointer=EvidencePointer(
+            signal=definition.signal, subject=definition.id, t_min_ns=block.start_ns, t_max_ns=block.end_ns,
+            sha256=sha256(canonical(seen)),
+        ),
+    )  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    """A float to 12 significant digits, None for NaN and infinities: what enters digests."""
+    return float(f"{value:.12g}") if np.isfinite(value) else None

@@ -1,0 +1,74 @@
+"""A robust local level and scale of each series, and how far a value lies from it.
+
+Level and scale are exponentially weighted with clipped (Huber) steps, so one spike in the baseline hides nothing.
+`top` remembers the largest ordinary deviation and fades by half in six hours of minutes: what was seen lately is
+no wonder. The scale is never below a tenth of the level (BARO-like scores fail on series without spread).
+Huber, Robust Statistics, 1981.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from detectors._contract import State
+from schemas.core import F64, Bool
+
+LEVEL_GAIN = 1 / 32
+SCALE_GAIN = 1 / 64
+CLIP = 3.0
+MAD_TO_SIGMA = 1.2533141373155001  # mean absolute deviation to sigma, normal data
+LEVEL_SHARE = 0.1  # the scale is at least this share of the level; from the notes on metric scores, not tuned
+TOP_SHARE = 0.25  # a deviation of the size of `top` is 4 scales: p = 0.016
+TOP_KEPT = 0.998
+ORDINARY = 12.0  # deviations beyond so many scales are not taken into `top`
+
+
+class Departure(NamedTuple):
+    """z: float64 (n,), signed, NaN without a value. flat: bool (n,), nothing is known of the scale at all."""
+
+    z: F64
+    level: F64
+    flat: Bool
+
+
+def initial_local(n: int) -> State:
+    """32 bytes a series; `windows` counts what was learned."""
+    return {"level": np.zeros(n), "scale": np.zeros(n), "top": np.zeros(n), "windows": np.zeros(n)}
+
+
+def departure(state: State, x: F64, *, least: float = 0.0, level_share: float = LEVEL_SHARE) -> Departure:
+    """How many scales x float64 (n,) lies from the level; `least` is a scale below which there is none."""
+    level, windows = state["level"], np.maximum(state["windows"], 1.0)
+    scale = np.maximum(state["scale"] * (1.0 + 2.0 / windows), level_share * np.abs(level))
+    scale = np.maximum(scale, np.maximum(TOP_SHARE * state["top"], least))
+    flat = scale <= 1e-12
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        z = np.where(
+            flat, np.sign(x - level) * 1e6 * (np.abs(x - level) > 1e-12), (x - level) / np.where(flat, 1.0, scale)
+        )
+    return Departure(np.clip(z, -1e12, 1e12), level, flat)
+
+
+def learn_local(state: State, x: F64, *, least: float = 0.0, level_share: float = LEVEL_SHARE) -> State:
+    """Take x float64 (n,) into the level and scale; rows with NaN stay as they are. The passed state is given up."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        seen = np.isfinite(x)
+        z, level, flat = departure(state, x, least=least, level_share=level_share)
+        windows, scale = state["windows"], state["scale"]
+        residual = np.where(seen, x - level, 0.0)
+        size = np.abs(residual)
+        ordinary = seen & (windows >= 1) & ((np.abs(z) <= ORDINARY) | flat | (windows < 3))
+        top = np.maximum(state["top"] * TOP_KEPT, np.where(ordinary, size, 0.0))
+        limit = np.where(windows < 3, np.inf, CLIP * np.maximum(np.maximum(scale, level_share * np.abs(level)), least))
+        limit = np.where(flat, np.inf, limit)
+        step = np.clip(residual, -limit, limit) * np.maximum(1.0 / (windows + 1.0), LEVEL_GAIN)
+        fair = np.sqrt(windows / (windows + 1.0)) * MAD_TO_SIGMA
+        gain = np.maximum(1.0 / np.maximum(windows, 1.0), SCALE_GAIN)
+        spread = scale + gain * (np.minimum(size, limit) * fair - scale)
+        return {
+            **state,
+            "level": level + np.where(seen, step, 0.0),
+            "scale": np.where(seen & (windows >= 1), spread, scale),
+            "top": np.where(seen, top, state["top"]),
+            "windows": windows + seen,
+        }

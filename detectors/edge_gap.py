@@ -1,0 +1,18 @@
+"""Edge gap: what a call costs beyond the work of the callee, that is the network, queues and pools. See `_slower.py`.
+
+The caller's duration minus the callee's, which neither service's own latency shows.
+"""
+
+from detectors._slower import Slower
+from schemas import AnomalyKind, SeriesDef
+
+
+class EdgeGap(Slower):
+    kind = "edge_gap"
+    anomaly: AnomalyKind = "edge_gap"
+
+    def accepts(self, series: SeriesDef) -> bool:
+        return series.name == "edge.gap" and series.kind == "gauge"
+
+
+PLUGIN = EdgeGap
