@@ -252,7 +252,7 @@ def _manifest(path: Path) -> Mapping[str, Any]:
     if not path.is_dir():
         raise RecordingError("there is no recording here", where=where, todo="Give the directory of a recording")
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest: Any = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         todo = "The recording was not finished: record or import it again"
         raise RecordingError(f"no {MANIFEST}", where=where, todo=todo, code="RECORDING_UNFINISHED") from error
@@ -264,7 +264,7 @@ def _manifest(path: Path) -> Mapping[str, Any]:
     if found > FORMAT:
         what = f"the recording has format {found}, this version reads up to {FORMAT}"
         raise RecordingError(what, where=where, todo="Upgrade Tidegate", code="RECORDING_TOO_NEW")
-    return manifest
+    return dict(manifest)
 
 
 def _topic_info(path: Path, name: str, entry: Any) -> TopicInfo:

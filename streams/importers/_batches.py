@@ -1,21 +1,19 @@
 """From rows in event time to what a Collector would have sent: batches, marks around them, dead letters beside them."""
 
+import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from schemas import DEAD_LETTERS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, Coverage, DeadLetter, Signal, Watermark
-from schemas import emit as as_event
-from schemas import record_id, sha256
+import schemas as sc
 from schemas.core import NS, Emit
+from streams import _dead
 from streams._import import ABSENT, ROWS
 from streams._otlp_encode import Attributes, request
 
-LETTER = "tidegate-dead-letter"
-"""The header of a dead letter that holds its `DeadLetter` record as JSON; the value is the original bytes."""
-
-TOPIC_OF: dict[Signal, str] = {"metrics": OTLP_METRICS, "logs": OTLP_LOGS, "traces": OTLP_SPANS}
+TOPIC_OF: dict[sc.Signal, str] = {"metrics": sc.OTLP_METRICS, "logs": sc.OTLP_LOGS, "traces": sc.OTLP_SPANS}
+Spans = list[tuple[int, int]]
 _BATCH_NS = 10 * NS
 _BATCH_ROWS = 1000  # the Collector's batches have 8192 at most; frames close at 1000 points, so a message is a frame
 
@@ -30,7 +28,7 @@ class Row(NamedTuple):
     absent: int = 0
 
 
-def batched(signal: Signal, rows: Iterable[Row]) -> Iterator[Emit]:
+def batched(signal: sc.Signal, rows: Iterable[Row]) -> Iterator[Emit]:
     """Rows in order of time as messages of at most 10 s of event time and 1000 rows, grouped by resource."""
     batch: list[Row] = []
     size, pane = 0, 0
@@ -44,13 +42,13 @@ def batched(signal: Signal, rows: Iterable[Row]) -> Iterator[Emit]:
         yield _message(signal, batch, size)
 
 
-def stretches(times: Iterable[int], silence_ns: int) -> list[tuple[int, int]]:
+def stretches(times: Iterable[int], silence_ns: int) -> Spans:
     """[first, last] of each stretch of the sorted times that has no hole longer than `silence_ns`.
 
     >>> stretches([1, 2, 9, 10], 5)
     [(1, 2), (9, 10)]
     """
-    found: list[tuple[int, int]] = []
+    found: Spans = []
     for t in times:
         if found and t - found[-1][1] <= silence_ns:
             found[-1] = (found[-1][0], max(t, found[-1][1]))
@@ -59,20 +57,24 @@ def stretches(times: Iterable[int], silence_ns: int) -> list[tuple[int, int]]:
     return found
 
 
-def coverage(source: str, signal: Signal, spans: Iterable[tuple[int, int]], at_ns: int) -> Iterator[Emit]:
-    """What was recorded of a signal, said at `at_ns`, before anything else."""
-    for start, end in spans:
-        mark = Coverage(signal=signal, start_ns=start, end_ns=end)
-        id = record_id(Coverage.TYPE, source, signal, start, end)
-        yield as_event(TOPIC_OF[signal], mark, id=id, key="", source=source, event_ns=at_ns)
+def recorded(source: str, covered: Mapping[sc.Signal, Spans], parts: Sequence[Iterable[Emit]]) -> Iterator[Emit]:
+    """Messages in order of event time with the marks that they need: Coverage, idle after each stretch, final.
 
-
-def finals(source: str, signals: Iterable[Signal], through_ns: int) -> Iterator[Emit]:
-    """The end of each topic that was used."""
-    for signal in signals:
-        mark = Watermark(stage=source, through_ns=through_ns, final=True)
-        id = record_id(Watermark.TYPE, source, signal, through_ns)
-        yield as_event(TOPIC_OF[signal], mark, id=id, key="", source=source, event_ns=through_ns)
+    covered: [first, last] of every stretch of each signal. A signal that stops while others go on is declared idle,
+    else time would stand still until it comes back; a reader's clock must never decide that.
+    """
+    used = {signal: spans for signal, spans in covered.items() if spans}
+    ends = [time for spans in used.values() for span in spans for time in span]
+    begin, last = min(ends, default=0), max(ends, default=0)
+    for signal, spans in used.items():
+        for start, end in spans:
+            mark = sc.Coverage(signal=signal, start_ns=start, end_ns=end + 1)
+            yield _mark(source, signal, mark, begin)
+    idle = sorted((end, signal) for signal, spans in used.items() for _, end in spans if end < last)
+    pauses = (_mark(source, signal, _watermark(signal, end, idle=True), end) for end, signal in idle)
+    yield from heapq.merge(*parts, pauses, key=lambda emit: emit.event_ns)
+    for signal in used:
+        yield _mark(source, signal, _watermark(signal, last, final=True), last)
 
 
 class Morgue:
@@ -85,14 +87,13 @@ class Morgue:
 
     def keep(self, raw: bytes, *, reason: str, what: str, where: str, event_ns: int) -> None:
         """where: file and line. event_ns: of the row if it is known, else of the row before it."""
-        digest = sha256(raw)
-        letter = DeadLetter(
-            id=record_id(DeadLetter.TYPE, self._source, where, next(self._number), digest), reason=reason,
-            what=f"{where}: {what}", source=self._source, stage="import", content="record", count=1,
+        digest = sc.sha256(raw)
+        letter = sc.DeadLetter(
+            id=sc.record_id("dead-letter", self._source, where, next(self._number), digest), reason=reason,
+            what=f"{where}: {what}"[:500], source=self._source, stage="import", content="record", count=1,
             event_ns=event_ns, sha256=digest,
         )  # fmt: skip
-        headers = ((LETTER, letter.to_bytes()),)
-        self._found.append(Emit(DEAD_LETTERS, self._source.encode(), raw, headers, event_ns))
+        self._found.append(_dead._emit(letter, raw, "", ()))
 
     def letters(self) -> list[Emit]:
         """What was kept since the last call, in order of event time."""
@@ -112,7 +113,17 @@ def metric_name(column: str) -> tuple[str, str]:
     return re.sub(r"[^0-9A-Za-z.]+", "_", words).strip("_").lower() or "value", unit
 
 
-def _message(signal: Signal, batch: list[Row], size: int) -> Emit:
+def _watermark(signal: sc.Signal, through_ns: int, *, idle: bool = False, final: bool = False) -> sc.Watermark:
+    """As the sender that the log sees: sources are named by their topic and partition where no header names them."""
+    return sc.Watermark(stage=f"source:{TOPIC_OF[signal]}/0", through_ns=through_ns, idle=idle, final=final)
+
+
+def _mark(source: str, signal: sc.Signal, mark: sc.Watermark | sc.Coverage, at_ns: int) -> Emit:
+    id = sc.record_id(mark.TYPE, source, signal, mark.model_dump_json())
+    return sc.emit(TOPIC_OF[signal], mark, id=id, key="", source=source, event_ns=at_ns)
+
+
+def _message(signal: sc.Signal, batch: list[Row], size: int) -> Emit:
     groups: dict[Attributes, list[bytes]] = {}
     for row in batch:
         groups.setdefault(row.resource, []).append(row.item)

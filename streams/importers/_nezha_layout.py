@@ -54,9 +54,8 @@ def wanted(name: PurePosixPath) -> bool:
     """Whether a member of an archive is of use: tables and labels, not the lists of trace ids or the metric copies."""
     if name.suffix == ".json":
         return name.name == "label.json" or name.name.endswith("fault_list.json")
-    return name.suffix == ".csv" and name.parent.name != "traceid" and "construct_data" not in name.parts[-4:-2] or (
-        name.suffix == ".csv" and name.parent.name in ("log", "trace")
-    )  # fmt: skip
+    is_copy = "construct_data" in name.parts and name.parent.name == "metric"
+    return name.suffix == ".csv" and name.parent.name != "traceid" and not is_copy
 
 
 def is_label(name: PurePosixPath) -> bool:
@@ -140,7 +139,9 @@ def _pick(labels: list[Label], incident: str) -> Label:
 def _label(entry: Any, file: Path) -> Label:
     try:
         at_ns = _utc_ns(entry["inject_time"], "%Y-%m-%d %H:%M:%S", file)
-        return Label(entry["inject_time"].replace(" ", "T"), at_ns, service_of(entry["inject_pod"]), entry["inject_type"])
+        return Label(
+            entry["inject_time"].replace(" ", "T"), at_ns, service_of(entry["inject_pod"]), entry["inject_type"]
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ImportError_(f"not a label of an incident: {error!r}", where=file.name) from error
 

@@ -6,18 +6,18 @@ set as attributes: the log source finds them in the body, as it must for everyon
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from schemas.core import NS
 from streams._otlp_encode import Attributes, gauge, log_record, span
 from streams.importers._batches import Morgue, Row, metric_name
 from streams.importers._nezha_layout import service_of
-from streams.importers._rows import CsvFile, CsvRow
+from streams.importers._rows import CsvFile, CsvRow, iso_ns
 
 _TIMES = ("Time", "TimeStamp")
 _NAMES = ("PodName", "ServiceName")
+_GO_ZERO_TIME = "-6795364578871345152"
 
 
 class Bad(Exception):
@@ -34,7 +34,12 @@ Convert = Callable[[list[str]], Row | None]
 def log_rows(path: Path, morgue: Morgue) -> list[Row]:
     """All log lines of a file, sorted by time; lines of one time keep the order of the file."""
     file = CsvFile(path)
-    t, node, pod, trace, span_id, log = file.columns("TimeUnixNano", "Node", "PodName", "TraceID", "SpanID", "Log")
+    wanted = ("TimeUnixNano", "Timestamp", "Node", "PodName", "TraceID", "SpanID", "Log")
+    t, text, node, pod, trace, span_id, log = file.columns(*wanted)
+
+    def time_of(cells: list[str]) -> int:
+        # Go's zero time stands in TimeUnixNano where the collector of the data set found no time but the text has one.
+        return _time(cells[t]) if cells[t] != _GO_ZERO_TIME else _iso(cells[text])
 
     def convert(cells: list[str]) -> Row:
         resource = _resource(cells[pod], cells[node])
@@ -42,10 +47,10 @@ def log_rows(path: Path, morgue: Morgue) -> list[Row]:
             body = json.loads(cells[log])["log"].rstrip("\r\n").encode("utf-8", "replace")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Bad("LOG_JSON_INVALID", f"column 'Log' is no container log line: {error}") from error
-        at = _time(cells[t])
+        at = time_of(cells)
         return Row(at, resource, log_record(at, body, trace=_id(cells[trace], 16), span=_id(cells[span_id], 8)))
 
-    return _converted(file, convert, lambda cells: _time(cells[t]), morgue)
+    return _converted(file, convert, time_of, morgue)
 
 
 def span_rows(path: Path, morgue: Morgue) -> list[Row]:
@@ -115,8 +120,8 @@ def _converted(file: CsvFile, convert: Convert, time_of: Callable[[list[str]], i
                 raise Bad("ROW_UNREADABLE", row.error)
             if converted := convert(row.cells):
                 rows.append(converted)
-        except Bad as reason:
-            bad.append((row, reason.reason, reason.what))
+        except Bad as failure:
+            bad.append((row, failure.reason, failure.what))
     rows.sort(key=lambda row: row.t_ns)
     for row, reason, what in bad:
         try:
@@ -138,6 +143,13 @@ def _time(cell: str, unit_ns: int = 1) -> int:
     if not (cell.isascii() and cell.isdecimal()) or not 0 < (t := int(cell) * unit_ns) < 1 << 63:
         raise Bad("TIME_INVALID", f"'{cell[:80]}' is not a time since the epoch")
     return t
+
+
+def _iso(cell: str) -> int:
+    try:
+        return iso_ns(cell)
+    except ValueError as error:
+        raise Bad("TIME_INVALID", str(error)) from error
 
 
 def _id(cell: str, width: int, needed: bool = False) -> bytes:

@@ -3,14 +3,33 @@
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from schemas.core import NS
 from streams._errors import ImportError_
 from streams._import import nearest
 
 _CELL_LIMIT = 16 << 20  # characters; the library's own limit of 128 KiB is too small for log lines
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?:[.,](\d+))?\s*(Z|[+-]\d\d:?\d\d)?")
+
+
+def iso_ns(text: str) -> int:
+    """An ISO 8601 time as nanoseconds since the epoch; without a zone it is UTC. Raises ValueError.
+
+    >>> iso_ns("2023-01-29T10:19:19.694635249Z") == iso_ns("2023-01-29 12:19:19.694635249+02:00")
+    True
+    """
+    if not (found := _ISO.fullmatch(text.strip())):
+        raise ValueError(f"'{text[:80]}' is not an ISO 8601 time")
+    when = (
+        datetime.fromisoformat(found[1] + (found[3] or "")) if len(found[1]) > 10 else datetime.fromisoformat(found[1])
+    )
+    whole = int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+    return whole * NS + int((found[2] or "")[:9].ljust(9, "0"))
 
 
 class CsvRow(NamedTuple):
@@ -83,5 +102,3 @@ class CsvFile:
         raw.seek(0)
         plain = gzip.GzipFile(fileobj=raw) if packed else raw
         return io.TextIOWrapper(plain, "utf-8-sig", errors="surrogateescape", newline="")
-
-

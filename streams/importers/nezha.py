@@ -16,13 +16,12 @@ from schemas import Signal
 from schemas.core import NS, Emit
 from streams._import import Options, check_options
 from streams.importers._archive import unpacked
-from streams.importers._batches import Morgue, batched, coverage, finals, stretches
+from streams.importers._batches import Morgue, Spans, batched, recorded, stretches
 from streams.importers._nezha_layout import Layout, Minute, is_label, layout, wanted
 from streams.importers._nezha_rows import log_rows, log_times, metric_rows, span_rows, span_times
 
 _SOURCE = "import.nezha"
 _SILENCE_NS = {"rows": 15 * NS, "metrics": 300 * NS}  # minute files touch within seconds; metrics come every minute
-_ROW_SIGNALS: tuple[Signal, ...] = ("logs", "traces")
 
 
 class Nezha:
@@ -33,24 +32,15 @@ class Nezha:
     def read(self, path: Path, options: Options) -> Iterator[Emit]:
         with _found(path, options, wanted) as found:
             morgue = Morgue(_SOURCE)
-            metrics = [row for file in found.metrics for row in metric_rows(file, morgue, found.since_ns, found.until_ns)]
+            metrics = [
+                row for file in found.metrics for row in metric_rows(file, morgue, found.since_ns, found.until_ns)
+            ]
             metrics.sort(key=lambda row: (row.t_ns, row.resource))
-            covered: dict[Signal, list[tuple[int, int]]] = {
-                "metrics": stretches((row.t_ns for row in metrics), _SILENCE_NS["metrics"]),
-                "logs": _recorded(found.minutes, lambda minute: log_times(minute.logs)),
-                "traces": _recorded(found.minutes, lambda minute: span_times(minute.traces)),
-            }
-            used = [signal for signal, spans in covered.items() if spans]
-            ends = [time for signal in used for span in covered[signal] for time in span]
-            for signal in used:
-                yield from coverage(_SOURCE, signal, covered[signal], min(ends))
-            letters = iter(morgue.letters())
-            last = max(ends, default=0)
-            parts = heapq.merge(
-                batched("metrics", metrics), _minutes(found.minutes, morgue), letters, key=lambda e: e.event_ns
-            )
-            yield from parts
-            yield from finals(_SOURCE, used, last)
+            covered: dict[Signal, Spans] = {
+                "metrics": stretches((row.t_ns for row in metrics), _SILENCE_NS["metrics"]), **_recorded(found.minutes),
+            }  # fmt: skip
+            parts = batched("metrics", metrics), iter(morgue.letters()), _minutes(found.minutes, morgue)
+            yield from recorded(_SOURCE, covered, parts)
 
     def labels(self, path: Path, options: Options) -> list[dict[str, Any]]:
         with _found(path, options, is_label) as found:
@@ -70,13 +60,12 @@ def _found(path: Path, options: Options, want: Callable[[PurePosixPath], bool]) 
 def _minutes(minutes: list[Minute], morgue: Morgue) -> Iterator[Emit]:
     """Logs, spans and dead letters of each run of neighbouring minutes, in order of event time."""
     for run in _runs(minutes):
-        logs = [row for minute in run for row in log_rows(minute.logs, morgue)]
-        spans = [row for minute in run for row in span_rows(minute.traces, morgue)]
+        logs = [row for minute in run if minute.logs.is_file() for row in log_rows(minute.logs, morgue)]
+        spans = [row for minute in run if minute.traces.is_file() for row in span_rows(minute.traces, morgue)]
         logs.sort(key=lambda row: row.t_ns)
         spans.sort(key=lambda row: row.t_ns)
-        yield from heapq.merge(
-            batched("logs", logs), batched("traces", spans), morgue.letters(), key=lambda e: e.event_ns
-        )
+        parts = batched("logs", logs), batched("traces", spans), iter(morgue.letters())
+        yield from heapq.merge(*parts, key=lambda emit: emit.event_ns)
 
 
 def _runs(minutes: list[Minute]) -> Iterator[list[Minute]]:
@@ -90,5 +79,15 @@ def _runs(minutes: list[Minute]) -> Iterator[list[Minute]]:
         yield run
 
 
-def _recorded(minutes: list[Minute], times: Callable[[Minute], list[int]]) -> list[tuple[int, int]]:
-    return stretches(sorted(t for minute in minutes for t in times(minute)), _SILENCE_NS["rows"])
+def _recorded(minutes: list[Minute]) -> dict[Signal, Spans]:
+    """When logs and traces were recorded: while either of them came, where the minute has a file of that signal.
+
+    Both, because they are cut out of one stream by trace: a service that stops logging is silent, not unrecorded.
+    """
+    times: dict[Signal, list[int]] = {"logs": [], "traces": []}
+    for minute in minutes:
+        logs, traces = minute.logs.is_file(), minute.traces.is_file()
+        both = (log_times(minute.logs) if logs else []) + (span_times(minute.traces) if traces else [])
+        times["logs"] += both if logs else []
+        times["traces"] += both if traces else []
+    return {signal: stretches(sorted(found), _SILENCE_NS["rows"]) for signal, found in times.items()}
