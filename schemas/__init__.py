@@ -25,4 +25,17 @@ from schemas._topics import (
     SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, Content, Topic,
 )  # fmt: skip
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "ACTIONS", "ANOMALIES", "APPROVALS", "AUDIT", "CALENDAR", "CHANGES", "CONTROL", "DEAD_LETTERS", "DIAGNOSES",
+    "FEEDBACK", "FRAMES", "FRAME_FIELDS", "HISTOGRAMS", "HISTOGRAM_FIELDS", "INCIDENTS", "INQUIRIES", "LOGS",
+    "LOG_FIELDS", "MARKS", "OBSERVATIONS", "OTLP_LOGS", "OTLP_METRICS", "OTLP_SPANS", "RAW", "RECORDS", "SERIES",
+    "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState", "Anomaly",
+    "AnomalyKind", "Approval", "Artefact", "AuditLeaf", "CalendarEntry", "CalibrationMap", "Cause", "Change",
+    "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
+    "Diagnosis", "Effect", "Entity", "EntityId", "Evidence", "EvidencePointer", "Feedback", "Frame",
+    "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry", "Json",
+    "Observation", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
+    "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Watermark", "canonical",
+    "decode_frame", "decode_histograms", "decode_rows", "emit", "encode_frame", "encode_histograms", "encode_rows",
+    "headers_of", "read", "record_id", "record_type", "rfc3339", "series_id", "sha256", "shard_of",
+]  # fmt: skip

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas._base import Json, Record
-from schemas._diagnosis import EvidencePointer, Hypothesis
+from schemas._diagnosis import Hypothesis
+from schemas._telemetry import EvidencePointer
 
 Effect = Literal["permit", "require_approval", "advise", "deny"]
 ActionState = Literal[

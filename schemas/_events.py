@@ -58,5 +58,7 @@ def read(message: Message) -> Record:
     name = record_type(message)
     if name not in RECORDS:
         where = f"{message.topic}/{message.partition}@{message.offset}"
-        raise RecordInvalid(f"unknown record type '{message.header('ce_type')}'", where=where, todo="Upgrade the reader")
+        raise RecordInvalid(
+            f"unknown record type '{message.header('ce_type')}'", where=where, todo="Upgrade the reader"
+        )
     return RECORDS[name].from_bytes(message.value)

@@ -7,6 +7,7 @@ Opening one costs some microseconds whatever its size; there is never one messag
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,8 @@ class Frame(NamedTuple):
     defs: list[SeriesDef]
 
 
-class HistogramFrame(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HistogramFrame:
     """A decoded histogram frame; all columns (n,)."""
 
     series: U64
@@ -127,7 +129,7 @@ def _read(data: bytes, fields: dict[str, pa.DataType], what: str) -> tuple[pa.Re
         with pa.ipc.open_stream(data) as reader:
             batches = list(reader)
         if len(batches) != 1 or not data.endswith(_END):
-            raise ValueError(f"{len(batches)} record batches" if len(batches) != 1 else "the end of the stream is missing")
+            raise ValueError(f"{len(batches)} record batches, or the end of the stream is missing")
         batch = batches[0]
         meta = json.loads((batch.schema.metadata or {}).get(b"tidegate", b"{}"))
     except (pa.ArrowException, StopIteration, ValueError, OSError) as error:

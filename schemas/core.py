@@ -135,7 +135,8 @@ class WindowBlock:
         """Seen / expected samples, 0 to 1; 1 where nothing was due or the cadence is unknown."""
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(self.expected > 0, self.count / self.expected, 1.0)
-        return np.clip(np.nan_to_num(ratio, nan=1.0), 0.0, 1.0)
+        clipped: F64 = np.clip(np.nan_to_num(ratio, nan=1.0), 0.0, 1.0)
+        return clipped
 
     def take(self, index: NDArray[Any]) -> WindowBlock:
         """The same window for a selection of rows (positions or mask)."""

@@ -7,7 +7,10 @@ Source: OpenTelemetry data model, exponential histograms (perfect subsetting: do
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final
 
 SCALE = 3
 ZERO = -32768
@@ -31,7 +34,7 @@ def bucket_of(value: float) -> int:
     if math.isinf(value):
         return HIGHEST
     fraction, exponent = math.frexp(value)  # value = fraction * 2^exponent, fraction in [0.5, 1)
-    inside = sum(fraction > bound for bound in _BOUNDS)
+    inside = bisect_left(_BOUNDS, fraction)
     return (exponent - 1) * 8 + inside - 1
 
 
@@ -47,7 +50,7 @@ def explicit_buckets(counts: Sequence[int], bounds: Sequence[float]) -> Buckets:
         return {}
     if len(counts) != len(bounds) + 1:
         raise ValueError(f"{len(counts)} bucket counts do not fit {len(bounds)} bounds, one more count is needed")
-    if any(math.isnan(b) for b in bounds) or any(a >= b for a, b in zip(bounds, bounds[1:], strict=False)):
+    if any(math.isnan(b) for b in bounds) or any(a >= b for a, b in pairwise(bounds)):
         raise ValueError("the bounds are not strictly increasing")
     finite = [bound for bound in bounds if 0 < bound < math.inf]
     above = bucket_of(finite[-1] if finite else 1.0) + 1
@@ -84,5 +87,5 @@ def _merged(cells: Iterable[tuple[int, int]]) -> Buckets:
     return merged
 
 
-_BOUNDS = tuple(2.0 ** ((k - 8) / 8) for k in range(8))
+_BOUNDS: Final[tuple[float, ...]] = tuple(2.0 ** ((k - 8) / 8) for k in range(8))
 """Lower bounds of the eight buckets of [0.5, 1], nearest float64; shared with every power of two above and below."""

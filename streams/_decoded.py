@@ -27,7 +27,8 @@ class Points(NamedTuple):
     value: F64
 
 
-class HistogramPoints(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HistogramPoints:
     """Histogram data points as sparse buckets (scale 3, see `schemas.core.HistogramBlock`); all columns (m,).
 
     One data point is all rows of one (series, t); `points` is the number of data points.

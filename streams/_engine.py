@@ -146,11 +146,17 @@ class Runner:
 
 
 class Engine:
-    """All stages of one process over one log."""
+    """All stages of one process over one log.
 
-    def __init__(self, log: Log, stages: Sequence[Stage[Any]], *, partitions: int = 1) -> None:
+    outside: writers of topics that do not run here, for a replay that begins behind the first stage.
+    """
+
+    def __init__(
+        self, log: Log, stages: Sequence[Stage[Any]], *, partitions: int = 1,
+        outside: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:  # fmt: skip
         self.log = log
-        writers: dict[str, tuple[str, ...]] = {}
+        writers: dict[str, tuple[str, ...]] = dict(outside or {})
         for stage in stages:
             for topic in stage.outputs:
                 writers[topic] = (*writers.get(topic, ()), stage.name)
@@ -164,10 +170,6 @@ class Engine:
             if not moved:
                 return total
             total += moved
-
-    def passed(self) -> int:
-        """The sequence that every stage has read through, as far as its topics go."""
-        return min((runner.after for runner in self.runners), default=0)
 
     @property
     def through_ns(self) -> int:

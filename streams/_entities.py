@@ -43,8 +43,8 @@ def origin_of(attributes: Mapping[str, str], tenant: str = DEFAULT_TENANT) -> Or
 
     An attribute that is empty counts as absent. Raises nothing.
 
-    >>> origin_of({"k8s.pod.name": "checkout-7d9f8b6c5d-x2k4p"})
-    Origin(entity_id='default/instance/checkout/checkout-7d9f8b6c5d-x2k4p', service='checkout', tenant='default', version='')
+    >>> origin_of({"k8s.pod.name": "cart-7d9f8b6c5d-x2k4p"})
+    Origin(entity_id='default/instance/cart/cart-7d9f8b6c5d-x2k4p', service='cart', tenant='default', version='')
     """
     pod = attributes.get("k8s.pod.name", "")
     service = attributes.get("service.name") or attributes.get("k8s.deployment.name") or pod_owner(pod)

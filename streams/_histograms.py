@@ -50,8 +50,8 @@ class HistogramState:
         state = cls(Registry.load(document["registry"]), Ledger.load(document["ledger"]), document["through_ns"])
         state.previous = {int(row): dict(map(tuple, buckets)) for row, buckets in document["previous"].items()}
         for start in document["pending"]:
-            chunk = tuple(arrays[f"pending/{start}/{i}"] for i in range(4))
-            state.pending[start] = [chunk]  # type: ignore[list-item]
+            ids, t, bucket, count = (arrays[f"pending/{start}/{i}"] for i in range(4))
+            state.pending[start] = [(ids, t, bucket, count)]
         return state
 
 
@@ -65,7 +65,7 @@ class HistogramWindower:
         """Take a frame; returns the dead letters of late data points."""
         for definition in frame.defs:
             state.registry.add(definition)
-        columns = (frame.series, frame.t, frame.bucket, frame.count)
+        columns: tuple[Any, ...] = (frame.series, frame.t, frame.bucket, frame.count)
         out: list[Emit] = []
         late = frame.t < state.through_ns
         if late.any():
@@ -78,11 +78,12 @@ class HistogramWindower:
             out.append(_dead.of_samples(
                 value, count=n, reason="LATE", what=what, stage=self._stage, source=self._stage, event_ns=int(bad[1].min())
             ))  # fmt: skip
-            columns = tuple(column[~late] for column in columns)  # type: ignore[assignment]
+            columns = tuple(column[~late] for column in columns)
         pane = columns[1] // PANE_NS * PANE_NS
         for start in np.unique(pane).tolist():
             mine = pane == start
-            state.pending.setdefault(start, []).append(tuple(column[mine] for column in columns))  # type: ignore[arg-type]
+            ids, t, bucket, count = (column[mine] for column in columns)
+            state.pending.setdefault(start, []).append((ids, t, bucket, count))
         return out
 
     def close(self, state: HistogramState, through_ns: int) -> Iterator[HistogramBlock]:

@@ -356,10 +356,8 @@ class Normalise:
 
     def _frame(self, state: NormaliseState, partition: int) -> Emit:
         chunks = state.points[partition]
-        columns = [
-            np.concatenate([chunk[i] for chunk in chunks]) if chunks else np.zeros(0, np.int64) for i in range(4)
-        ]
-        series, t, value, shards = columns[0].astype(np.uint64), columns[1], columns[2], columns[3]
+        columns: list[Any] = [np.concatenate([c[i] for c in chunks]) if chunks else np.zeros(0) for i in range(4)]
+        series, t, value, shards = columns[0].astype(np.uint64), columns[1].astype(np.int64), columns[2], columns[3]
         frame = sc.encode_frame(series, t, value, shards=shards, defs=state.definitions[partition])
         state.points[partition], state.definitions[partition], state.waiting[partition] = [], [], 0
         return Emit(sc.FRAMES, b"", frame, (), int(t.min()) if len(t) else state.through_ns, partition)

@@ -52,7 +52,7 @@ def _jit(function: F) -> F:
 @_jit
 def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
     """Tag, start and stop of the content of the field at a position; stop is -1 if it is broken or unusual."""
-    tag = np.int64(buf[at])
+    tag = int(buf[at])
     at += 1
     if tag >= 0x80:
         tag &= 0x7F
@@ -60,7 +60,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
         while True:
             if at >= end or shift > 28:
                 return 0, 0, -1
-            byte = np.int64(buf[at])
+            byte = int(buf[at])
             at += 1
             tag |= (byte & 0x7F) << shift
             if byte < 0x80:
@@ -70,12 +70,12 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
         return 0, 0, -1
     wire = tag & 7
     if wire == 2:
-        length = np.int64(0)
+        length = 0
         shift = 0
         while True:
             if at >= end or shift > 28:
                 return 0, 0, -1
-            byte = np.int64(buf[at])
+            byte = int(buf[at])
             at += 1
             length |= (byte & 0x7F) << shift
             if byte < 0x80:
@@ -91,7 +91,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
         while True:
             if stop >= end or stop - at >= 10:
                 return 0, 0, -1
-            byte = np.int64(buf[stop])
+            byte = int(buf[stop])
             stop += 1
             if byte < 0x80:
                 break
@@ -184,7 +184,7 @@ def header(buf: Bytes, start: int, end: int, children: int, out: Bytes) -> int:
     """Copy a level (that `scan` accepted) without its children to `out`, uint8 (>= end - start,); returns the size."""
     at, size = start, 0
     while at < end:
-        tag, body, stop = _field(buf, at, end)
+        tag, _, stop = _field(buf, at, end)
         if not (tag & 7 == 2 and tag < 512 and children >> (tag >> 3) & 1):
             out[size : size + stop - at] = buf[at:stop]
             size += stop - at
@@ -199,9 +199,9 @@ def _find(keys: U64, rows: I32, key: Any) -> int:
     slot = key & mask
     while keys[slot] != np.uint64(0):
         if keys[slot] == key:
-            return np.int64(rows[slot])
+            return int(rows[slot])
         slot = slot + np.uint64(1) & mask
-    return np.int64(-1)
+    return -1
 
 
 @_jit
@@ -234,7 +234,7 @@ def scan(
         if r1 < 0 or tag != 10:
             return UNUSUAL, 0, 0, 0, 0
         at = r1
-        h_resource, count, field, a, b = _level(buf, r0, r1, RESOURCE_CHILDREN, np.uint64(0))
+        h_resource, count, a, a, a = _level(buf, r0, r1, RESOURCE_CHILDREN, np.uint64(0))
         if count < 1:
             return UNUSUAL, 0, 0, 0, 0
         r_at = r0
@@ -243,7 +243,7 @@ def scan(
             r_at = s1
             if tag != 18:
                 continue
-            h_scope, count, field, a, b = _level(buf, s0, s1, SCOPE_CHILDREN, h_resource)
+            h_scope, count, a, a, a = _level(buf, s0, s1, SCOPE_CHILDREN, h_resource)
             if count < 1:
                 return UNUSUAL, 0, 0, 0, 0
             s_at = s0
@@ -263,7 +263,7 @@ def scan(
                     slow[slows, 4], slow[slows, 5], slow[slows, 6] = s1, m0, m1
                     slows += 1
                     continue
-                h_data, count, a, b, c = _level(buf, d0, d1, DATA_CHILDREN, _mix(h_metric, np.uint64(field)))
+                h_data, count, a, a, a = _level(buf, d0, d1, DATA_CHILDREN, _mix(h_metric, np.uint64(field)))
                 if count < 1:
                     return UNUSUAL, 0, 0, 0, 0
                 if n + count > len(t):

@@ -68,7 +68,9 @@ def wrap(field: int, body: bytes) -> bytes:
 
 def _parse_binary(data: bytes, kind: type[P]) -> P:
     try:
-        return kind.FromString(data)
+        request = kind()
+        request.ParseFromString(data)
+        return request
     except DecodeError as error:
         if _is_cut_short(data):
             what = f"the protobuf message of {len(data)} bytes ends inside a field"
@@ -79,7 +81,7 @@ def _parse_binary(data: bytes, kind: type[P]) -> P:
 
 
 def _parse_binary_or(error: SourceError, data: bytes, kind: type[P]) -> P:
-    """ "\\n{" is also how a protobuf request begins whose first resource is 123 bytes long; else it is the JSON's error."""
+    """A protobuf request whose first part is 123 bytes long begins like JSON, "\\n{"; if it is none, `error` holds."""
     try:
         return _parse_binary(data, kind)
     except SourceError:
@@ -116,7 +118,9 @@ def _parse_json(data: bytes, kind: type[P]) -> P:
     try:
         tree = json.loads(data)
         _hex_to_base64(tree)
-        return json_format.ParseDict(tree, kind(), ignore_unknown_fields=True)
+        request = kind()
+        json_format.ParseDict(tree, request, ignore_unknown_fields=True)
+        return request
     except _NOT_JSON as error:  # json_format lets some of Python's own errors through for odd shapes
         what = f"not OTLP JSON: {str(error)[:200] or type(error).__name__}"
         raise SourceError(what, todo="See the OTLP/JSON encoding", code="OTLP_JSON_INVALID") from error

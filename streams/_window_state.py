@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas import Gap
 from schemas.core import F64, I64, U64, Bool
 from streams._coverage import Covered
 from streams._ledger import Ledger
@@ -52,6 +53,8 @@ class WindowState:
     through_ns: int = 0
     pending: dict[int, list[tuple[U64, I64, F64]]] = field(default_factory=dict)
     """Samples by start of their pane: ids, times, values."""
+    gaps: list[Gap] = field(default_factory=list)
+    """Found while closing, not taken yet; empty between steps."""
     unresolved: list[int] = field(default_factory=list)
     """Rows whose denominator is not known yet."""
     previous: F64 = _column("previous")
@@ -121,6 +124,6 @@ class WindowState:
             setattr(state, name, arrays[f"column/{name}"])
         state.ring = {name: arrays[f"ring/{name}"] for name in state.ring}
         for start in document["pending"]:
-            chunk = tuple(arrays[f"pending/{start}/{i}"] for i in range(3))
-            state.pending[start] = [chunk]
+            ids, t, value = (arrays[f"pending/{start}/{i}"] for i in range(3))
+            state.pending[start] = [(ids, t, value)]
         return state

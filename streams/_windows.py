@@ -60,30 +60,36 @@ class Windower:
                 ahead = [pane for pane in state.pending if pane > start]
                 start = min([through_ns, *ahead, *state.covered.starts_after(start, PANE_NS)])
                 self._forget(state)
+                self._silences(state, start)
                 continue
             state.through_ns = start + PANE_NS
             if len(state.registry):
                 yield from self._pane(state, start)
+                self._silences(state, start + PANE_NS)
             start += PANE_NS
         state.through_ns = max(state.through_ns, through_ns)
 
-    def gaps(self, state: WindowState, limit: int = 1000) -> list[sc.Gap]:
-        """Series that should have spoken by now and did not; each said once until it speaks again."""
-        now = state.through_ns
-        due = np.maximum(3 * np.nan_to_num(state.interval_s, nan=np.inf), 30.0) * 1e9
-        silent = (now - state.last_ns > due) & (state.last_ns > 0) & ~state.is_silent & ~state.is_event
-        for code in np.unique(state.signal[silent]).tolist():
-            if state.covered.share(SIGNALS[code], now - PANE_NS, now) == 0:
-                silent &= state.signal != code
-        found = []
-        for row in np.flatnonzero(silent)[:limit].tolist():
-            state.is_silent[row] = True
-            d = state.registry.definitions[row]
-            found.append(sc.Gap(
-                series=d.id, entity_id=d.entity_id, since_ns=int(state.last_ns[row]), until_ns=now,
-                expected_interval_ns=int(state.interval_s[row] * 1e9),
-            ))  # fmt: skip
+    def gaps(self, state: WindowState) -> list[sc.Gap]:
+        """Series that should have spoken and did not, found by `close`; each said once until it speaks again."""
+        found, state.gaps = state.gaps, []
         return found
+
+    def _silences(self, state: WindowState, to_ns: int) -> None:
+        """Note the series whose silence became too long before `to_ns`. Depends on panes, not on ticks."""
+        patience = np.maximum(3 * np.nan_to_num(state.interval_s, nan=np.inf), 30.0)
+        waiting = ~state.is_silent & (state.last_ns > 0) & ~state.is_event & np.isfinite(patience)
+        rows = np.flatnonzero(waiting)
+        due = state.last_ns[rows] + (patience[rows] * 1e9).astype(np.int64)
+        over = due <= to_ns
+        for row, at in zip(rows[over].tolist(), due[over].tolist(), strict=True):
+            state.is_silent[row] = True
+            until = -(-at // PANE_NS) * PANE_NS
+            d = state.registry.definitions[row]
+            if state.covered.share(d.signal, until - PANE_NS, until) > 0:
+                state.gaps.append(sc.Gap(
+                    series=d.id, entity_id=d.entity_id, since_ns=int(state.last_ns[row]), until_ns=until,
+                    expected_interval_ns=int(state.interval_s[row] * 1e9),
+                ))  # fmt: skip
 
     # --- one pane ---
 
@@ -211,7 +217,7 @@ class Windower:
 
     def _count(self, state: WindowState, what: str, rows: I64, reason: str = "") -> None:
         """Samples of senders and samples that we derived are two ledgers."""
-        ours = int(np.isin(state.signal[rows[rows >= 0]], (1, 2)).sum()) if len(state.signal) else 0
+        ours = self._ours(state, rows)
         if ours:
             state.ledger.add(f"derived.{what}", ours, reason)
         if len(rows) - ours:
@@ -229,6 +235,18 @@ class Windower:
             frame, count=len(t), reason="LATE", what=what, stage=self._stage, source=self._stage, event_ns=int(t.min())
         )
 
-    def buffered(self, state: WindowState) -> int:
-        """Samples that wait for time to pass them."""
-        return sum(len(chunk[0]) for chunks in state.pending.values() for chunk in chunks)
+    def buffered(self, state: WindowState) -> dict[str, int]:
+        """Samples that wait for time to pass them, by ledger."""
+        state.grow()
+        found = {"samples": 0, "derived": 0}
+        for chunks in state.pending.values():
+            for series, _, _ in chunks:
+                ours = self._ours(state, state.registry.find(series))
+                found["derived"] += ours
+                found["samples"] += len(series) - ours
+        return found
+
+    def _ours(self, state: WindowState, rows: I64) -> int:
+        """How many of the rows are series that we derived; unknown rows are a sender's."""
+        known = rows[rows >= 0]
+        return int(np.isin(state.signal[known], (1, 2)).sum())

@@ -1,0 +1,236 @@
+"""OTLP metrics to columns, the fast way: the numba kernel for known series, the plain decoder for all that is new.
+
+A key of the kernel stands for a row: (series id, definition). A point with a new key is put, with the headers around
+it, into a small request of its own, which the plain decoder answers; so there is one place that decides what a series
+is, and the fast path can only be as right. Histograms and summaries go the same way, each time. Whenever something
+does not add up the whole message is left to the plain decoder.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from schemas import SeriesDef
+from schemas.core import F64, I64, U64
+from streams import _otlp_numba as kernel
+from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points
+from streams._errors import SourceError
+from streams._otlp_numba import I32
+from streams._otlp_wire import wrap
+
+KEYS_MAX = 1_000_000
+"""Keys remembered over all tenants; when full all are forgotten and learned again."""
+
+Plain = Callable[[bytes, str], Decoded]
+
+
+class FastMetrics:
+    """Not safe for use by two threads at once: the columns it parses into are kept between calls."""
+
+    def __init__(self, plain: Plain, keys_max: int = KEYS_MAX) -> None:
+        self._plain, self._keys_max = plain, keys_max
+        self._tables: dict[str, _Table] = {}
+        self._room = _Room.of(4096)
+
+    def decode(self, data: bytes, tenant: str) -> Decoded | None:
+        """The same as the plain decoder's answer for protobuf bytes, or None if that one has to be asked."""
+        table = self._tables.setdefault(tenant, _Table())
+        buf = np.frombuffer(data, np.uint8)
+        while True:
+            room = self._room
+            status, n, misses, slows, exemplars = kernel.scan(buf, table.keys, table.rows, *room)
+            if status != kernel.FULL:
+                break
+            self._room = _Room.of(4 * len(room.t))
+        if status == kernel.UNUSUAL:
+            return None
+        rows = room.row[:n].copy()
+        points = Points(NO_POINTS.series, room.t[:n].copy(), room.value[:n].copy())
+        slow = room.slow[:slows].copy()
+        try:
+            if exemplars and not _are_exemplars(data, room.exemplar[:exemplars]):
+                return None
+            if misses and not self._learn(data, tenant, table, rows, points, room.miss[:misses].copy()):
+                return None
+            parts = [self._plain(_slow_request(data, buf, place), tenant) for place in slow.tolist()]
+        except SourceError:
+            return None  # the plain decoder will say the same of the whole message
+        points = points._replace(series=table.ids[rows])
+        if not parts:
+            return Decoded(points=points, definitions=_Definitions([rows], table.definitions))
+        return _spliced(points, rows, table, slow[:, 0].tolist(), parts)
+
+    def _learn(self, data: bytes, tenant: str, table: "_Table", rows: I32, points: Points, miss: I64) -> bool:
+        """Give rows to new keys; False if the plain decoder does not read the same times and values there."""
+        keys, first, inverse = np.unique(miss[:, 1].view(np.uint64), return_index=True, return_inverse=True)
+        order = np.sort(first)
+        known = self._plain(_miss_request(data, miss[order]), tenant)
+        at = miss[order, 0]
+        same = len(known.points.t) == len(at) and np.array_equal(known.points.t, points.t[at])
+        if not same or not np.array_equal(known.points.value, points.value[at], equal_nan=True):
+            return False
+        position = np.searchsorted(order, first)
+        start = len(table.definitions)
+        table.learn(keys, (start + position).astype(np.int32), known)
+        rows[miss[:, 0]] = (start + position)[inverse.reshape(-1)]
+        if sum(t.used for t in self._tables.values()) > self._keys_max:
+            self._tables = {}
+        return True
+
+
+class _Room(NamedTuple):
+    """The kernel's output columns, in the order of its arguments."""
+
+    row: I32
+    t: I64
+    value: F64
+    bits: U64
+    miss: I64
+    slow: I64
+    exemplar: I64
+
+    @classmethod
+    def of(cls, points: int) -> "_Room":
+        value = np.empty(points, np.float64)
+        miss = np.empty((points, kernel.MISS_COLUMNS), np.int64)
+        slow = np.empty((points // 4, kernel.SLOW_COLUMNS), np.int64)
+        exemplar = np.empty((points, 2), np.int64)
+        columns = np.empty(points, np.int32), np.empty(points, np.int64), value, value.view(np.uint64)
+        return cls(*columns, miss, slow, exemplar)
+
+
+class _Table:
+    """What the keys of one tenant stand for. keys, rows: open-addressed; ids[row], definitions[row]: the series."""
+
+    def __init__(self) -> None:
+        self.keys: U64 = np.zeros(1024, np.uint64)
+        self.rows: I32 = np.zeros(1024, np.int32)
+        self.used = 0
+        self.ids: U64 = np.zeros(0, np.uint64)
+        self.definitions: list[SeriesDef] = []
+
+    def learn(self, keys: U64, rows: I32, known: Decoded) -> None:
+        """Add n keys; `known` has one point for each new row, in the order of the rows."""
+        self.used += len(keys)
+        if 2 * self.used > len(self.keys):
+            old, size = self.keys != 0, 1 << (4 * self.used).bit_length()
+            old_keys, old_rows = self.keys[old], self.rows[old]
+            self.keys, self.rows = np.zeros(size, np.uint64), np.zeros(size, np.int32)
+            kernel.insert(self.keys, self.rows, old_keys, old_rows)
+        kernel.insert(self.keys, self.rows, keys, rows)
+        series = known.points.series
+        if len(self.definitions) + len(series) > len(self.ids):
+            self.ids = np.resize(self.ids, 2 * (len(self.definitions) + len(series)))
+        self.ids[len(self.definitions) : len(self.definitions) + len(series)] = series
+        self.definitions.extend([known.definitions[number] for number in series.tolist()])
+
+
+class _Definitions(Mapping[int, SeriesDef]):
+    """Definitions of one message, put together when somebody asks; the first in the message counts."""
+
+    __slots__ = ("_all", "_found", "_parts")
+
+    def __init__(self, parts: "list[I32 | Mapping[int, SeriesDef]]", definitions: list[SeriesDef]) -> None:
+        self._parts, self._all = parts, definitions
+        self._found: dict[int, SeriesDef] | None = None
+
+    def _dict(self) -> dict[int, SeriesDef]:
+        if self._found is None:
+            self._found = {}
+            for part in self._parts:
+                if isinstance(part, Mapping):
+                    self._found = {**part, **self._found}
+                else:
+                    for row in dict.fromkeys(part.tolist()):
+                        definition = self._all[row]
+                        self._found.setdefault(int(definition.id, 16), definition)
+        return self._found
+
+    def __getitem__(self, number: int) -> SeriesDef:
+        return self._dict()[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._dict())
+
+    def __len__(self) -> int:
+        return len(self._dict())
+
+
+def _spliced(points: Points, rows: I32, table: _Table, before: list[int], parts: list[Decoded]) -> Decoded:
+    """Put the points of slow metrics between the fast ones, where the message has them."""
+    series: list[U64] = []
+    t: list[I64] = []
+    value: list[F64] = []
+    definitions: list[I32 | Mapping[int, SeriesDef]] = []
+    at = 0
+    for stop, part in zip([*before, len(rows)], [*parts, Decoded()], strict=True):
+        series += [points.series[at:stop], part.points.series]
+        t += [points.t[at:stop], part.points.t]
+        value += [points.value[at:stop], part.points.value]
+        definitions += [rows[at:stop], part.definitions]
+        at = stop
+    found = [part.histograms for part in parts if part.histograms.points]
+    histograms = NO_HISTOGRAMS
+    if found:
+        histograms = HistogramPoints(
+            np.concatenate([h.series for h in found]),
+            np.concatenate([h.t for h in found]),
+            np.concatenate([h.bucket for h in found]),
+            np.concatenate([h.count for h in found]),
+            sum(h.points for h in found),
+        )
+    return Decoded(
+        points=Points(np.concatenate(series), np.concatenate(t), np.concatenate(value)),
+        histograms=histograms,
+        definitions=_Definitions(definitions, table.definitions),
+    )
+
+
+def _miss_request(data: bytes, miss: I64) -> bytes:
+    """A request that holds only the given points, each under the headers that it had."""
+    buf = np.frombuffer(data, np.uint8)
+    out: list[bytes] = []
+    heads: dict[tuple[int, int], bytes] = {}
+    group: list[bytes] = []
+    lines = miss.tolist()
+
+    def head(start: int, end: int, children: int) -> bytes:
+        if (start, end) not in heads:
+            heads[start, end] = _header(buf, start, end, children)
+        return heads[start, end]
+
+    for i, (_, _, r0, r1, s0, s1, m0, m1, field, d0, d1, p0, p1) in enumerate(lines):
+        group.append(wrap(1, data[p0:p1]))
+        if i + 1 < len(lines) and lines[i + 1][9] == d0:
+            continue
+        number_data = wrap(field, head(d0, d1, kernel.DATA_CHILDREN) + b"".join(group))
+        metric = wrap(2, head(m0, m1, kernel.METRIC_CHILDREN) + number_data)
+        scope = wrap(2, head(s0, s1, kernel.SCOPE_CHILDREN) + metric)
+        out.append(wrap(1, head(r0, r1, kernel.RESOURCE_CHILDREN) + scope))
+        group = []
+    return b"".join(out)
+
+
+def _slow_request(data: bytes, buf: "kernel.Bytes", place: list[int]) -> bytes:
+    """A request that holds one whole metric under the headers that it had."""
+    _, r0, r1, s0, s1, m0, m1 = place
+    scope = _header(buf, s0, s1, kernel.SCOPE_CHILDREN) + wrap(2, data[m0:m1])
+    return wrap(1, _header(buf, r0, r1, kernel.RESOURCE_CHILDREN) + wrap(2, scope))
+
+
+def _header(buf: "kernel.Bytes", start: int, end: int, children: int) -> bytes:
+    out = np.empty(end - start, np.uint8)
+    return out[: kernel.header(buf, start, end, children, out)].tobytes()
+
+
+def _are_exemplars(data: bytes, places: I64) -> bool:
+    """Exemplars are not used, but must be readable, as the plain decoder wants of every part of a message."""
+    point = b"".join(wrap(5, data[start:stop]) for start, stop in places.tolist())
+    try:
+        ExportMetricsServiceRequest.FromString(wrap(1, wrap(2, wrap(2, wrap(5, wrap(1, point))))))
+    except DecodeError:
+        return False
+    return True

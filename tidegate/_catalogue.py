@@ -1,0 +1,47 @@
+"""The catalogue of plug-ins: a folder is scanned, and entry points of installed packages are added.
+
+A plug-in is one module with `PLUGIN = TheClass`; nothing else is edited to add one. Folders: sources, importers,
+detectors, verbs. Entry points: groups `tidegate.sources`, `tidegate.detectors` and so on. Two of one kind are refused.
+"""
+
+import importlib
+import pkgutil
+from importlib.metadata import entry_points
+from typing import Any
+
+from tidegate._errors import CatalogueError
+
+FOLDERS = {
+    "sources": "streams.sources",
+    "importers": "streams.importers",
+    "detectors": "detectors",
+    "verbs": "actions.verbs",
+}
+
+
+def find(what: str) -> dict[str, Any]:
+    """Instances by kind, in the order of their kinds. Raises CatalogueError."""
+    classes: list[tuple[str, Any]] = []
+    package = importlib.import_module(FOLDERS[what])
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            name = f"{FOLDERS[what]}.{module.name}"
+            plugin = getattr(importlib.import_module(name), "PLUGIN", None)
+            if plugin is None:
+                raise CatalogueError(
+                    "the module says no PLUGIN", where=name, todo="Add `PLUGIN = TheClass`, or begin its name with _"
+                )
+            classes.append((name, plugin))
+    classes += [(point.value, point.load()) for point in entry_points(group=f"tidegate.{what}")]
+    found: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for place, plugin in classes:
+        instance = plugin()
+        if instance.kind in found:
+            raise CatalogueError(
+                f"two {what} are called '{instance.kind}': {places[instance.kind]} and {place}",
+                where=what,
+                todo="Rename one",
+            )
+        found[instance.kind], places[instance.kind] = instance, place
+    return dict(sorted(found.items()))

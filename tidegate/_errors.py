@@ -1,0 +1,35 @@
+"""Errors of the roof; `code` is stable and printed by every command.
+
+TidegateError
+├── CatalogueError   plug-ins do not fit together
+├── SettingsError    a setting is unknown or of the wrong kind
+├── RunError         a run directory is missing or unreadable
+└── NotFoundError    an id names nothing
+"""
+
+
+class TidegateError(Exception):
+    """Fields say what happened, where, and what to do."""
+
+    code = "TIDEGATE_ERROR"
+
+    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+        self.what, self.where, self.todo = what, where, todo
+        head = f"{where}: {what}" if where else what
+        super().__init__(". ".join(part.rstrip(".") for part in (head, todo) if part) + ".")
+
+
+class CatalogueError(TidegateError):
+    code = "CATALOGUE_INVALID"
+
+
+class SettingsError(TidegateError):
+    code = "SETTINGS_INVALID"
+
+
+class RunError(TidegateError):
+    code = "RUN_UNREADABLE"
+
+
+class NotFoundError(TidegateError):
+    code = "NOT_FOUND"
