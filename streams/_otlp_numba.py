@@ -50,9 +50,9 @@ def _jit(function: F) -> F:
 
 
 @_jit
-def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
+def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
     """Tag, start and stop of the content of the field at a position; stop is -1 if it is broken or unusual."""
-    tag = int(buf[at])
+    tag: Any = np.int64(buf[at])
     at += 1
     if tag >= 0x80:
         tag &= 0x7F
@@ -60,7 +60,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
         while True:
             if at >= end or shift > 28:
                 return 0, 0, -1
-            byte = int(buf[at])
+            byte: Any = np.int64(buf[at])
             at += 1
             tag |= (byte & 0x7F) << shift
             if byte < 0x80:
@@ -70,12 +70,12 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
         return 0, 0, -1
     wire = tag & 7
     if wire == 2:
-        length = 0
+        length: Any = np.int64(0)
         shift = 0
         while True:
             if at >= end or shift > 28:
                 return 0, 0, -1
-            byte = int(buf[at])
+            byte = np.int64(buf[at])
             at += 1
             length |= (byte & 0x7F) << shift
             if byte < 0x80:
@@ -91,7 +91,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[int, int, int]:
         while True:
             if stop >= end or stop - at >= 10:
                 return 0, 0, -1
-            byte = int(buf[stop])
+            byte = np.int64(buf[stop])
             stop += 1
             if byte < 0x80:
                 break
@@ -193,13 +193,13 @@ def header(buf: Bytes, start: int, end: int, children: int, out: Bytes) -> int:
 
 
 @_jit
-def _find(keys: U64, rows: I32, key: Any) -> int:
+def _find(keys: U64, rows: I32, key: Any) -> Any:
     """The row of a key, or -1."""
     mask = np.uint64(len(keys) - 1)
     slot = key & mask
     while keys[slot] != np.uint64(0):
         if keys[slot] == key:
-            return int(rows[slot])
+            return rows[slot]
         slot = slot + np.uint64(1) & mask
     return -1
 
@@ -234,7 +234,7 @@ def scan(
         if r1 < 0 or tag != 10:
             return UNUSUAL, 0, 0, 0, 0
         at = r1
-        h_resource, count, a, a, a = _level(buf, r0, r1, RESOURCE_CHILDREN, np.uint64(0))
+        h_resource, count, _, _, _ = _level(buf, r0, r1, RESOURCE_CHILDREN, np.uint64(0))
         if count < 1:
             return UNUSUAL, 0, 0, 0, 0
         r_at = r0
@@ -243,7 +243,7 @@ def scan(
             r_at = s1
             if tag != 18:
                 continue
-            h_scope, count, a, a, a = _level(buf, s0, s1, SCOPE_CHILDREN, h_resource)
+            h_scope, count, _, _, _ = _level(buf, s0, s1, SCOPE_CHILDREN, h_resource)
             if count < 1:
                 return UNUSUAL, 0, 0, 0, 0
             s_at = s0
@@ -263,7 +263,7 @@ def scan(
                     slow[slows, 4], slow[slows, 5], slow[slows, 6] = s1, m0, m1
                     slows += 1
                     continue
-                h_data, count, a, a, a = _level(buf, d0, d1, DATA_CHILDREN, _mix(h_metric, np.uint64(field)))
+                h_data, count, _, _, _ = _level(buf, d0, d1, DATA_CHILDREN, _mix(h_metric, np.uint64(field)))
                 if count < 1:
                     return UNUSUAL, 0, 0, 0, 0
                 if n + count > len(t):

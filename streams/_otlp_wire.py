@@ -68,7 +68,7 @@ def wrap(field: int, body: bytes) -> bytes:
 
 def _parse_binary(data: bytes, kind: type[P]) -> P:
     try:
-        request = kind()
+        request: P = kind()
         request.ParseFromString(data)
         return request
     except DecodeError as error:
@@ -118,7 +118,7 @@ def _parse_json(data: bytes, kind: type[P]) -> P:
     try:
         tree = json.loads(data)
         _hex_to_base64(tree)
-        request = kind()
+        request: P = kind()
         json_format.ParseDict(tree, request, ignore_unknown_fields=True)
         return request
     except _NOT_JSON as error:  # json_format lets some of Python's own errors through for odd shapes

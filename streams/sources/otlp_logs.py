@@ -1,0 +1,23 @@
+"""OTLP logs, protobuf or JSON, as the OpenTelemetry Collector's Kafka exporter or the gateway writes them."""
+
+from schemas.core import Message
+from streams._decoded import Decoded
+from streams._entities import tenant_of
+from streams._errors import SourceError
+from streams._otlp_rows import decode_logs
+from streams._otlp_wire import located
+
+
+class OtlpLogs:
+    kind = "otlp_logs"
+    topics = ("otlp_logs",)
+
+    def decode(self, message: Message) -> Decoded:
+        """Log rows in the order of the message; raises SourceError OTLP_TRUNCATED, OTLP_INVALID, OTLP_JSON_INVALID."""
+        try:
+            return Decoded(logs=decode_logs(message.value, tenant_of(message)))
+        except SourceError as error:
+            raise located(error, message) from error
+
+
+PLUGIN = OtlpLogs
