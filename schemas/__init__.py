@@ -14,7 +14,7 @@ from schemas._frames import (
     FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, decode_frame, decode_histograms,
     decode_rows, encode_frame, encode_histograms, encode_rows,
 )  # fmt: skip
-from schemas._ids import EntityId, SeriesId, canonical, record_id, series_id, sha256, shard_of
+from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, series_id, sha256, shard_of
 from schemas._reference import CalendarEntry, Change, ChangeKind, TopologyEdge
 from schemas._telemetry import (
     Coverage, DeadLetter, Entity, EvidencePointer, Gap, SeriesDef, Signal, SnapshotManifest, Watermark,
@@ -37,5 +37,5 @@ __all__ = [
     "Observation", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
     "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Watermark", "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "encode_frame", "encode_histograms", "encode_rows",
-    "headers_of", "read", "record_id", "record_type", "rfc3339", "series_id", "sha256", "shard_of",
+    "headers_of", "read", "record_id", "record_type", "rounded", "rfc3339", "series_id", "sha256", "shard_of",
 ]  # fmt: skip

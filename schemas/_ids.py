@@ -49,5 +49,32 @@ def sha256(data: bytes) -> str:
 
 
 def canonical(value: object) -> bytes:
-    """RFC 8785 bytes of a JSON value; what is hashed and signed."""
-    return rfc8785.dumps(value)  # type: ignore[arg-type]
+    """RFC 8785 bytes of a JSON value; what is hashed and signed.
+
+    JSON numbers end at 2^53, nanoseconds do not: integers beyond are written as decimal strings.
+
+    >>> canonical({"b": 2, "a": 1_674_987_610_000_000_001})
+    b'{"a":"1674987610000000001","b":2}'
+    """
+    return rfc8785.dumps(_safe(value))  # type: ignore[arg-type]
+
+
+def rounded(value: object) -> object:
+    """The value with every float at twelve significant digits: the form in which runs are compared.
+
+    >>> rounded([0.1 + 0.2, {"a": 1}])
+    [0.3, {'a': 1}]
+    """
+    if isinstance(value, float):
+        return float(f"{value:.12g}")
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _safe(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 53:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _safe(item) for key, item in value.items()}
+    return [_safe(item) for item in value] if isinstance(value, list | tuple) else value
