@@ -37,11 +37,12 @@ def find(what: str) -> dict[str, Any]:
     places: dict[str, str] = {}
     for place, plugin in classes:
         instance = plugin()
-        if instance.kind in found:
+        kind = instance.name if what == "verbs" else instance.kind
+        if kind in found:
             raise CatalogueError(
-                f"two {what} are called '{instance.kind}': {places[instance.kind]} and {place}",
+                f"two {what} are called '{kind}': {places[kind]} and {place}",
                 where=what,
                 todo="Rename one",
             )
-        found[instance.kind], places[instance.kind] = instance, place
+        found[kind], places[kind] = instance, place
     return dict(sorted(found.items()))
