@@ -1,0 +1,32 @@
+"""`notify.owner`: tell the people who own a service what was found and why nothing else is proposed.
+
+It changes no system, so there is nothing to undo, although a message cannot be unsaid. The key of the action makes
+a repeat harmless at receivers that dedupe.
+"""
+
+from pydantic import Field
+
+from actions._contract import EffectClass, Parameters, Risk, Undo
+
+
+class Notice(Parameters):
+    service: str = Field(min_length=1)
+    incident: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    """Why people are asked: a stable code, for example ABSTAINED or NO_RUNBOOK."""
+
+
+class NotifyOwner:
+    name = "notify.owner"
+    parameters: type[Parameters] = Notice
+    risk: Risk = "none"
+    is_reversible = False
+    effect_class: EffectClass = "keyed"
+    permissions: tuple[str, ...] = ()
+    owner = "platform"
+
+    def undo(self, parameters: Parameters) -> Undo | None:
+        return None
+
+
+PLUGIN = NotifyOwner
