@@ -146,7 +146,7 @@ DAMAGES = {
 @every
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_it_survives(detector, damage):
-    state, rng = taught(detector, 30, 40, damage=damage)
+    state, _ = taught(detector, 30, 40, damage=damage)
     for value in (np.full(30, np.nan), np.zeros(30), np.full(30, 5.0), np.full(30, 1e300)):
         scores = detector.score(state, block(detector, 40, value, np.full(30, 10.0)))
         assert ((scores.p > 0) & (scores.p <= 1)).all()

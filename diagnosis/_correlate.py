@@ -1,0 +1,187 @@
+"""Anomalies of one domain become one incident: when to open it, what belongs to it, when it is over.
+
+It opens when evidence is strong: one symptom beyond `open_p`, or several services together. For those, an anomaly
+reported below p = `noted_p` has p / noted_p uniform if nothing is wrong; the best of K of a service counts K times
+(Bonferroni), and services are combined by Fisher's method. The same rule, applied to what
+is new at one instant, keeps it open; weak anomalies join but do not prolong it, or the noise of a thousand series would never let an incident end. Everything is bounded and counted.
+Fisher, Statistical Methods for Research Workers, 1932.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from diagnosis._kinds import SYMPTOMS, kind_of
+from schemas import Anomaly, Incident, record_id
+from schemas.core import NS
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times in seconds of event time."""
+
+    open_p: float = 1e-6
+    noted_p: float = 1e-3
+    lookback_s: float = 120.0
+    """Anomalies so long before the opening belong to it, and are combined for it."""
+    quiet_s: float = 300.0
+    revise_s: float = 30.0
+    most_recent: int = 2000
+    most_series: int = 5000
+    most_changes: int = 1000
+    most_edges: int = 20_000
+    most_entities: int = 50
+
+
+@dataclass(slots=True)
+class Open:
+    """An open incident. `first` and `strongest` are by series and detector."""
+
+    id: str
+    opened_ns: int
+    strong_ns: int
+    first: dict[str, Anomaly] = field(default_factory=dict)
+    strongest: dict[str, Anomaly] = field(default_factory=dict)
+    anomalies: int = 0
+    dropped: int = 0
+    revision: int = 0
+    revised_ns: int = 0
+    changed_ns: int | None = None
+    """Since when there is something that no revision says."""
+
+    def members(self) -> list[Anomaly]:
+        """The strongest and the first anomaly of each series, each once, in order of id."""
+        return sorted({a.id: a for kept in (self.first, self.strongest) for a in kept.values()}.values(), key=by_id)
+
+
+@dataclass(slots=True)
+class Group:
+    """One (tenant, domain)."""
+
+    recent: list[Anomaly] = field(default_factory=list)
+    pending: list[Anomaly] = field(default_factory=list)
+    check_ns: int | None = None
+    open: Open | None = None
+    dropped: int = 0
+
+
+def by_id(anomaly: Anomaly) -> str:
+    return anomaly.id
+
+
+def arrive(group: Group, anomaly: Anomaly, now_ns: int, settings: Settings) -> None:
+    """Note an anomaly; it is judged together with all others of its instant, so their order does not matter."""
+    if len(group.pending) < settings.most_recent:
+        group.pending.append(anomaly)
+    else:
+        group.dropped += 1
+    group.check_ns = now_ns
+
+
+def check(group: Group, key: tuple[str, str], settings: Settings) -> None:
+    """Judge the instant `check_ns`, which is complete: open an incident, or let the anomalies join the open one."""
+    now = group.check_ns
+    if now is None:
+        return
+    fresh, group.pending, group.check_ns = sorted(group.pending, key=by_id), [], None
+    gone = {a.id for a in fresh if a.status == "withdrawn"}
+    fresh = [a for a in fresh if a.status != "withdrawn"]
+    since = now - int(settings.lookback_s * NS)
+    replaced = gone | {a.id for a in fresh}
+    kept = [a for a in group.recent if a.end_ns > since and a.id not in replaced] + fresh
+    group.dropped += max(len(kept) - settings.most_recent, 0)
+    group.recent = kept[-settings.most_recent :]
+    if group.open is not None:
+        if gone:
+            _withdraw(group.open, gone)
+        _join(group.open, fresh, settings)
+        if fresh or gone:
+            group.open.changed_ns = group.open.changed_ns or now
+        if is_strong(fresh, settings):
+            group.open.strong_ns = now
+    elif is_strong(group.recent, settings):
+        identity = record_id("incident", *key, now)
+        group.open = Open(
+            identity, opened_ns=now, strong_ns=now, changed_ns=now, revised_ns=now - _ns(settings.revise_s)
+        )
+        _join(group.open, group.recent, settings)
+
+
+def is_strong(anomalies: Iterable[Anomaly], settings: Settings) -> bool:
+    """Whether these are an incident: one symptom beyond `open_p`, or all services combined."""
+    counts: dict[str, int] = {}
+    best: dict[str, float] = {}
+    for anomaly in anomalies:
+        kind = kind_of(anomaly)
+        if kind is None:
+            continue
+        if kind in SYMPTOMS and anomaly.p_value < settings.open_p:
+            return True
+        counts[anomaly.service] = counts.get(anomaly.service, 0) + 1
+        best[anomaly.service] = min(best.get(anomaly.service, 1.0), anomaly.p_value)
+    if not best:
+        return False
+    total = sum(-math.log(min(1.0, counts[s] * best[s] / settings.noted_p)) for s in sorted(best))
+    return fisher(total, len(best)) < settings.open_p
+
+
+def fisher(total: float, n: int) -> float:
+    """P(the sum of n unit exponentials is at least `total`): Fisher's combined p in closed form.
+
+    >>> round(fisher(5.0, 1), 6) == round(math.exp(-5.0), 6)
+    True
+    """
+    term = survival = math.exp(-total)
+    for i in range(1, n):
+        term *= total / i
+        survival += term
+    return min(survival, 1.0)
+
+
+def incident_of(key: tuple[str, str], open_: Open, at_ns: int, settings: Settings, *, closed: bool) -> Incident:
+    """The record of an incident as it stands."""
+    entities: dict[str, float] = {}
+    services: dict[str, float] = {}
+    for anomaly in open_.strongest.values():
+        strength = min(-math.log10(anomaly.p_value), 16.0)
+        entities[anomaly.entity_id] = max(entities.get(anomaly.entity_id, 0.0), strength)
+        services[anomaly.service] = max(services.get(anomaly.service, 0.0), strength)
+    order = sorted(services, key=lambda service: (-services[service], service))
+    others = f" and {len(order) - 1} more" if len(order) > 1 else ""
+    return Incident(
+        id=open_.id,
+        tenant=key[0],
+        domain=key[1],
+        revision=open_.revision,
+        state="closed" if closed else "open",
+        opened_ns=open_.opened_ns,
+        updated_ns=at_ns,
+        closed_ns=at_ns if closed else None,
+        entities=sorted(entities, key=lambda entity: (-entities[entity], entity))[: settings.most_entities],
+        severity=float(f"{math.fsum(services.values()):.12g}"),
+        title=f"Anomalies in {order[0]}{others}" if order else "Anomalies withdrawn",
+        anomalies=open_.anomalies,
+    )
+
+
+def _join(open_: Open, fresh: list[Anomaly], settings: Settings) -> None:
+    for anomaly in fresh:
+        key = f"{anomaly.series} {anomaly.detector}"
+        if key not in open_.strongest and len(open_.strongest) >= settings.most_series:
+            open_.dropped += 1
+            continue
+        open_.anomalies += 1
+        first, best = open_.first.get(key), open_.strongest.get(key)
+        if first is None or first.id == anomaly.id or (anomaly.start_ns, anomaly.id) < (first.start_ns, first.id):
+            open_.first[key] = anomaly
+        if best is None or best.id == anomaly.id or (anomaly.p_value, anomaly.id) < (best.p_value, best.id):
+            open_.strongest[key] = anomaly
+
+
+def _withdraw(open_: Open, gone: set[str]) -> None:
+    open_.first = {key: a for key, a in open_.first.items() if a.id not in gone}
+    open_.strongest = {key: a for key, a in open_.strongest.items() if a.id not in gone}
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * NS)

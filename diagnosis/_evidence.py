@@ -1,0 +1,182 @@
+"""From anomalies, topology and changes to a table of candidates by kinds of evidence, all between 0 and 1.
+
+One pure function for the live stage and for fitting, so weights mean the same in both. Strengths are logarithms of
+surprise: the tenth digit of a p-value tells less than the third. Evidence only ever speaks *for* a candidate; with
+weights that cannot be negative, faults of a kind never seen did far less harm to accuracy and confidence on public
+incidents. An edge's gap is shared by both ends; the mean over all edges of a service leaves only the common end.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnosis._kinds import KINDS, importance, kind_of
+from schemas import Anomaly, Change, Entity, TopologyEdge
+from schemas.core import NS
+
+NOTED = 3.0  # -log10 p at which an anomaly is first reported: evidence begins there, at zero
+CAP = 13.0  # more tells nothing
+TOP_SERIES = 3  # so that a service does not win by having many series
+ONSET_S = 60.0
+CHANGE_S = 600.0  # from notes on 51 recorded rollouts, not tuned
+CHANGE_HORIZON_S = 3600.0
+ONSET_SLACK_S = 60.0  # an onset is known to a window only
+EDGE_FRESH_S = 600.0
+SHOWN = 3
+
+
+class EvidenceTable(NamedTuple):
+    """candidates: services, sorted. matrix: float64 (candidates, kinds), 0 to 1. The rest says whence."""
+
+    candidates: tuple[str, ...]
+    kinds: tuple[str, ...]
+    matrix: NDArray[np.float64]
+    anomalies: dict[tuple[int, int], list[Anomaly]]
+    """By cell: those that made it, strongest first."""
+    changes: dict[int, Change]
+    """By candidate: the newest change shortly before the onset."""
+    entity_ids: tuple[str, ...]
+    first_ns: dict[int, int]
+    onset_ns: int
+
+
+def evidence_matrix(
+    anomalies: Iterable[Anomaly],
+    topology: Iterable[TopologyEdge],
+    changes: Iterable[Change],
+    onset_ns: int | None = None,
+) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float64]]:
+    """Candidates, kinds and the matrix alone, for fitting."""
+    table = evidence_table(anomalies, topology, changes, onset_ns)
+    return table.candidates, table.kinds, table.matrix
+
+
+def evidence_table(
+    anomalies: Iterable[Anomaly],
+    topology: Iterable[TopologyEdge],
+    changes: Iterable[Change],
+    onset_ns: int | None = None,
+) -> EvidenceTable:
+    """Candidates are services with evidence or a change shortly before; the order of the inputs does not matter.
+
+    onset_ns: start of trouble, or None for the start of the earliest anomaly. No candidates: an empty table.
+    """
+    useful = sorted(
+        ((kind, a) for a in anomalies if (kind := kind_of(a))), key=lambda pair: (pair[1].p_value, pair[1].id)
+    )
+    onset = onset_ns if onset_ns is not None else min((a.start_ns for _, a in useful), default=0)
+    cells: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
+    gaps: dict[tuple[str, str], Anomaly] = {}
+    tenants: dict[str, str] = {}
+    for kind, anomaly in useful:
+        if kind == "edge_gap":
+            edge = (anomaly.labels.get("caller", ""), anomaly.labels.get("callee", "") or anomaly.service)
+            gaps.setdefault(edge, anomaly)
+            ends = tuple(dict.fromkeys(end for end in edge if end))
+        else:
+            ends = (anomaly.service,)
+        for end in ends:
+            cells[end, kind].append(anomaly)
+            tenants.setdefault(end, anomaly.tenant)
+    recent = _recent(changes, onset) if useful else {}
+    for service, change in recent.items():
+        tenants.setdefault(service, change.tenant)
+    candidates = tuple(sorted(tenants))
+    row = {service: i for i, service in enumerate(candidates)}
+    column = {kind: j for j, kind in enumerate(KINDS)}
+    matrix = np.zeros((len(candidates), len(KINDS)))
+    shown: dict[tuple[int, int], list[Anomaly]] = {}
+    first: dict[int, int] = {}
+    for (service, kind), found in sorted(cells.items()):
+        at = row[service], column[kind]
+        best = _by_series(found)
+        matrix[at] = _compressed(sum(importance(a) * surprise(a) for a in best[:TOP_SERIES]) / TOP_SERIES)
+        shown[at] = best[:SHOWN]
+        start = min(a.start_ns for a in found)
+        first[at[0]] = min(first.get(at[0], start), start)
+    edges = _edges(topology, onset)
+    for service, mean in _gap_means(gaps, edges).items():
+        matrix[row[service], column["edge_gap"]] = _compressed(mean)
+    own = matrix.max(axis=1) if len(candidates) else np.zeros(0)
+    for i, start in first.items():
+        matrix[i, column["onset"]] = own[i] * math.exp(-max(start - onset, 0) / (ONSET_S * NS))
+    for service, share in _origins(candidates, own, edges).items():
+        matrix[row[service], column["origin"]] = share
+    for service, change in recent.items():
+        matrix[row[service], column["change"]] = _proximity(change, onset)
+    entity_ids = tuple(Entity(tenant=tenants[s], kind="service", service=s, name=s).entity_id for s in candidates)
+    by_row = {row[service]: change for service, change in recent.items()}
+    return EvidenceTable(candidates, KINDS, matrix, shown, by_row, entity_ids, first, onset)
+
+
+def surprise(anomaly: Anomaly) -> float:
+    """Orders of magnitude below p = 0.001, 0 to 13."""
+    return min(max(-math.log10(anomaly.p_value) - NOTED, 0.0), CAP)
+
+
+def service_of(entity_id: str) -> str:
+    """The service in an entity id (`tenant/kind/service...`), or the text itself if it is a plain name.
+
+    >>> service_of("shop/service/cart"), service_of("shop/instance/cart/cart-7"), service_of("cart")
+    ('cart', 'cart', 'cart')
+    """
+    parts = entity_id.split("/")
+    return parts[2] if len(parts) >= 3 else entity_id
+
+
+def _compressed(surprises: float) -> float:
+    return math.log1p(surprises) / math.log1p(CAP)
+
+
+def _by_series(found: list[Anomaly]) -> list[Anomaly]:
+    """The strongest of each series, strongest first; windows of one series are one observation."""
+    best: dict[str, Anomaly] = {}
+    for anomaly in found:
+        best.setdefault(anomaly.series, anomaly)
+    return sorted(best.values(), key=lambda a: (-importance(a) * surprise(a), a.id))
+
+
+def _edges(topology: Iterable[TopologyEdge], onset: int) -> set[tuple[str, str]]:
+    """Calls seen around the onset; those that ended long before are no longer edges."""
+    fresh = onset - int(EDGE_FRESH_S * NS)
+    pairs = {(service_of(e.caller), service_of(e.callee)) for e in topology if e.last_ns >= fresh}
+    return {pair for pair in pairs if pair[0] != pair[1]}
+
+
+def _gap_means(gaps: dict[tuple[str, str], Anomaly], edges: set[tuple[str, str]]) -> dict[str, float]:
+    """Mean surprise over all edges of each service that has an anomalous one; quiet edges count as zero."""
+    known = edges | set(gaps)
+    totals: dict[str, list[float]] = defaultdict(list)
+    for edge in sorted(known):
+        strength = surprise(gaps[edge]) if edge in gaps else 0.0
+        for end in edge:
+            if end:
+                totals[end].append(strength)
+    return {service: sum(values) / len(values) for service, values in totals.items() if any(values)}
+
+
+def _origins(candidates: tuple[str, ...], own: NDArray[np.float64], edges: set[tuple[str, str]]) -> dict[str, float]:
+    """Deepest anomalous: a caller is anomalous too, and no callee is even half as much. As strong as its evidence."""
+    strength = {service: float(own[i]) for i, service in enumerate(candidates)}
+    out = {}
+    for service, mine in strength.items():
+        callers = max((strength.get(a, 0.0) for a, b in edges if b == service), default=0.0)
+        callees = max((strength.get(b, 0.0) for a, b in edges if a == service), default=0.0)
+        if mine > 0 and callers > 0 and callees < mine / 2:
+            out[service] = mine
+    return out
+
+
+def _recent(changes: Iterable[Change], onset: int) -> dict[str, Change]:
+    """The newest change of each service that came before the onset, at most an hour."""
+    low, high = onset - int(CHANGE_HORIZON_S * NS), onset + int(ONSET_SLACK_S * NS)
+    found = sorted((c for c in changes if low <= c.at_ns <= high), key=lambda c: (c.at_ns, c.id))
+    return {change.service: change for change in found}
+
+
+def _proximity(change: Change, onset: int) -> float:
+    return math.exp(-max(onset - change.at_ns, 0) / (CHANGE_S * NS))

@@ -1,0 +1,66 @@
+"""The kinds of evidence, which anomaly counts for which, and which fault family each speaks for."""
+
+from schemas import Anomaly
+
+KINDS = (
+    "metric_cpu", "metric_memory", "metric_network", "metric_latency", "metric_success", "metric_other",
+    "error_ratio", "latency", "edge_gap", "template_new", "template_burst", "template_vanished",
+    "onset", "change", "origin",
+)  # fmt: skip
+
+FAMILIES = {
+    "metric_cpu": "cpu", "metric_memory": "memory", "metric_network": "network", "edge_gap": "network",
+    "metric_latency": "latency", "latency": "latency", "metric_success": "error", "error_ratio": "error",
+    "template_new": "code", "template_burst": "code", "template_vanished": "code", "change": "change",
+}  # fmt: skip
+"""Onset, origin and other metrics say where, not what."""
+
+SYMPTOMS = frozenset(
+    ("metric_latency", "metric_success", "error_ratio", "latency", "edge_gap", "template_new", "template_vanished")
+)
+"""What users or neighbours feel; one strong one may open an incident on its own."""
+
+_WORDS: tuple[tuple[str, str, int], ...] = (
+    ("node_", "metric_other", 0),  # shared by all that run on the node: says little about one of them
+    ("client", "metric_other", 0),  # what a service suffers from its callees
+    ("latency", "metric_latency", 1),
+    ("duration", "metric_latency", 1),
+    ("response_time", "metric_latency", 1),
+    ("success", "metric_success", -1),
+    ("availability", "metric_success", -1),
+    ("error", "metric_success", 1),
+    ("failure", "metric_success", 1),
+    ("cpu", "metric_cpu", 1),
+    ("memory", "metric_memory", 1),
+    ("heap", "metric_memory", 1),
+    ("network", "metric_network", 0),
+    ("bytes", "metric_network", 0),
+)
+"""First word of a metric's name that fits: kind and the harmful direction, 0 for both."""
+
+_SEVERITY = {"ERROR": 1.0, "FATAL": 1.0, "WARN": 0.75}
+
+
+def kind_of(anomaly: Anomaly) -> str | None:
+    """The evidence kind of an anomaly, or None if it is in the harmless direction or of no use here.
+
+    >>> [kind_of_metric("pod_success_rate", d) for d in (-1, 1)]
+    ['metric_success', None]
+    """
+    if anomaly.kind == "metric":
+        return kind_of_metric(anomaly.name, anomaly.direction)
+    return anomaly.kind if anomaly.kind in KINDS else None
+
+
+def kind_of_metric(name: str, direction: int) -> str | None:
+    """The same for a metric by its name; unknown names are `metric_other`."""
+    lowered = name.lower()
+    for word, kind, harmful in _WORDS:
+        if word in lowered:
+            return kind if harmful in (0, direction) else None
+    return "metric_other"
+
+
+def importance(anomaly: Anomaly) -> float:
+    """New lines count by their severity, half if they are below a warning; everything else counts whole."""
+    return _SEVERITY.get(anomaly.labels.get("severity", ""), 0.5) if anomaly.kind == "template_new" else 1.0
