@@ -2,8 +2,9 @@
 
 It opens when evidence is strong: one symptom beyond `open_p`, or several services together. For those, an anomaly
 reported below p = `noted_p` has p / noted_p uniform if nothing is wrong; the best of K of a service counts K times
-(Bonferroni), and services are combined by Fisher's method. The same rule, applied to what
-is new at one instant, keeps it open; weak anomalies join but do not prolong it, or the noise of a thousand series would never let an incident end. Everything is bounded and counted.
+(Bonferroni), and services are combined by Fisher's method. The same rule, applied to what is new at one instant, keeps
+it open; weak anomalies join but do not prolong it, or the noise of a thousand series would never let an incident end.
+Everything is bounded and counted.
 Fisher, Statistical Methods for Research Workers, 1932.
 """
 
