@@ -26,7 +26,7 @@ class Meter:
     def read(
         self, t_ns: int, pane_ns: int, served: Mapping[tuple[str, int], F64], rng: np.random.Generator
     ) -> tuple[bytes, int]:
-        """Framed metrics at `t_ns` and how many points; served: seconds of the pane's requests by (operation, status)."""
+        """Framed metrics at `t_ns`, how many points; served: seconds of the requests by (operation, status)."""
         noise = rng.standard_normal(3)
         count = sum(len(seconds) for seconds in served.values())
         cpu = (_IDLE_CPU + _CPU_PER_RPS * count * NS / pane_ns) * float(np.exp(0.08 * noise[0]))

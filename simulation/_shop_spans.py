@@ -130,4 +130,5 @@ def _hex(raw: Bytes) -> Bytes:
 
 def _digits(values: I64) -> Bytes:
     """Numbers as three digits (n, 3); above 999 they stand at 999."""
-    return (np.minimum(values, 999)[:, None] // np.array([100, 10, 1]) % 10 + ord("0")).astype(np.uint8)
+    digits: I64 = np.minimum(values, 999)[:, None] // np.array([100, 10, 1]) % 10
+    return (digits + ord("0")).astype(np.uint8)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from schemas import DEAD_LETTERS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, Coverage, read
+from schemas import DEAD_LETTERS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, Coverage, read, record_type
 from schemas.core import Emit, Message
 from streams._errors import ImportError_
 from streams._recording import RecordingWriter
@@ -115,7 +115,7 @@ class _Extent:
         self._spans: list[tuple[int, int]] = []
 
     def see(self, message: Message) -> None:
-        if message.header("ce_type") and isinstance(mark := read(message), Coverage):
+        if record_type(message) == "coverage" and isinstance(mark := read(message), Coverage):
             self._spans.append((mark.start_ns, mark.end_ns))
 
     def fraction(self, now_ns: int) -> float:

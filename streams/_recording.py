@@ -46,6 +46,8 @@ class TopicInfo(NamedTuple):
     partitions: int
     bytes: int
     sha256: str
+    footer: str
+    """SHA-256 of the Parquet footer alone, so that opening is cheap and damaged metadata never reach the library."""
     first_ns: int
     last_ns: int
 
@@ -179,6 +181,8 @@ class Recording:
             if path.stat().st_size != self._topics[topic].bytes:
                 expected = f"{path.stat().st_size} bytes instead of {self._topics[topic].bytes}"
                 raise _cut_short(self.path, path.name, expected)
+            if _footer_digest(path) != self._topics[topic].footer:
+                raise _cut_short(self.path, path.name, "its footer is not the one that was written")
             return pq.ParquetFile(path, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise _cut_short(self.path, path.name, str(error)) from error
@@ -223,7 +227,8 @@ class _TopicWriter:
         self._file.close()
         self._partial.rename(self._final)
         digest, size = _digest(self._final), self._final.stat().st_size
-        return TopicInfo(self._rows, self._partitions, size, digest, self._first, self._last)
+        footer = _footer_digest(self._final)
+        return TopicInfo(self._rows, self._partitions, size, digest, footer, self._first, self._last)
 
     def abort(self) -> None:
         self._file.close()
@@ -290,6 +295,16 @@ def _version() -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _footer_digest(path: Path) -> str:
+    """Digest of a Parquet file's footer: its length stands in front of the magic number at the end."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - 8, 0))
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(max(size - 8 - length, 0))
+        return "sha256:" + hashlib.sha256(file.read()).hexdigest()
 
 
 def _cut_short(path: Path, name: str, why: str) -> RecordingError:

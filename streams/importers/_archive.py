@@ -3,6 +3,8 @@
 Knows tar plain, gzip, bzip2, xz and zstd by their first bytes. Only the members asked for touch the disk.
 """
 
+import bz2
+import gzip
 import io
 import lzma
 import shutil
@@ -16,7 +18,6 @@ from typing import IO, Any, cast
 
 from streams._errors import ImportError_
 
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _UNPACKED_BYTES = 8 << 30  # beyond this an archive is taken for a bomb
 
 
@@ -39,23 +40,29 @@ def _unpack(path: Path, into: Path, wanted: Callable[[PurePosixPath], bool]) -> 
     again = "Copy or download the archive again"
     total = 0
     try:
-        with path.open("rb") as file, _tar(file) as tar:
+        with _stream(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
                 name = _safe(member, path)
-                total += member.size
-                if total > _UNPACKED_BYTES:
-                    what = f"would unpack to more than {_UNPACKED_BYTES >> 30} GiB"
-                    raise ImportError_(what, where=path.name, todo="Unpack it yourself", code="ARCHIVE_TOO_LARGE")
+                total = _bounded(total + member.size, path)
                 if member.isfile() and wanted(name):
                     target = into.joinpath(*name.parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as out:
                         shutil.copyfileobj(cast(IO[bytes], tar.extractfile(member)), out)
+            while rest := stream.read(1 << 20):  # to the end of the packed stream, where its checksum stands
+                total = _bounded(total + len(rest), path)
     except EOFError as error:
         raise ImportError_("is cut short", where=path.name, todo=again, code="ARCHIVE_CUT_SHORT") from error
     except (tarfile.TarError, lzma.LZMAError, zlib.error, OSError, ValueError) as error:
         code = "ARCHIVE_CUT_SHORT" if "unexpected end" in str(error) else "ARCHIVE_UNREADABLE"
         raise ImportError_(f"cannot be unpacked: {error}", where=path.name, todo=again, code=code) from error
+
+
+def _bounded(total: int, path: Path) -> int:
+    if total > _UNPACKED_BYTES:
+        what = f"would unpack to more than {_UNPACKED_BYTES >> 30} GiB"
+        raise ImportError_(what, where=path.name, todo="Unpack it yourself", code="ARCHIVE_TOO_LARGE")
+    return total
 
 
 def _safe(member: tarfile.TarInfo, path: Path) -> PurePosixPath:
@@ -69,12 +76,19 @@ def _safe(member: tarfile.TarInfo, path: Path) -> PurePosixPath:
     raise ImportError_(what, where=path.name, todo="Do not use this archive", code="ARCHIVE_UNSAFE")
 
 
-def _tar(file: IO[bytes]) -> tarfile.TarFile:
-    magic = file.read(4)
-    file.seek(0)
-    if magic == _ZSTD_MAGIC:
-        return tarfile.open(fileobj=io.BufferedReader(_Zstd(file), 1 << 20), mode="r|")
-    return tarfile.open(fileobj=file, mode="r|*")
+def _stream(path: Path) -> IO[bytes]:
+    """The tar inside, unpacked on the fly. Not tarfile's own way, which takes a stream that was cut for its end."""
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        return io.BufferedReader(_Zstd(path.open("rb")), 1 << 20)
+    if magic.startswith(b"\xfd7zXZ\x00"):
+        return cast(IO[bytes], lzma.open(path))
+    if magic.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(path))
+    if magic.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.open(path))
+    return path.open("rb")
 
 
 class _Zstd(io.RawIOBase):
@@ -86,6 +100,10 @@ class _Zstd(io.RawIOBase):
         self._file, self._open = file, zstandard.ZstdDecompressor().decompressobj
         self._frame: Any = None
         self._ready = b""
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
     def readable(self) -> bool:
         return True

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -32,6 +33,14 @@ def iso_ns(text: str) -> int:
     return whole * NS + int((found[2] or "")[:9].ljust(9, "0"))
 
 
+def is_iso(text: str) -> bool:
+    try:
+        iso_ns(text)
+    except ValueError:
+        return False
+    return True
+
+
 class CsvRow(NamedTuple):
     """line: of its end, counted from 1. error: why the row cannot be read, empty if it can."""
 
@@ -48,8 +57,14 @@ class CsvFile:
         self.path, self.name = path, name or path.name
 
     def header(self) -> list[str]:
-        """Raises ImportError_ if there is no first line."""
-        return next(self._read()).cells
+        """Raises ImportError_ if there is no first line or it cannot be read."""
+        first = next(self._read(), None)
+        if first is None or first.error or not first.cells:
+            what = "is empty" if first is None else f"has no header in its first line: {first.error or 'it is empty'}"
+            raise ImportError_(
+                what, where=self.name, todo="Give a CSV file with a header", code="IMPORT_COLUMN_UNKNOWN"
+            )
+        return first.cells
 
     def columns(self, *wanted: str) -> list[int]:
         """Positions of the wanted columns; raises ImportError_ naming the first that is not there."""
@@ -62,9 +77,8 @@ class CsvFile:
 
     def __iter__(self) -> Iterator[CsvRow]:
         """All rows after the header; empty lines are passed over. A row of another width has an error."""
-        rows = self._read()
-        width = len(next(rows).cells)
-        for row in rows:
+        width = len(self.header())
+        for row in islice(self._read(), 1, None):
             if row.cells and len(row.cells) != width and not row.error:
                 yield row._replace(error=f"{len(row.cells)} cells where the header has {width}")
             elif row.cells or row.error:

@@ -2,7 +2,7 @@
 
 Options: time=COLUMN, value=A,B, service=COLUMN or a name, labels=C,D, format=iso|epoch_s|epoch_ms|epoch_us|epoch_ns.
 Without them: the time is the column called timestamp, time, ts, date or datetime, values are `value` or all other
-columns that hold a number in the first row, the service is the file's name. Times without a zone are UTC.
+columns that hold nothing but numbers in the first hundred rows, the service is the file's name. Times without a zone are UTC.
 All rows are sorted by time, so they are in memory once. A hole between the first and the last is a gap, because
 nothing says that it was not recorded.
 """
@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from streams._errors import ImportError_
 from streams._import import Options, check_options, nearest
 from streams._otlp_encode import gauge
 from streams.importers._batches import Morgue, Row, Spans, batched, metric_name, recorded
-from streams.importers._rows import CsvFile, iso_ns
+from streams.importers._rows import CsvFile, is_iso, iso_ns
 
 _SOURCE = "import.csv"
 _OPTIONS = {"time", "value", "service", "labels", "format"}
 _TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "@timestamp", "time_ns", "epoch")
 _UNITS_NS = {"epoch_s": NS, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
+_LOOK_ROWS = 100
 _FORMATS = ("iso", *_UNITS_NS)
 
 
@@ -88,7 +90,7 @@ class _Columns:
 
 def _columns(file: CsvFile, options: Options) -> _Columns:
     header = file.header()
-    first = next((row.cells for row in file if not row.error), [])
+    first = list(islice((row.cells for row in file if not row.error), _LOOK_ROWS))
     time = options.get("time") or next((h for h in header if h.strip().lower() in _TIME_NAMES), None)
     if time is None:
         what = f"no column looks like a time, there are: {', '.join(header)}"
@@ -98,14 +100,14 @@ def _columns(file: CsvFile, options: Options) -> _Columns:
     taken = {time, *labels, service}
     values = _list(options.get("value", "")) or [h for h in header if h.strip().lower() == "value"]
     if not values:
-        values = [h for h, cell in zip(header, first, strict=False) if h not in taken and _is_number(cell)]
+        values = [h for i, h in enumerate(header) if h not in taken and _holds_numbers([cells[i] for cells in first])]
     if not values:
         what = f"no column of numbers beside '{time}', there are: {', '.join(header)}"
         raise ImportError_(what, where=file.name, todo="Give value=COLUMN", code="IMPORT_COLUMN_UNKNOWN")
     at, *places = file.columns(time, *values, *labels)
     return _Columns(
         time=at,
-        time_of=_time_of(options.get("format", ""), first[at] if first else "", file.name),
+        time_of=_time_of(options.get("format", ""), [cells[at] for cells in first], file.name),
         values=[(i, column, *metric_name(column)) for i, column in zip(places, values, strict=False)],
         labels=list(zip(places[len(values) :], labels, strict=True)),
         service_column=header.index(service) if service in header else None,
@@ -113,22 +115,22 @@ def _columns(file: CsvFile, options: Options) -> _Columns:
     )
 
 
-def _time_of(form: str, example: str, where: str) -> Callable[[str], int]:
+def _time_of(form: str, examples: list[str], where: str) -> Callable[[str], int]:
     if form and form not in _FORMATS:
         what = f"unknown format '{form}', there are: {', '.join(_FORMATS)}{nearest(form, _FORMATS)}"
         raise ImportError_(what, where=where, code="IMPORT_OPTION_UNKNOWN")
-    form = form or _guess(example)
+    form = form or next((guess for cell in examples if (guess := _guess(cell))), "iso")
     return iso_ns if form == "iso" else lambda cell: _epoch(cell, _UNITS_NS[form])
 
 
 def _guess(example: str) -> str:
-    """The format of a time by its looks: a plain number is told by its size, valid from 1973 on.
+    """The format of a time by its looks, empty if it is none: a plain number is told by its size, from 1973 on.
 
-    >>> _guess("2014-04-01 00:00:00"), _guess("1469376000"), _guess("1469376000123"), _guess("1.4693E18")
-    ('iso', 'epoch_s', 'epoch_ms', 'epoch_ns')
+    >>> _guess("2014-04-01 00:00:00"), _guess("1469376000"), _guess("1469376000123"), _guess("soon")
+    ('iso', 'epoch_s', 'epoch_ms', '')
     """
     if not _is_number(example):
-        return "iso"
+        return "iso" if is_iso(example) else ""
     size = abs(float(example))
     return next((f for f, top in (("epoch_s", 1e11), ("epoch_ms", 1e14), ("epoch_us", 1e17)) if size < top), "epoch_ns")
 
@@ -160,6 +162,11 @@ def _is_number(cell: str) -> bool:
         return math.isfinite(float(cell))
     except ValueError:
         return False
+
+
+def _holds_numbers(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell.strip()]
+    return bool(filled) and all(map(_is_number, filled))
 
 
 def _list(text: str) -> list[str]:
