@@ -67,14 +67,22 @@ class FastMetrics:
         """Give rows to new keys; False if the plain decoder does not read the same times and values there."""
         keys, first, inverse = np.unique(miss[:, 1].view(np.uint64), return_index=True, return_inverse=True)
         order = np.sort(first)
-        known = self._plain(_miss_request(data, miss[order]), tenant)
-        at = miss[order, 0]
+        lines = miss[order]
+        known = self._plain(_miss_request(data, lines), tenant)
+        at = lines[:, 0]
         same = len(known.points.t) == len(at) and np.array_equal(known.points.t, points.t[at])
         if not same or not np.array_equal(known.points.value, points.value[at], equal_nan=True):
             return False
+        series = known.points.series
+        definitions = [known.definitions[number] for number in series.tolist()]
+        again = np.ones(len(series), bool)
+        again[np.unique(series, return_index=True)[1]] = False
+        for i in np.flatnonzero(again).tolist():  # an id met twice here may have two definitions, say of two units
+            alone = self._plain(_miss_request(data, lines[i : i + 1]), tenant)
+            definitions[i] = alone.definitions[int(series[i])]
         position = np.searchsorted(order, first)
         start = len(table.definitions)
-        table.learn(keys, (start + position).astype(np.int32), known)
+        table.learn(keys, (start + position).astype(np.int32), series, definitions)
         rows[miss[:, 0]] = (start + position)[inverse.reshape(-1)]
         if sum(t.used for t in self._tables.values()) > self._keys_max:
             self._tables = {}
@@ -112,8 +120,8 @@ class _Table:
         self.ids: U64 = np.zeros(0, np.uint64)
         self.definitions: list[SeriesDef] = []
 
-    def learn(self, keys: U64, rows: I32, known: Decoded) -> None:
-        """Add n keys; `known` has one point for each new row, in the order of the rows."""
+    def learn(self, keys: U64, rows: I32, series: U64, definitions: list[SeriesDef]) -> None:
+        """Add n keys that stand for the rows; series (n,) and definitions say what the next n rows are."""
         self.used += len(keys)
         if 2 * self.used > len(self.keys):
             old, size = self.keys != 0, 1 << (4 * self.used).bit_length()
@@ -121,11 +129,10 @@ class _Table:
             self.keys, self.rows = np.zeros(size, np.uint64), np.zeros(size, np.int32)
             kernel.insert(self.keys, self.rows, old_keys, old_rows)
         kernel.insert(self.keys, self.rows, keys, rows)
-        series = known.points.series
         if len(self.definitions) + len(series) > len(self.ids):
             self.ids = np.resize(self.ids, 2 * (len(self.definitions) + len(series)))
         self.ids[len(self.definitions) : len(self.definitions) + len(series)] = series
-        self.definitions.extend([known.definitions[number] for number in series.tolist()])
+        self.definitions.extend(definitions)
 
 
 class _Definitions(Mapping[int, SeriesDef]):

@@ -49,10 +49,15 @@ def _jit(function: F) -> F:
         return cast(F, numba.njit(nogil=True)(function))
 
 
-@_jit
+def _inlined(function: F) -> F:
+    """Always part of its caller: a call that passes an array costs more than what these functions do."""
+    return cast(F, numba.njit(forceinline=True)(function))
+
+
+@_inlined
 def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
     """Tag, start and stop of the content of the field at a position; stop is -1 if it is broken or unusual."""
-    tag: Any = np.int64(buf[at])
+    tag: Any = np.int64(buf[np.uint64(at)])
     at += 1
     if tag >= 0x80:
         tag &= 0x7F
@@ -60,7 +65,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
         while True:
             if at >= end or shift > 28:
                 return 0, 0, -1
-            byte: Any = np.int64(buf[at])
+            byte: Any = np.int64(buf[np.uint64(at)])
             at += 1
             tag |= (byte & 0x7F) << shift
             if byte < 0x80:
@@ -75,7 +80,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
         while True:
             if at >= end or shift > 28:
                 return 0, 0, -1
-            byte = np.int64(buf[at])
+            byte = np.int64(buf[np.uint64(at)])
             at += 1
             length |= (byte & 0x7F) << shift
             if byte < 0x80:
@@ -91,7 +96,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
         while True:
             if stop >= end or stop - at >= 10:
                 return 0, 0, -1
-            byte = np.int64(buf[stop])
+            byte = np.int64(buf[np.uint64(stop)])
             stop += 1
             if byte < 0x80:
                 break
@@ -104,7 +109,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
     return tag, at, stop
 
 
-@_jit
+@_inlined
 def _word(buf: Bytes, at: int) -> Any:
     """Eight bytes as a little-endian uint64; the compiler makes one load of it."""
     i = np.uint64(at)
@@ -120,7 +125,7 @@ def _word(buf: Bytes, at: int) -> Any:
     )
 
 
-@_jit
+@_inlined
 def _mix(h: Any, word: Any) -> Any:
     word *= _P2
     word = word << np.uint64(31) | word >> np.uint64(33)
@@ -128,7 +133,7 @@ def _mix(h: Any, word: Any) -> Any:
     return (h << np.uint64(27) | h >> np.uint64(37)) * _P1 + _P4
 
 
-@_jit
+@_inlined
 def _hash(buf: Bytes, start: int, end: int, h: Any) -> Any:
     """Take a run of bytes and its length into a hash."""
     size = end - start
@@ -142,13 +147,13 @@ def _hash(buf: Bytes, start: int, end: int, h: Any) -> Any:
             return _mix(h, _word(buf, end - 8))
         tail = np.uint64(0)
         while at < end:
-            tail = tail << np.uint64(8) | np.uint64(buf[at])
+            tail = tail << np.uint64(8) | np.uint64(buf[np.uint64(at)])
             at += 1
         h = _mix(h, tail)
     return h
 
 
-@_jit
+@_inlined
 def _finish(h: Any) -> Any:
     h ^= h >> np.uint64(33)
     h *= _P2
@@ -192,7 +197,7 @@ def header(buf: Bytes, start: int, end: int, children: int, out: Bytes) -> int:
     return size
 
 
-@_jit
+@_inlined
 def _find(keys: U64, rows: I32, key: Any) -> Any:
     """The row of a key, or -1."""
     mask = np.uint64(len(keys) - 1)
