@@ -375,6 +375,14 @@ def test_forgetting_never_changes_an_answer(forgetful: Decide, inputs: list[Reco
     assert run(forgetful, *cut, tick, *records[at:]) == run(forgetful, *records)
 
 
+def test_what_is_remembered_is_remembered_to_the_last_nanosecond(forgetful: Decide) -> None:
+    found, hour = hypothesis(None, cause={"family": "cpu"}), T0 + 60 * MINUTE
+    first = diagnosis(found, revision=1)
+    assert len(run(forgetful, first, Tick(hour), diagnosis(found, revision=2, at_ns=hour))) == 3
+    assert len(run(forgetful, first, Tick(hour), diagnosis(found, revision=0, at_ns=hour, abstained="NOVEL"))) == 3
+    assert len(run(forgetful, first, Tick(hour), diagnosis(found, revision=2, at_ns=hour + 1))) == 6
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"format":99}', b'{"format":1,"owners":3}'])
 def test_a_foreign_state_is_refused(stage: Decide, data: bytes) -> None:
     with pytest.raises(StateInvalid):

@@ -59,6 +59,10 @@ def test_a_value_that_is_no_number_denies(shipped_policies: Policies, value: Any
     assert (decision.effect, decision.reason) == ("deny", "POLICY_ERROR")
 
 
+def test_a_null_denies_even_where_no_rule_looks_at_it() -> None:
+    assert Policies([rule()]).evaluate(SURE | {"service": None}).reason == "POLICY_ERROR"
+
+
 @pytest.mark.parametrize("name", sorted(NEUTRAL))
 def test_a_missing_name_denies_if_a_rule_uses_it_even_where_cel_would_not_look(name: str) -> None:
     loaded = Policies([rule(when=f"true || {name} == {name}")])

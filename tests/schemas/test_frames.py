@@ -96,7 +96,8 @@ def test_histograms_survive_the_wire(rows: list[Any]) -> None:
     series, t, bucket, count = (np.array(c, np.int64) for c in (zip(*rows, strict=True) if rows else ((),) * 4))
     data = encode_histograms(series.astype(np.uint64), t, bucket.astype(np.int16), count, defs=[DEF])
     back = decode_histograms(data)
-    assert [c.tolist() for c in back[:4]] == [c.tolist() for c in (series, t, bucket, count)]
+    found = (back.series, back.t, back.bucket, back.count)
+    assert [c.tolist() for c in found] == [c.tolist() for c in (series, t, bucket, count)]
     assert back.defs == [DEF]
 
 
