@@ -2,9 +2,9 @@
 
 Options: time=COLUMN, value=A,B, service=COLUMN or a name, labels=C,D, format=iso|epoch_s|epoch_ms|epoch_us|epoch_ns.
 Without them: the time is the column called timestamp, time, ts, date or datetime, values are `value` or all other
-columns that hold nothing but numbers in the first hundred rows, the service is the file's name. Times without a zone are UTC.
-All rows are sorted by time, so they are in memory once. A hole between the first and the last is a gap, because
-nothing says that it was not recorded.
+columns that hold nothing but numbers in the first hundred rows, the service is the name of the file. Times without a
+zone are UTC. All rows are sorted by time, so they are in memory once. A hole between the first and the last is a gap,
+because nothing says that it was not recorded.
 """
 
 import math
