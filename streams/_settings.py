@@ -7,7 +7,10 @@ from schemas.core import NS
 PANE_NS = 10 * NS
 """Windows are built from panes of ten seconds. Part of the formats, not a setting."""
 
-MINUTE_PANES = 6
+WINDOW_PANES = (1, 6, 12)
+"""Windows of 10, 60 and 120 s slide by one pane; part of the formats too."""
+
+RING_PANES = max(WINDOW_PANES)
 
 
 @dataclass(frozen=True, slots=True)

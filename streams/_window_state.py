@@ -11,11 +11,12 @@ from schemas.core import F64, I64, U64, Bool
 from streams._coverage import Covered
 from streams._ledger import Ledger
 from streams._registry import Registry
-from streams._settings import MINUTE_PANES
+from streams._settings import RING_PANES
 from streams._state import pack, unpack
 
 SIGNALS: tuple[str, ...] = ("metrics", "logs", "traces", "changes", "topology", "business")
-RING = ("total", "low", "high", "last")
+RING: dict[str, Any] = {"total": np.float64, "low": np.float32, "high": np.float32, "last": np.float32}
+"""Columns of the panes that windows are built from; a total must add up, for the others seven digits do."""
 _COLUMNS: dict[str, tuple[Any, Any]] = {
     "previous": (np.float64, np.nan),
     "interval_s": (np.float64, np.nan),
@@ -28,8 +29,8 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     "is_event": (np.bool_, False),
     "is_silent": (np.bool_, False),
 }
-STATE_BYTES_PER_SERIES = sum(np.dtype(kind).itemsize for kind, _ in _COLUMNS.values()) + MINUTE_PANES * (
-    8 * len(RING) + 4
+STATE_BYTES_PER_SERIES = sum(np.dtype(kind).itemsize for kind, _ in _COLUMNS.values()) + RING_PANES * (
+    sum(np.dtype(kind).itemsize for kind in RING.values()) + 4
 )
 """Array bytes a series; definitions and the id map come on top (about 700 B, they hold the labels)."""
 
@@ -39,13 +40,13 @@ def _column(name: str) -> Any:
 
 
 def _ring() -> dict[str, NDArray[Any]]:
-    rings: dict[str, NDArray[Any]] = {name: np.zeros((MINUTE_PANES, 0)) for name in RING}
-    return {**rings, "count": np.zeros((MINUTE_PANES, 0), np.int32)}
+    rings: dict[str, NDArray[Any]] = {name: np.zeros((RING_PANES, 0), kind) for name, kind in RING.items()}
+    return {**rings, "count": np.zeros((RING_PANES, 0), np.int32)}
 
 
 @dataclass(slots=True)
 class WindowState:
-    """All columns (n,) by row of the registry; `ring` columns (6, n) and `shares` (6, signals), newest pane last."""
+    """All columns (n,) by row of the registry; `ring` columns (12, n) and `shares` (12, signals), newest pane last."""
 
     registry: Registry = field(default_factory=Registry)
     covered: Covered = field(default_factory=Covered)
@@ -71,7 +72,7 @@ class WindowState:
     is_event: Bool = _column("is_event")
     is_silent: Bool = _column("is_silent")
     ring: dict[str, NDArray[Any]] = field(default_factory=_ring)
-    shares: F64 = field(default_factory=lambda: np.zeros((MINUTE_PANES, len(SIGNALS))))
+    shares: F64 = field(default_factory=lambda: np.zeros((RING_PANES, len(SIGNALS))))
     """Share of each pane that was recorded, by signal."""
 
     def grow(self) -> None:
@@ -87,7 +88,7 @@ class WindowState:
         self.is_cumulative[have:] = [d.temporality == "cumulative" for d in fresh]
         self.is_event[have:] = [d.is_event for d in fresh]
         for name, column in self.ring.items():
-            blank_ring = np.full((MINUTE_PANES, more), np.nan if name in RING else 0, column.dtype)
+            blank_ring = np.full((RING_PANES, more), np.nan if name in RING else 0, column.dtype)
             if name == "total":  # panes before an event series first spoke are zero where its signal was recorded
                 heard = self.shares[:, self.signal[have:]] > 0
                 blank_ring[heard & self.is_event[have:]] = 0.0

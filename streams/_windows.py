@@ -1,4 +1,4 @@
-"""Windows: samples of any order within lateness become closed panes of 10 s and sliding windows of 60 s.
+"""Windows: samples of any order within lateness become closed panes of 10 s and sliding windows of 60 and 120 s.
 
 Samples wait in their pane until the watermark has passed it, then are sorted once by (series, time), so the result
 does not depend on the order of arrival; a repeated (series, time) counts once, the smaller value standing. A sample
@@ -15,7 +15,7 @@ import numpy as np
 import schemas as sc
 from schemas.core import F64, I64, U64, Emit, WindowBlock
 from streams import _dead
-from streams._settings import MINUTE_PANES, PANE_NS
+from streams._settings import PANE_NS, WINDOW_PANES
 from streams._window_state import RING, SIGNALS, WindowState
 
 
@@ -47,7 +47,7 @@ class Windower:
         return out
 
     def close(self, state: WindowState, through_ns: int) -> Iterator[WindowBlock]:
-        """Close every pane that ends by `through_ns`, oldest first: for each a 10 s and a sliding 60 s block.
+        """Close every pane that ends by `through_ns`, oldest first: for each a 10 s and the sliding 60 s and 120 s blocks.
 
         Stretches in which nothing waits and nothing was recorded are passed over without blocks.
         """
@@ -122,8 +122,8 @@ class Windower:
             state.ring[name][:-1] = state.ring[name][1:]
             state.ring[name][-1] = column
         ids, rows = state.registry.ids(), np.arange(n)
-        yield self._block(state, ids, rows, start, 1)
-        yield self._block(state, ids, rows, start - (MINUTE_PANES - 1) * PANE_NS, MINUTE_PANES)
+        for panes in WINDOW_PANES:
+            yield self._block(state, ids, rows, start - (panes - 1) * PANE_NS, panes)
 
     def _aggregate(self, state: WindowState, start: int, chunks: list[Any], new: dict[str, Any]) -> None:
         series, t, value = (np.concatenate([chunk[i] for chunk in chunks]) for i in range(3))
@@ -191,11 +191,12 @@ class Windower:
         count = ring["count"].sum(0, dtype=np.int64)
         blank = np.isnan(ring["total"]).all(0)
         if panes == 1:
-            total, low, high, last = (ring[name][0].copy() for name in RING)
+            total, low, high, last = (ring[name][0].astype(np.float64) for name in RING)
         else:
             total = np.where(blank, np.nan, np.nansum(ring["total"], 0))
-            low, high = np.fmin.reduce(ring["low"], 0), np.fmax.reduce(ring["high"], 0)
-            last = ring["last"][0]
+            low = np.fmin.reduce(ring["low"], 0).astype(np.float64)
+            high = np.fmax.reduce(ring["high"], 0).astype(np.float64)
+            last = ring["last"][0].astype(np.float64)
             for k in range(1, panes):
                 last = np.where(np.isnan(ring["last"][k]), last, ring["last"][k])
         with np.errstate(invalid="ignore", divide="ignore"):

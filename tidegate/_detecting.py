@@ -42,10 +42,10 @@ class Detecting:
     ordered = False
     makes_time = False
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
+    def __init__(self, detectors: Sequence[Detector], *, emit_p: float = 1e-3) -> None:
         self._windower = Windower(self.name)
         self._histograms = HistogramWindower(self.name)
-        self._detect = Detect(detectors)
+        self._detect = Detect(detectors, emit_p=emit_p)
 
     def initial(self) -> DetectingState:
         return DetectingState(WindowState(), HistogramState(), self._detect.initial())

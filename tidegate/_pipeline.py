@@ -1,0 +1,98 @@
+"""Which stages there are and how they are wired; the only place that knows all rooms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import schemas as sc
+from actions import Decide, DecideSettings, Verbs, load_policies, load_runbooks
+from diagnosis import Diagnose
+from diagnosis import Settings as DiagnoseSettings
+from schemas.core import Stage
+from streams import DeriveLogs, DeriveSpans, Ledger, Normalise, Runner, summed
+from tidegate import __version__, _catalogue
+from tidegate._detecting import Detecting, versions
+from tidegate._errors import SettingsError
+from tidegate._settings import Settings
+
+ORDER = ("normalise", "derive-logs", "derive-spans", "detect", "diagnose", "decide")
+"""Names of the stages, from telemetry to decisions."""
+
+WEIGHTS = "ranker-nezha-tt.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Stages in order, and the versions and digests of everything that shapes their answers."""
+
+    stages: tuple[Stage[Any], ...]
+    versions: Mapping[str, Any]
+    outside: Mapping[str, tuple[str, ...]]
+    """Writers of topics whose stages do not run here."""
+
+
+def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -> Pipeline:
+    """The stages from `first` to `last`. Raises SettingsError, CatalogueError, PolicyError, RunbookError."""
+    for name in (first, last):
+        if name not in ORDER:
+            raise SettingsError(f"there is no stage '{name}'", todo=f"Stages: {', '.join(ORDER)}")
+    streams = settings.streams.core()
+    detectors = list(_catalogue.find("detectors").values())
+    weights = load_weights(settings.diagnosis.weights)
+    verbs = Verbs([type(verb) for verb in _catalogue.find("verbs").values()])
+    policies = load_policies(texts(settings.actions.policies, "policies"))
+    runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), verbs)
+    diagnose = DiagnoseSettings(open_p=settings.diagnosis.open_p, quiet_s=settings.diagnosis.quiet_s)
+    decide = DecideSettings(critical_services=settings.actions.critical_services)
+    stages: tuple[Stage[Any], ...] = (
+        Normalise(_catalogue.find("sources").values(), streams),
+        DeriveLogs(streams),
+        DeriveSpans(streams),
+        Detecting(detectors, emit_p=settings.detection.emit_p),
+        Diagnose(weights, diagnose),
+        Decide(verbs, runbooks, policies, decide),
+    )
+    begin, end = ORDER.index(first), ORDER.index(last)
+    outside: dict[str, tuple[str, ...]] = {}
+    for stage in stages[:begin]:
+        for topic in stage.outputs:
+            outside[topic] = (*outside.get(topic, ()), stage.name)
+    provenance = {
+        "tidegate": __version__, "detectors": versions(detectors), "ranker": weights.digest,
+        "policies": policies.digest, "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json"))),
+    }  # fmt: skip
+    return Pipeline(stages[begin : end + 1], provenance, outside)
+
+
+def load_weights(path: Path | None) -> sc.RankerWeights:
+    """Ranker weights from a file, or the shipped ones."""
+    if path is None:
+        return sc.RankerWeights.from_bytes(files("tidegate").joinpath("artefacts", WEIGHTS).read_bytes(), strict=True)
+    try:
+        return sc.RankerWeights.from_bytes(path.read_bytes(), strict=True)
+    except (OSError, sc.RecordInvalid) as error:
+        raise SettingsError(f"ranker weights cannot be read: {error}", where=str(path)) from error
+
+
+def texts(directory: Path | None, package: str) -> dict[str, str]:
+    """Text of every YAML file of a directory, or of a shipped package, by the name people see."""
+    if directory is not None and not directory.is_dir():
+        raise SettingsError(
+            "not a directory", where=str(directory), todo=f"Point '{package}' at a directory of YAML files"
+        )
+    root: Any = directory if directory is not None else files(package)
+    label = str(directory) if directory is not None else package
+    return {f"{label}/{entry.name}": entry.read_text() for entry in root.iterdir() if entry.name.endswith(".yaml")}
+
+
+def ledger_of(runners: Sequence[Runner]) -> Ledger:
+    """Both ledgers over all stages that run."""
+    found = []
+    for runner in runners:
+        if isinstance(runner.stage, Detecting):
+            found.append(runner.stage.ledger(runner.state))
+        elif isinstance(getattr(runner.state, "ledger", None), Ledger):
+            found.append(runner.state.ledger)
+    return summed(found)

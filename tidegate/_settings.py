@@ -1,0 +1,95 @@
+"""Settings: one YAML file, every key with a default that works; an unknown key is refused with the nearest known one."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.core import NS
+from streams import StreamSettings
+from tidegate._errors import SettingsError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Streams(_Section):
+    """Time and memory bounds of telemetry."""
+
+    lateness_s: float = Field(default=10, ge=0, le=3600)
+    """How far a sample may lag behind the newest of its source and still count."""
+    max_skew_s: float = Field(default=300, ge=0)
+    """A sample further ahead of the time it was received than this is quarantined."""
+    max_series: int = Field(default=1_000_000, gt=0)
+    max_series_per_source: int = Field(default=200_000, gt=0)
+    partitions: int = Field(default=1, gt=0, le=64)
+    idle_after_s: float = Field(default=30, gt=0)
+    """`up`: a source that was silent for so long is declared idle, in the log."""
+
+    def core(self) -> StreamSettings:
+        return StreamSettings(
+            lateness_ns=round(self.lateness_s * NS), max_skew_ns=round(self.max_skew_s * NS),
+            max_series=self.max_series, max_series_per_source=self.max_series_per_source, partitions=self.partitions,
+        )  # fmt: skip
+
+
+class Detection(_Section):
+    emit_p: float = Field(default=1e-3, gt=0, lt=1)
+    """Windows less probable than this become anomalies."""
+
+
+class Diagnosis(_Section):
+    open_p: float = Field(default=1e-6, gt=0, lt=1)
+    """How improbable a stretch must be to open an incident."""
+    quiet_s: float = Field(default=300, gt=0)
+    """An incident closes after this much quiet."""
+    weights: Path | None = None
+    """RankerWeights as JSON; the shipped ones if empty."""
+
+
+class Actions(_Section):
+    critical_services: frozenset[str] = frozenset()
+    policies: Path | None = None
+    """Directory of policy files; the shipped ones if empty."""
+    runbooks: Path | None = None
+    """Directory of runbooks; the shipped ones if empty."""
+
+
+class Settings(_Section):
+    """Everything that can be told. `tidegate doctor` prints what is in force."""
+
+    streams: Streams = Streams()
+    detection: Detection = Detection()
+    diagnosis: Diagnosis = Diagnosis()
+    actions: Actions = Actions()
+
+    @classmethod
+    def read(cls, path: Path | None) -> Self:
+        """The settings of a file, or the defaults. Raises SettingsError naming key, file and nearest known key."""
+        if path is None:
+            return cls()
+        try:
+            document: Any = yaml.safe_load(path.read_text()) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise SettingsError(
+                f"cannot be read: {error}", where=str(path), todo="Pass a YAML file, or none"
+            ) from error
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise _sentence(cls, error, path) from error
+
+
+def _sentence(model: type[BaseModel], error: ValidationError, path: Path) -> SettingsError:
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] != "extra_forbidden":
+        return SettingsError(f"'{'.'.join(place)}': {first['msg']}", where=str(path), todo="See docs/settings.md")
+    for part in place[:-1]:
+        model = model.model_fields[part].annotation  # type: ignore[assignment]
+    near = difflib.get_close_matches(place[-1], model.model_fields, 1)
+    todo = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(model.model_fields)}"
+    return SettingsError(f"unknown setting '{'.'.join(place)}'", where=str(path), todo=todo)
