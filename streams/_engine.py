@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import schemas as sc
-from schemas.core import Advance, Emit, Message, Stage, Tick
+from schemas.core import Advance, Emit, Message, Output, Stage, Tick
+from streams import _dead
 from streams._log import Log
 from streams._state import pack, unpack
 
@@ -36,6 +37,8 @@ class Runner:
     """Records appended so far; what the log already holds beyond this is not written again."""
     marks: dict[tuple[str, int, str], sc.Watermark] = field(default_factory=dict)
     held: list[tuple[int, str, Message]] = field(default_factory=list)
+    refused: dict[str, int] = field(default_factory=dict)
+    """Records that the stage could not take, by code; each became a dead letter."""
 
     @classmethod
     def start(cls, stage: Stage[Any], writers: Mapping[str, tuple[str, ...]], partitions: int) -> "Runner":
@@ -93,7 +96,15 @@ class Runner:
         return (min(through), all(final)) if through else (0, False)
 
     def _step(self, log: Log, event: Message | Tick) -> None:
-        self.state, outputs = self.stage.step(self.state, event)
+        outputs: list[Output]
+        try:
+            self.state, outputs = self.stage.step(self.state, event)
+        except Exception as error:  # a stage leaves its state as it was and gives a code; anything else is our bug
+            code = getattr(error, "code", None)
+            if not isinstance(event, Message) or not isinstance(code, str):
+                raise
+            self.refused[code] = self.refused.get(code, 0) + 1
+            outputs = [_dead.of_message(event, reason=code, what=str(error), stage=self.stage.name)]
         if isinstance(event, Tick) and not self.stage.makes_time:
             outputs = [*outputs, Advance(event.through_ns, final=event.final)]
         emits: list[Emit] = []
@@ -128,7 +139,7 @@ class Runner:
         """Everything needed to go on: state, place, marks, held records."""
         document = {
             "stage": self.stage.name, "after": self.after, "through_ns": self.through_ns, "is_final": self.is_final,
-            "produced": self.produced,
+            "produced": self.produced, "refused": self.refused,
             "marks": [[t, p, w, m.model_dump()] for (t, p, w), m in sorted(self.marks.items())],
             "held": [_dump(message) for _, _, message in self.held],
         }  # fmt: skip
@@ -140,6 +151,7 @@ class Runner:
         self.state = self.stage.load(blobs["state"])
         self.after, self.through_ns = document["after"], document["through_ns"]
         self.is_final, self.produced = document["is_final"], document["produced"]
+        self.refused = document["refused"]
         self.marks = {(t, p, w): sc.Watermark(**m) for t, p, w, m in document["marks"]}
         messages = [_load(entry) for entry in document["held"]]
         self.held = [(message.event_ns, _identity(message), message) for message in messages]

@@ -210,3 +210,13 @@ def test_state_bytes_of_a_series_stay_within_the_core_tier():
 
     assert STATE_BYTES_PER_SERIES <= 340
     assert np.dtype(np.float64).itemsize == 8
+
+
+def test_a_record_that_a_stage_refuses_becomes_a_dead_letter_and_the_stage_goes_on():
+    log = MemoryLog(keep=[sc.DEAD_LETTERS])
+    engine = Engine(log, [Totals()], outside={sc.FRAMES: ("normalise",)})
+    log.append([Emit(sc.FRAMES, b"", b"not a frame", (), 5)], writer="outside")
+    engine.run()
+    letter = sc.DeadLetter.from_bytes(log.messages(sc.DEAD_LETTERS)[0].header("tidegate-dead-letter").encode())
+    assert (letter.reason, log.messages(sc.DEAD_LETTERS)[0].value) == ("FRAME_INVALID", b"not a frame")
+    assert engine.runners[0].refused == {"FRAME_INVALID": 1}
