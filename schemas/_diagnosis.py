@@ -43,6 +43,8 @@ class Anomaly(Record):
     p_value: float = Field(gt=0, le=1)
     direction: Literal[-1, 0, 1] = 0
     completeness: Probability = 1.0
+    count: int = Field(default=0, ge=0)
+    """Samples, lines or spans that the window held."""
     pointer: EvidencePointer
     status: Literal["firing", "amended", "withdrawn"] = "firing"
     revision: int = 0

@@ -7,7 +7,7 @@ checkout out, from then on some of its orders fail; an innocent deploy of anothe
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def shop(
     """Everything that the shop sends in `duration_s`, in order of event time, with final marks at the end.
 
     rate: requests a second at the gateway, on average over the day. Messages hold at most 10 s and about 1000 rows of
-    one signal; a Change comes on its own topic at the second of the deploy. No deploy happens without a fault.
+    one signal; a Change comes on the raw topic at the second of the deploy. No deploy happens without a fault.
     """
     plant = _Plant(np.random.Generator(np.random.PCG64(seed)), start_ns, fault, rate)
     waiting = [_change(deploy, start_ns) for deploy in (fault.deploys if fault else ())]
@@ -75,7 +75,7 @@ def shop(
         waiting = [emit for emit in waiting if emit.event_ns >= after]
     yield from waiting
     last = max([end_ns, *(emit.event_ns for emit in waiting)])
-    for topic in (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.CHANGES):
+    for topic in (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.RAW):
         mark = sc.Watermark(stage=f"source:{topic}/0", through_ns=last, final=True)
         id = sc.record_id(mark.TYPE, _SOURCE, topic, last)
         yield sc.emit(topic, mark, id=id, key="", source=_SOURCE, event_ns=last)
@@ -185,4 +185,5 @@ def _change(deploy: Deploy, start_ns: int) -> Emit:
         kind="deploy", at_ns=at_ns, title=deploy.title, version_from=VERSIONS[deploy.service],
         version_to=deploy.version,
     )  # fmt: skip
-    return sc.emit(sc.CHANGES, change, id=change.id, key=change.entity_id, source=_SOURCE, event_ns=at_ns)
+    told = sc.emit(sc.RAW, change, id=change.id, key=change.entity_id, source=_SOURCE, event_ns=at_ns)
+    return replace(told, headers=(*told.headers, ("tidegate-kind", b"records")))

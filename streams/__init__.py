@@ -8,9 +8,11 @@ from streams._embedded import EmbeddedLog
 from streams._engine import SOURCES, Engine, Runner
 from streams._errors import ImportError_, RecordingError, SnapshotError, SourceError, StreamsError, TransportError
 from streams._histograms import HistogramState, HistogramWindower
+from streams._import import Importer, import_
 from streams._ledger import Ledger, imbalance, report, summed
 from streams._log import Log, MemoryLog, Stored
 from streams._normalise import KIND, SOURCE, Normalise
+from streams._recording import Recording, RecordingWriter
 from streams._settings import PANE_NS, StreamSettings
 from streams._state import pack, unpack
 from streams._window_state import STATE_BYTES_PER_SERIES, WindowState
@@ -19,7 +21,7 @@ from streams._windows import Windower
 __all__ = [
     "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SOURCE", "SOURCES", "STATE_BYTES_PER_SERIES", "Decoded",
     "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine", "HistogramPoints", "HistogramState", "HistogramWindower",
-    "ImportError_", "Ledger", "Log", "MemoryLog", "Normalise", "Points", "RecordingError", "Runner", "SnapshotError",
+    "ImportError_", "Importer", "Ledger", "Log", "MemoryLog", "Normalise", "Points", "Recording", "RecordingError", "RecordingWriter", "Runner", "SnapshotError",
     "Source", "SourceError", "Stored", "StreamSettings", "StreamsError", "TransportError", "WindowState", "Windower",
-    "dead_letters", "imbalance", "pack", "report", "summed", "unpack",
+    "dead_letters", "imbalance", "import_", "pack", "report", "summed", "unpack",
 ]  # fmt: skip

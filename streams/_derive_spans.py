@@ -107,38 +107,35 @@ class DeriveSpans:
             ).append(row)
         requests: dict[tuple[str, str, str, str], list[int]] = {}
         for (tenant, service, name, version), mine in sorted(slots.items()):
-            requests.setdefault((tenant, service, self._endpoint(state, tenant, service, name), version), []).extend(
-                mine
-            )
+            endpoint = self._endpoint(state, tenant, service, name)
+            requests.setdefault((tenant, service, endpoint, ""), []).extend(mine)
+            if version:  # beside the whole, so that a new version is held against the old one
+                requests.setdefault((tenant, service, endpoint, version), []).extend(mine)
         buckets: list[tuple[sc.SeriesDef, F64]] = []
-        for (tenant, service, endpoint, version), mine in requests.items():
+        for (tenant, service, endpoint, version), mine in sorted(requests.items()):
             labels = {"endpoint": endpoint} | ({"version": version} if version else {})
             total = series(service, tenant, "span.requests", labels, **_COUNT)
             points.add(state.known, total, start, len(mine))
             seconds = np.sort(spans.seconds[mine])
-            points.add(
-                state.known,
-                series(service, tenant, "span.duration.mean", labels, **_SECONDS),
-                start,
-                float(seconds.mean()),
-            )
-            bad = [row for row in mine if spans.is_error[row] or spans.status[row] >= 400]
-            statuses: dict[str, int] = {"": sum(bool(spans.is_error[row] or spans.status[row] >= 500) for row in mine)}
-            for row in bad:
-                if spans.status[row] >= 400:
-                    statuses[str(spans.status[row])] = statuses.get(str(spans.status[row]), 0) + 1
-            for status, n in sorted(statuses.items()):
-                extra = {"status": status} if status else {}
-                errors = series(service, tenant, "span.errors", labels | extra, denominator=total.id, **_COUNT)
-                if n or errors.id in state.known or not status:
-                    points.add(state.known, errors, start, n)
-            buckets.append(
-                (
-                    series(service, tenant, "span.duration", labels, is_histogram=True, **{**_COUNT, "unit": "s"}),
-                    seconds,
-                )
-            )
+            mean = series(service, tenant, "span.duration.mean", labels, **_SECONDS)
+            points.add(state.known, mean, start, float(seconds.mean()))
+            self._errors(state, start, spans, mine, total, points)
+            histogram = series(service, tenant, "span.duration", labels, is_histogram=True, **{**_COUNT, "unit": "s"})
+            buckets.append((histogram, seconds))
         return self._histograms(state, start, buckets)
+
+    def _errors(
+        self, state: SpanState, start: int, spans: Spans, mine: list[int], total: sc.SeriesDef, points: PointsOut
+    ) -> None:
+        """Failed requests: in all (status without a label), and by status from 400 on."""
+        status, failed = spans.status[mine], spans.is_error[mine]
+        found = {"": int(np.sum(failed | (status >= 500)))}
+        for code, n in zip(*np.unique(status[status >= 400], return_counts=True), strict=True):
+            found[str(code)] = int(n)
+        for code, n in sorted(found.items()):
+            labels = total.labels | ({"status": code} if code else {})
+            errors = series(total.service, total.tenant, "span.errors", labels, denominator=total.id, **_COUNT)
+            points.add(state.known, errors, start, n)
 
     def _endpoint(self, state: SpanState, tenant: str, service: str, name: str) -> str:
         known = state.endpoints.setdefault(f"{tenant}\x1f{service}", set())

@@ -41,9 +41,9 @@ def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -
     streams = settings.streams.core()
     detectors = list(_catalogue.find("detectors").values())
     weights = load_weights(settings.diagnosis.weights)
-    verbs = Verbs([type(verb) for verb in _catalogue.find("verbs").values()])
+    known = verbs()
     policies = load_policies(texts(settings.actions.policies, "policies"))
-    runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), verbs)
+    runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
     diagnose = DiagnoseSettings(open_p=settings.diagnosis.open_p, quiet_s=settings.diagnosis.quiet_s)
     decide = DecideSettings(critical_services=settings.actions.critical_services)
     stages: tuple[Stage[Any], ...] = (
@@ -52,7 +52,7 @@ def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -
         DeriveSpans(streams),
         Detecting(detectors, emit_p=settings.detection.emit_p),
         Diagnose(weights, diagnose),
-        Decide(verbs, runbooks, policies, decide),
+        Decide(known, runbooks, policies, decide),
     )
     begin, end = ORDER.index(first), ORDER.index(last)
     outside: dict[str, tuple[str, ...]] = {}
@@ -64,6 +64,11 @@ def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -
         "policies": policies.digest, "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json"))),
     }  # fmt: skip
     return Pipeline(stages[begin : end + 1], provenance, outside)
+
+
+def verbs() -> Verbs:
+    """Every declared verb; none has an executor yet."""
+    return Verbs([type(verb) for verb in _catalogue.find("verbs").values()])
 
 
 def load_weights(path: Path | None) -> sc.RankerWeights:

@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others() -> None:
 def test_arrival_is_in_order_of_event_time_and_each_topic_ends_with_a_final_mark(emits: list[Emit]) -> None:
     assert [e.event_ns for e in emits] == sorted(e.event_ns for e in emits)
     finals = [mark for mark in records(emits) if isinstance(mark, Watermark)]
-    assert {e.topic for e in emits[-4:]} == {"otlp_metrics", "otlp_logs", "otlp_spans", "tidegate.changes.v1"}
+    assert {e.topic for e in emits[-4:]} == {"otlp_metrics", "otlp_logs", "otlp_spans", "tidegate.raw.v1"}
     assert len(finals) == 4 and all(mark.final and mark.through_ns >= START + 600 * NS for mark in finals)
 
 

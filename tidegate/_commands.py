@@ -1,0 +1,140 @@
+"""Commands over recordings and runs: import, replay, explain, demo, dead-letters."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streams import Recording, import_
+from tidegate import _catalogue, _dead_letters, _demo, _pipeline, _replay, _run
+from tidegate._errors import SettingsError
+from tidegate._progress import bar
+from tidegate._settings import Settings
+from tidegate._show import show_explanation, show_letters, show_run
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Config = Annotated[Path | None, typer.Option("--settings", help="YAML file with settings; defaults without.")]
+RunDir = Annotated[Path, typer.Option("--run", help="Run directory to write or read.")]
+
+
+def say(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document))
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo")(demo)
+    app.command("import")(import_command)
+    app.command("replay")(replay)
+    app.command("explain")(explain)
+    letters = typer.Typer(no_args_is_help=True, help="What could not be used, and trying it again.")
+    letters.command("list")(letters_list)
+    letters.command("replay")(letters_replay)
+    app.add_typer(letters, name="dead-letters")
+
+
+def demo(
+    seed: Annotated[int, typer.Option(help="Another seed is another day in the shop.")] = 7,
+    run: RunDir = _run.NEWEST,
+    json_: Json = False,
+) -> None:
+    """A simulated shop, a bad deploy, the whole pipeline: telemetry, anomaly, ranked causes, decision, CloudEvent."""
+    document = _demo.demo(seed, run, quiet=json_)
+    if json_:
+        say(document)
+
+
+def import_command(
+    kind: Annotated[str, typer.Argument(help="Format: csv, nezha.")],
+    src: Annotated[Path, typer.Argument(help="File, archive or directory.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory of the new recording.")],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE for the importer; may be repeated.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Turn a data set or a file into a recording of source bytes, which `replay` reads."""
+    importers = _catalogue.find("importers")
+    if kind not in importers:
+        raise SettingsError(f"there is no importer '{kind}'", todo=f"Importers: {', '.join(importers)}")
+    options = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in option or [])
+    with bar(f"importing {src.name}", quiet=json_) as move:
+        counts = import_(importers[kind], src, out, options, lambda share, _: move(share))
+    if json_:
+        say(counts)
+    else:
+        typer.echo(", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items()))
+        typer.echo(f"Next: tidegate replay {out}")
+
+
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A recording: from `import`, `record`, or a run directory.")],
+    from_stage: Annotated[
+        str, typer.Option("--from-stage", help=f"First stage to run: {', '.join(_pipeline.ORDER)}.")
+    ] = "normalise",
+    run: RunDir = _run.NEWEST,
+    settings: Config = None,
+    verify: Annotated[bool, typer.Option(help="Check the checksums of the recording first.")] = False,
+    json_: Json = False,
+) -> None:
+    """Replay a recording through the pipeline by event time; the same recording gives the same digest."""
+    read = Settings.read(settings)
+    pipeline = _pipeline.build(read, first=from_stage)
+    opened = Recording.open(recording, verify=verify)
+    total = sum(topic.rows for topic in opened.topics().values())
+    with bar(f"replaying {recording.name}", quiet=json_) as move:
+        found = _replay.replay(
+            opened.messages(),
+            pipeline,
+            partitions=read.streams.partitions,
+            on_progress=lambda n, _: move(n / max(total, 1)),
+        )
+    _run.save(found, run)
+    if json_:
+        say(found.document())
+    else:
+        show_run(found, run)
+
+
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Incident, diagnosis or action; the beginning is enough, '' if there is one."
+        ),
+    ] = "",
+    run: RunDir = _run.NEWEST,
+    json_: Json = False,
+) -> None:
+    """Which data, rules, versions and people an incident or action rests on, and how old they were."""
+    found = _run.explain(_run.read(run), name)
+    if json_:
+        say(found)
+    else:
+        show_explanation(found)
+
+
+def letters_list(
+    place: Annotated[Path, typer.Argument(help="A recording or run directory.")] = _run.NEWEST, json_: Json = False
+) -> None:
+    """Dead letters by reason and source, with the sentence that says what was wrong."""
+    found = _dead_letters.summary(Recording.open(place))
+    if json_:
+        say({"letters": sum(row["letters"] for row in found), "rows": found})
+    else:
+        show_letters(found)
+
+
+def letters_replay(
+    place: Annotated[Path, typer.Argument(help="A recording or run directory.")] = _run.NEWEST,
+    settings: Config = None,
+    json_: Json = False,
+) -> None:
+    """Try dead letters again with today's code, up to anomalies. No action stage is there, so none can be triggered."""
+    found = _dead_letters.again(Recording.open(place), Settings.read(settings))
+    if json_:
+        say(found)
+    else:
+        typer.echo(
+            f"{found['letters']} letters sent again: {found['decoded']} decode now, {found['dead_lettered']} still do not."
+        )

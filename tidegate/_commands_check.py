@@ -1,0 +1,148 @@
+"""Commands that check: doctor, schema, policy, runbook. A check that finds something wrong exits 4."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tidegate import _doctor, _pipeline
+from tidegate._commands import Config, Json, say
+from tidegate._settings import Settings
+
+CHECK_FAILED = 4
+Where = Annotated[Path | None, typer.Argument(help="Directory of YAML files; the shipped ones if empty.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+    schema = typer.Typer(no_args_is_help=True, help="Formats: JSON Schema, AsyncAPI and their compatibility.")
+    schema.command("list")(schema_list)
+    schema.command("render")(schema_render)
+    schema.command("check")(schema_check)
+    app.add_typer(schema, name="schema")
+    policy = typer.Typer(no_args_is_help=True, help="Policies: do they load, do their cases hold.")
+    policy.command("check")(policy_check)
+    policy.command("test")(policy_test)
+    app.add_typer(policy, name="policy")
+    runbook = typer.Typer(no_args_is_help=True, help="Runbooks: do they load, do their cases hold.")
+    runbook.command("check")(runbook_check)
+    runbook.command("test")(runbook_test)
+    app.add_typer(runbook, name="runbook")
+
+
+def doctor(settings: Config = None, json_: Json = False) -> None:
+    """What is here, what is missing, and what to type to get it."""
+    rows = _doctor.examine(Settings.read(settings))
+    bad = [row for row in rows if row["state"] == "bad"]
+    if json_:
+        say({"ok": not bad, "rows": rows})
+    else:
+        for row in rows:
+            typer.echo(
+                f"{row['state']:<8}{row['what']:<28}{row['found']}" + (f"  -> {row['todo']}" if row["todo"] else "")
+            )
+    if bad:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def schema_list(json_: Json = False) -> None:
+    """Topics with their keys and records."""
+    import schemas as sc
+
+    rows = [
+        {"topic": t.name, "key": t.key, "content": t.content, "records": [r.TYPE for r in t.records]} for t in sc.TOPICS.values()
+    ]  # fmt: skip
+    if json_:
+        say({"topics": rows})
+        return
+    for row in rows:
+        typer.echo(f"{row['topic']:<28}{row['key']:<28}{row['content']:<10}{', '.join(row['records'])}")
+
+
+def schema_render(
+    out: Annotated[Path, typer.Option("--out", help="The `schemas` folder to write below.")] = Path("schemas"),
+    freeze: Annotated[
+        bool, typer.Option(help="Also keep changed schemas as a new committed version (at a release).")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Write JSON Schema and AsyncAPI files from the models."""
+    from schemas import _render
+
+    files = _render.render()
+    if freeze:
+        files = {**files, **_render.freeze(_doctor.committed(out))}
+    for name, text in files.items():
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    if json_:
+        say({"files": len(files)})
+    else:
+        typer.echo(f"{len(files)} files written below {out}")
+
+
+def schema_check(
+    out: Annotated[Path, typer.Option("--against", help="The `schemas` folder with the committed versions.")] = Path(
+        "schemas"
+    ),
+    json_: Json = False,
+) -> None:
+    """Whether old readers can read new data and new readers old data, against every committed version."""
+    from schemas import _compat, _render
+
+    problems = [str(problem) for problem in _compat.gate(_render.render(), _doctor.committed(out))]
+    _report(problems, {}, json_)
+
+
+def policy_check(where: Where = None, json_: Json = False) -> None:
+    """Load policies: unknown names, expressions that do not compile, ids twice."""
+    from actions import load_policies
+
+    load_policies(_pipeline.texts(where, "policies"))
+    _report([], {}, json_)
+
+
+def policy_test(where: Where = None, json_: Json = False) -> None:
+    """Run the cases that stand beside the policies."""
+    from actions import run_policy_cases
+
+    texts = _pipeline.texts(where, "policies")
+    _cases(run_policy_cases(texts), texts, json_)
+
+
+def runbook_check(where: Where = None, json_: Json = False) -> None:
+    """Load runbooks: unknown verbs, steps without undo, references that do not exist."""
+    from actions import load_runbooks
+
+    load_runbooks(_pipeline.texts(where, "runbooks"), _pipeline.verbs())
+    _report([], {}, json_)
+
+
+def runbook_test(where: Where = None, json_: Json = False) -> None:
+    """Run the cases that stand in the runbooks."""
+    from actions import run_runbook_cases
+
+    texts = _pipeline.texts(where, "runbooks")
+    _cases(run_runbook_cases(texts, _pipeline.verbs()), texts, json_)
+
+
+def _cases(failures: list[Any], texts: dict[str, str], json_: bool) -> None:
+    import yaml
+
+    total = sum(len((yaml.safe_load(text) or {}).get("cases") or []) for text in texts.values())
+    passed = total - len({(f.where, f.name) for f in failures})
+    _report(
+        [f"{f.where}: case '{f.name}': {f.what}" for f in failures], {"passed": passed, "failed": total - passed}, json_
+    )
+
+
+def _report(errors: list[str], cases: dict[str, int], json_: bool) -> None:
+    if json_:
+        say({"errors": errors, "cases": cases})
+    else:
+        for error in errors:
+            typer.echo(error)
+        typer.echo("ok" if not errors else f"{len(errors)} wrong")
+    if errors:
+        raise typer.Exit(CHECK_FAILED)

@@ -1,0 +1,102 @@
+"""What people see of a run: short tables, plain words, no colour codes in pipes."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import schemas as sc
+from tidegate._replay import Run, incidents_document
+
+
+def console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def show_run(run: Run, place: Path) -> None:
+    """The result of a replay."""
+    out = console()
+    document = run.document()
+    samples, messages = document["samples"], document["messages"]
+    out.print(
+        f"{messages['admitted']:,} messages ({messages['dead_lettered']:,} dead-lettered), {samples['decoded']:,} samples "
+        f"({samples['late']:,} late, {samples['duplicate']:,} duplicate, {samples['rejected']:,} rejected), "
+        f"{run.event_time_s:,.0f} s of event time in {run.cpu_s:.1f} CPU-s"
+    )
+    for incident in incidents_document(run.diagnoses.values(), run.incidents)[:5]:
+        show_incident(out, incident)
+    for action in document["actions"][:5]:
+        show_action(out, action)
+    out.print(f"digest {run.digest}")
+    out.print(f"Next: tidegate explain --run {place}")
+
+
+def show_incident(out: Console, incident: Mapping[str, Any], *, most: int = 3) -> None:
+    """One incident with its ranked causes and their evidence."""
+    out.print(
+        f"\n[bold]Incident[/bold] {incident['id'][:8]}  opened {incident['opened'][:19]}Z  {escape(incident['title'])}"
+    )
+    if incident["abstained"]:
+        out.print(f"  no cause named: {incident['abstained']}")
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    for column in ("", "cause", "family", "score", "confidence", "evidence"):
+        table.add_column(column, overflow="fold")
+    for rank, hypothesis in enumerate(incident["hypotheses"][:most], 1):
+        cause = hypothesis["cause"]
+        confidence = "null" if hypothesis["confidence"] is None else f"{hypothesis['confidence']:.2f}"
+        shown = "; ".join(e["text"] for e in hypothesis["evidence"][:3])
+        table.add_row(
+            str(rank), cause["entity"], cause["family"], f"{hypothesis['score']:.2f}",
+            f"{confidence} ({hypothesis['confidence_state']})", escape(shown),
+        )  # fmt: skip
+    out.print(table)
+
+
+def show_action(out: Console, action: Mapping[str, Any]) -> None:
+    """One action and why it was decided so."""
+    decision = action["decision"] or {}
+    out.print(
+        f"[bold]Action[/bold] {action['id'][:8]}  {action['verb']} on {escape(action['target'])}: "
+        f"{action['state']}, reason {decision.get('reason')}, rules {', '.join(decision.get('policies', []))}"
+    )
+
+
+def show_explanation(found: Mapping[str, Any]) -> None:
+    out = console()
+    out.print(f"[bold]{found['id']}[/bold] {escape(found['title'])}")
+    for cause in found["causes"]:
+        out.print(f"  {cause['entity']} ({cause['family']}): {escape(cause['reason'])}")
+    rests = f"{found['samples']} samples, {found['log_lines']} log lines, {found['spans']} spans, {len(found['changes'])} changes"
+    out.print(f"rests on {rests} in {found['evidence']} pieces of evidence")
+    if found["policies"]:
+        out.print(
+            f"decided {found['policies']['effect']} ({found['policies']['reason']}) by {', '.join(found['policies']['matched'])}"
+        )
+    out.print("people: " + (", ".join(found["people"]) or "none asked"))
+    for name, value in found["versions"].items():
+        out.print(f"version {name} {value}")
+    for name, value in found["ages_s"].items():
+        out.print(f"age {name}: {value:.0f} s")
+
+
+def show_letters(rows: Iterable[Mapping[str, Any]]) -> None:
+    out = console()
+    found = list(rows)
+    if not found:
+        out.print("No dead letters.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("reason", "source", "letters", "stands for", "example"):
+        table.add_column(column, overflow="fold")
+    for row in found:
+        table.add_row(row["reason"], row["source"], str(row["letters"]), str(row["stands_for"]), escape(row["example"]))
+    out.print(table)
+
+
+def cloud_event(message: sc.ActionEvent, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The CloudEvent in structured form, as people read it."""
+    attributes = {name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")}
+    return {**attributes, "data": message.model_dump(mode="json")}

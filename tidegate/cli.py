@@ -1,0 +1,59 @@
+"""The command line. Commands live in `_commands*.py`; here they are put together and errors become sentences.
+
+Exit codes: 0 success; 1 a bug of ours; 2 the command was typed wrong; 3 an input, setting or place is unusable;
+4 a check found something wrong; 130 interrupted. With `--json` the last line of standard output is one JSON object,
+also when it fails (`{"error": {...}}`); sentences for people go to standard error.
+"""
+
+import json
+import sys
+
+import typer
+
+from tidegate import __version__
+from tidegate._commands import register as register_main
+from tidegate._commands_check import register as register_checks
+from tidegate._commands_live import register as register_live
+
+FAILED, CHECK_FAILED = 3, 4
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tidegate {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="tidegate", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Telemetry to ranked causes to policy-gated actions; the same code live and in replay.",
+)  # fmt: skip
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Telemetry to ranked causes to policy-gated actions; the same code live and in replay."""
+
+
+register_main(app)
+register_live(app)
+register_checks(app)
+
+
+def main() -> None:
+    """Run a command; every expected failure is one sentence with its code, never a traceback."""
+    try:
+        app()
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(130)
+    except Exception as error:
+        code = getattr(error, "code", None)
+        if not isinstance(code, str):
+            raise
+        if "--json" in sys.argv:
+            fields = {name: getattr(error, name, "") for name in ("what", "where", "todo")}
+            print(json.dumps({"error": {"code": code, **fields}}))
+        print(f"tidegate: {error} [{code}]", file=sys.stderr)
+        sys.exit(FAILED)
