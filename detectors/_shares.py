@@ -38,10 +38,11 @@ def initial_share(n: int) -> State:
     return {name: np.zeros(n) for name in ("seen", "exposure", "windows", "pearson", "tried")}
 
 
-def share(state: State, block: WindowBlock, *, clump: float) -> Share:
+def share(state: State, block: WindowBlock, *, clump: float, shape: float = 0.0) -> Share:
     """Parameters of the predictive law of `block.total` of `block.weight`.
 
-    A series that was never learned was silent in all that its denominator saw before: `block.weight_before`.
+    shape: history is shrunk no further than to this first parameter of the beta law: a rare share (0.001) varies by
+    a factor, not by the fixed 1 / MOST_UNITS. A series that was never learned was silent in all that its denominator saw before: `block.weight_before`.
     """
     k, n = block.total, block.weight
     phi = np.maximum((clump * PRIOR_WINDOWS + state["pearson"]) / (PRIOR_WINDOWS + state["tried"]), 1.0)
@@ -49,7 +50,7 @@ def share(state: State, block: WindowBlock, *, clump: float) -> Share:
     with np.errstate(invalid="ignore"):
         known = np.isfinite(k) & np.isfinite(n) & (n > 0) & (exposure > 0)
     a, b = seen / phi + 1.0, np.maximum(exposure - seen, 0.0) / phi + 1.0
-    shrink = np.minimum(1.0, MOST_UNITS / (a + b))
+    shrink = np.minimum(1.0, np.maximum(MOST_UNITS / (a + b), shape / a))
     expected = np.where(known, n, 0.0) * seen / np.maximum(exposure, 1.0)
     units = np.where(known, n, 0.0) / phi
     return Share(np.where(known, np.minimum(k, n), 0.0) / phi, units, a * shrink, b * shrink, phi, expected, known)

@@ -16,15 +16,17 @@ LEAST_ERRORS = 3.0
 """Fewer errors in a window are no anomaly, whatever the ratio."""
 CLUMP = 1.5
 """A prior: one failing request is often tried again; not tuned."""
+SHAPE = 2.0
+"""A ratio of errors is believed to vary between windows by 70 % of itself (gamma law of shape 2); not tuned."""
 
 
 class ErrorRatio:
-    """One-sided up, 10 s windows; counts whose name says error and which have a denominator."""
+    """One-sided up, 60 s windows that slide by 10 s; counts whose name says error and which have a denominator."""
 
     kind = "error_ratio"
     version = "1"
     anomaly: AnomalyKind = "error_ratio"
-    window_s = 10
+    window_s = 60
 
     def accepts(self, series: SeriesDef) -> bool:
         if series.kind != "count" or series.is_histogram:
@@ -36,7 +38,7 @@ class ErrorRatio:
 
     def score(self, state: State, block: WindowBlock) -> Scores:
         """expected and residual are errors in this window at this number of requests."""
-        part = share(state, block, clump=CLUMP)
+        part = share(state, block, clump=CLUMP, shape=SHAPE)
         told = part.known & (np.nan_to_num(block.total) >= LEAST_ERRORS)
         residual = np.where(told, block.total - part.expected, np.nan)
         direction = np.where(told & (np.nan_to_num(residual) > 0), 1, 0).astype(np.int8)

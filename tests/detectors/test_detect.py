@@ -89,7 +89,7 @@ def test_a_storm_is_capped_and_counted():
 
 def test_the_first_errors_of_a_new_status_are_judged_by_all_requests_before():
     defs = {0: definition(0, "span.errors", kind="count", signal="traces", is_event=True, denominator="f" * 16)}
-    _, found = run(Detect([ErrorRatio()]), defs, [block(0, [12], width=10, weight=50, before=4000)])
+    _, found = run(Detect([ErrorRatio()]), defs, [block(0, [12], width=60, weight=50, before=4000)])
     assert len(found) == 1 and found[0].p_value < 1e-6
 
 
