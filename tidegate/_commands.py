@@ -100,7 +100,8 @@ def explain(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="Incident, diagnosis or action; the beginning is enough, '' if there is one."
+            metavar="ID",
+            help="Incident, diagnosis or action; the beginning is enough; without one, the most severe incident.",
         ),
     ] = "",
     run: RunDir = _run.NEWEST,

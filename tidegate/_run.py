@@ -78,7 +78,7 @@ def read(directory: Path) -> Kept:
 def explain(kept: Kept, name: str) -> dict[str, Any]:
     """How an incident, diagnosis or action came about: what it rests on, which rules, versions, people, how old.
 
-    name: an id or the beginning of one. Raises NotFoundError if it names nothing or more than one thing.
+    name: an id or the beginning of one; empty for the most severe incident. Raises NotFoundError if it names nothing or more than one thing.
     """
     diagnosis, action = _find(kept, name)
     incident = kept.incidents.get(diagnosis.incident_id)
@@ -111,8 +111,10 @@ def explain(kept: Kept, name: str) -> dict[str, Any]:
 
 
 def _find(kept: Kept, name: str) -> tuple[sc.Diagnosis, sc.ActionEvent | None]:
+    if not name and kept.diagnoses:
+        name = min(kept.diagnoses.values(), key=lambda d: (-d.severity, d.opened_ns, d.incident_id)).incident_id
     actions = {a.action_id: a for a in kept.actions if a.decision and a.action_id.startswith(name)}
-    found = {d.incident_id: d for d in kept.diagnoses.values() if name in ("", d.id) or d.incident_id.startswith(name)}
+    found = {d.incident_id: d for d in kept.diagnoses.values() if name == d.id or d.incident_id.startswith(name)}
     if len(actions) + len(found) > 1:
         raise NotFoundError(f"'{name}' names {len(actions) + len(found)} things", todo="Write more of the id")
     if actions:

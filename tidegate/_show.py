@@ -11,6 +11,8 @@ from rich.table import Table
 import schemas as sc
 from tidegate._replay import Run, incidents_document
 
+EVIDENCE_SHOWN = 3
+
 
 def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
@@ -41,18 +43,14 @@ def show_incident(out: Console, incident: Mapping[str, Any], *, most: int = 3) -
     )
     if incident["abstained"]:
         out.print(f"  no cause named: {incident['abstained']}")
-    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
-    for column in ("", "cause", "family", "score", "confidence", "evidence"):
-        table.add_column(column, overflow="fold")
     for rank, hypothesis in enumerate(incident["hypotheses"][:most], 1):
         cause = hypothesis["cause"]
         confidence = "null" if hypothesis["confidence"] is None else f"{hypothesis['confidence']:.2f}"
-        shown = "; ".join(e["text"] for e in hypothesis["evidence"][:3])
-        table.add_row(
-            str(rank), cause["entity"], cause["family"], f"{hypothesis['score']:.2f}",
-            f"{confidence} ({hypothesis['confidence_state']})", escape(shown),
-        )  # fmt: skip
-    out.print(table)
+        head = f"{rank}. [bold]{escape(cause['entity'])}[/bold] ({cause['family']})  score {hypothesis['score']:.2f}"
+        out.print(f"  {head}, confidence {confidence} ({hypothesis['confidence_state']})")
+        for evidence in hypothesis["evidence"][:EVIDENCE_SHOWN]:
+            sign = "+" if evidence["for"] else "-"
+            out.print(f"       {sign}{abs(evidence['weight']):.2f}  {escape(evidence['text'])}")
 
 
 def show_action(out: Console, action: Mapping[str, Any]) -> None:
