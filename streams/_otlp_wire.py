@@ -116,7 +116,10 @@ def _varint_at(data: bytes, at: int) -> tuple[int, int]:
 
 def _parse_json(data: bytes, kind: type[P]) -> P:
     try:
-        tree = json.loads(data)
+        text = data.decode()
+        tree = json.loads(text)
+        if "\\ud" in text.lower():  # half a surrogate pair is no text, and protobuf does not always say so itself
+            json.dumps(tree, ensure_ascii=False).encode()
         _hex_to_base64(tree)
         request: P = kind()
         json_format.ParseDict(tree, request, ignore_unknown_fields=True)

@@ -84,6 +84,13 @@ def test_any_flipped_bytes(value: bytes, flips: list[tuple[int, int]], cut: int)
     try_all(bytes(broken[: len(broken) - cut]))
 
 
+def test_half_a_surrogate_pair_is_an_error_wherever_it_stands():
+    for half in (rb'"\ud800"', rb'"\uDC00"', b'"\xed\xa0\x80"'):
+        for value in (b'{"resourceMetrics":' + half + b"}", b"{" + half + b":1}", b'{"a":{' + half + b":1}}"):
+            assert try_all(value) == 0
+    assert try_all(rb'{"\ud83d\ude00": 1}') == 3
+
+
 def test_a_bomb_of_nesting_is_an_error_and_not_a_crash():
     text = '{"arrayValue":{"values":[' * 2000 + "null" + "]}}" * 2000
     record = '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":' + text + "}]}]}]}"

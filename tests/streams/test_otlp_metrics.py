@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -165,6 +166,16 @@ def test_labels_above_the_limit_are_refused_with_a_sentence():
         decode(request)
     assert caught.value.code == "LABELS_TOO_LARGE" and "otlp_metrics/0@7" in str(caught.value)
     assert len(decode(request, labels_max_bytes=2**21).points.t) == 1
+
+
+def test_without_numba_all_works_and_only_asking_for_it_fails(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    request, m = metric("cpu")
+    m.gauge.data_points.add(as_double=1)
+    message = Message("otlp_metrics", 0, 0, b"", request.SerializeToString(), (), 0, 0)
+    assert len(OtlpMetrics().decode(message).points.t) == 1
+    with pytest.raises(ModuleNotFoundError, match="needs numba"):
+        OtlpMetrics(fast=True)
 
 
 def test_broken_histograms_are_refused():
