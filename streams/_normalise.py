@@ -25,6 +25,7 @@ from streams._state import pack, unpack
 KIND = "tidegate-kind"
 SOURCE = "tidegate-source"
 _NAME = "normalise"
+SKEW, LATE, NOT_FINITE, LIMIT = "CLOCK_SKEW", "LATE", "NOT_FINITE", "SERIES_LIMIT"
 _TOPICS = {sc.Change: sc.CHANGES, sc.CalendarEntry: sc.CALENDAR, sc.TopologyEdge: sc.TOPOLOGY}
 
 
@@ -129,25 +130,14 @@ class Normalise:
         if not len(points.series):
             return 0
         state.ledger.add("samples.decoded", len(points.series))
-        ahead = points.t > limit
-        checks = (("CLOCK_SKEW", ahead), ("NOT_FINITE", np.isinf(points.value)))
-        for reason, bad in checks:
+        for reason in (SKEW, LATE, NOT_FINITE):
+            bad = np.isinf(points.value) if reason == NOT_FINITE else self._out_of_time(state, points.t, limit, reason)
             if bad.any():
-                points = self._reject(
-                    state,
-                    points,
-                    bad if reason == "CLOCK_SKEW" else np.isinf(points.value),
-                    decoded,
-                    sender,
-                    reason,
-                    out,
-                )
+                points = self._reject(state, points, bad, decoded, sender, reason, out)
         shards = self._admit(state, clock, points.series, decoded.definitions, out)
-        if (shards < 0).any():
-            points, shards = (
-                self._reject(state, points, shards < 0, decoded, sender, "SERIES_LIMIT", out),
-                shards[shards >= 0],
-            )
+        over = shards < 0
+        if over.any():
+            points, shards = self._reject(state, points, over, decoded, sender, LIMIT, out), shards[~over]
         if not len(points.series):
             return 0
         n = self._settings.partitions
@@ -173,13 +163,12 @@ class Normalise:
     ) -> Points:
         """Keep the bad ones as a dead-letter frame with their definitions; return the others."""
         n = int(bad.sum())
-        state.ledger.add("samples.rejected", n, reason)
+        state.ledger.add("samples.late" if reason == LATE else "samples.rejected", n, reason)
         kept = points.series[bad]
         definitions = [decoded.definitions[int(i)] for i in np.unique(kept)]
         frame = sc.encode_frame(kept, points.t[bad], points.value[bad], shards=np.zeros(n, np.int64), defs=definitions)
-        what = (
-            f"{n} samples of {sender} were rejected, first series '{definitions[0].name}' of {definitions[0].entity_id}"
-        )
+        first = definitions[0]
+        what = f"{n} samples of {sender} cannot be used, the first of '{first.name}' of {first.entity_id}"
         out.append(_dead.of_samples(
             frame, count=n, reason=reason, what=what, stage=_NAME, source=sender, event_ns=int(points.t[bad].min())
         ))  # fmt: skip
@@ -226,15 +215,18 @@ class Normalise:
             return 0
         lead = leads(rows.series, rows.t, rows.bucket)
         state.ledger.add("samples.decoded", int(lead.sum()))
-        shards = np.where(rows.t > limit, -2, self._admit(state, clock, rows.series, decoded.definitions, out))
-        for code, reason in ((-2, "CLOCK_SKEW"), (-1, "SERIES_LIMIT")):
+        skewed, late = (self._out_of_time(state, rows.t, limit, reason) for reason in (SKEW, LATE))
+        timely = ~(skewed | late)
+        shards = np.where(skewed, -2, -3)
+        shards[timely] = self._admit(state, clock, rows.series[timely], decoded.definitions, out)
+        for code, reason in ((-3, LATE), (-2, SKEW), (-1, LIMIT)):
             bad = shards == code
             if bad.any():
                 n = int(lead[bad].sum())
-                state.ledger.add("samples.rejected", n, reason)
+                state.ledger.add("samples.late" if reason == LATE else "samples.rejected", n, reason)
                 frame = sc.encode_histograms(rows.series[bad], rows.t[bad], rows.bucket[bad], rows.count[bad], defs=[])
                 out.append(_dead.of_samples(
-                    frame, count=n, reason=reason, what=f"{n} histogram points of {sender} were rejected", stage=_NAME,
+                    frame, count=n, reason=reason, what=f"{n} histogram points of {sender} cannot be used", stage=_NAME,
                     source=sender, event_ns=int(rows.t[bad].min()),
                 ))  # fmt: skip
         good = shards >= 0
@@ -250,25 +242,27 @@ class Normalise:
         return int(rows.t[good].max()) if good.any() else 0
 
     def _rows(
-        self, state: NormaliseState, batch: pa.RecordBatch | None, topic: str, column: str, fields: dict[str, pa.DataType],
-        what: str, limit: int, sender: str, out: list[Output],
+        self, state: NormaliseState, batch: pa.RecordBatch | None, topic: str, column: str,
+        fields: dict[str, pa.DataType], what: str, limit: int, sender: str, out: list[Output],
     ) -> int:  # fmt: skip
         if batch is None or not batch.num_rows:
             return 0
         state.ledger.add(f"{what}.decoded", batch.num_rows)
         t = batch.column(column).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        ahead = t > limit
-        if ahead.any():
-            n = int(ahead.sum())
-            state.ledger.add(f"{what}.rejected", n, "CLOCK_SKEW")
-            bad = sc.encode_rows(fields, batch.filter(pa.array(ahead)).columns)
+        for reason in (SKEW, LATE):
+            bad = self._out_of_time(state, t, limit, reason)
+            n = int(bad.sum())
+            if not n:
+                continue
+            state.ledger.add(f"{what}.late" if reason == LATE else f"{what}.rejected", n, reason)
+            kept = sc.encode_rows(fields, batch.filter(pa.array(bad)).columns)
             out.append(_dead.of_samples(
-                bad, count=n, reason="CLOCK_SKEW", what=f"{n} {what} of {sender} lie ahead of the time they were received",
-                stage=_NAME, source=sender, event_ns=int(t[ahead].min()),
+                kept, count=n, reason=reason, what=f"{n} {what} of {sender} lie outside the time that is open",
+                stage=_NAME, source=sender, event_ns=int(t[bad].min()),
             ))  # fmt: skip
-            batch, t = batch.filter(pa.array(~ahead)), t[~ahead]
-            if not len(t):
-                return 0
+            batch, t = batch.filter(pa.array(~bad)), t[~bad]
+        if not len(t):
+            return 0
         n = self._settings.partitions
         if n == 1:
             out.append(Emit(topic, b"", sc.encode_rows(fields, batch.columns), (), int(t.min()), 0))
@@ -287,6 +281,13 @@ class Normalise:
                     )
                 )
         return int(t.max())
+
+    def _out_of_time(self, state: NormaliseState, t: I64, limit: int, reason: str) -> Bool:
+        """Which times lie too far ahead, or behind what was said to be complete.
+
+        Lateness is decided here, where the watermark is made, and nowhere depends on how fast later stages were.
+        """
+        return t > limit if reason == SKEW else t < state.through_ns
 
     def _record(self, record: sc.Record, out: list[Output]) -> None:
         topic = _TOPICS.get(type(record))

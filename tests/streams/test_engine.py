@@ -61,6 +61,16 @@ def test_any_order_of_arrival_within_lateness_gives_the_same_windows(rows, rng):
 
 
 @settings(max_examples=40, deadline=None)
+@given(points, st.integers(1, 40))
+def test_what_is_late_does_not_depend_on_how_fast_the_stages_were(rows, chunk):
+    emits = [toy_message([r]) for r in rows] + FINAL
+    slow, one = play(emits, chunk=1)
+    fast, other = play(emits, chunk=chunk)
+    assert slow == fast
+    assert ledger(one).dump() == ledger(other).dump()
+
+
+@settings(max_examples=40, deadline=None)
 @given(points, st.integers(1, 200), st.integers(0, 1))
 def test_a_crash_and_resume_at_any_record_gives_the_same_windows_and_ledgers(rows, crash_at, stage):
     emits = [toy_message([r]) for r in rows] + FINAL

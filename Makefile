@@ -1,0 +1,52 @@
+# `make demo` and `make test` do all set-up on a machine with Python 3.11+ (with venv) and make. No Docker, no broker, no key.
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?=
+STAMP := $(VENV)/.set-up
+
+.PHONY: setup demo test types lint imports wheel prove bench check schema clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tidegate needs Python 3.11 or newer; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv."; exit 1; }
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@$(BIN)/uv sync --quiet --frozen --inexact --extra fast --group dev
+	@touch $(STAMP)
+
+demo: setup            ## a simulated shop, a bad deploy, the whole pipeline
+	@$(BIN)/tidegate demo
+
+test: setup            ## every test that needs no data and no service
+	@$(BIN)/python -m pytest
+
+types: setup           ## strict types
+	@$(BIN)/mypy
+
+lint: setup            ## style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+imports: setup         ## the import rules of the house
+	@$(BIN)/python -m pytest tests/test_architecture.py
+
+schema: setup          ## compatibility of all formats with every committed version
+	@$(BIN)/tidegate schema check
+
+wheel: setup           ## build the wheel and use it with the checkout out of sight
+	@sh tools/try-wheel.sh $(BIN)
+
+prove: setup           ## real incidents: make prove DATA=path (see docs/proofs.md)
+	@$(BIN)/python -m bench.prove --data "$(DATA)"
+
+bench: setup           ## decoders and replay speed
+	@$(BIN)/python -m bench.otlp
+	@$(BIN)/python -m bench.replay
+
+check: test types lint schema wheel
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
