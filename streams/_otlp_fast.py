@@ -37,7 +37,9 @@ class FastMetrics:
 
     def decode(self, data: bytes, tenant: str) -> Decoded | None:
         """The same as the plain decoder's answer for protobuf bytes, or None if that one has to be asked."""
-        table = self._tables.setdefault(tenant, _Table())
+        table = self._tables.get(tenant)
+        if table is None:
+            table = self._tables[tenant] = _Table()
         buf = np.frombuffer(data, np.uint8)
         while True:
             room = self._room
