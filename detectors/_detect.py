@@ -79,7 +79,8 @@ class Detect:
             table = state.tables[detector.kind]
             mine = table if chosen.is_whole else {name: column[chosen.local] for name, column in table.items()}
             scores = detector.score(mine, part)
-            for at in np.flatnonzero(scores.p < self.emit_p).tolist():
+            emit_p = max(self.emit_p, getattr(detector, "emit_p", 0.0))
+            for at in np.flatnonzero(scores.p < emit_p).tolist():
                 position = int(chosen.positions[at])
                 series = f"{int(block.series[position]):016x}"
                 found.append((float(scores.p[at]), f"{detector.kind}/{series}", at, detector, scores, chosen))
@@ -187,11 +188,20 @@ def _anomaly(
         p_value=max(_number(p) or 0.0, 1e-300),
         direction=int(scores.direction[at]),  # type: ignore[arg-type]
         completeness=float(block.take(np.array([position])).completeness[0]),
+        count=_held(block, position, definition),
         pointer=EvidencePointer(
             signal=definition.signal, subject=definition.id, t_min_ns=block.start_ns, t_max_ns=block.end_ns,
             sha256=sha256(canonical(seen)),
         ),
     )  # fmt: skip
+
+
+def _held(block: WindowBlock, position: int, definition: SeriesDef) -> int:
+    """Samples in the window; of a series that counts lines or spans, how many of those."""
+    total = block.total[position]
+    if definition.is_event:
+        return int(total) if np.isfinite(total) and total > 0 else 0
+    return int(block.count[position])
 
 
 def _number(value: float) -> float | None:

@@ -2,11 +2,12 @@
 
 The predictive law of k of n is beta-binomial. Its parameters hold the history of the share, however short: one minute
 of history simply predicts badly. Lines come in clumps (one request writes several), so counts are divided by a
-clump size that is learned from Pearson residuals, starting from a prior; and because the mix of requests shifts, no
-history is believed beyond `MOST_UNITS`. Everything is relative to the denominator, so load cancels.
+clump size that is learned from Pearson residuals, starting from a prior; and because the mix of requests shifts,
+history is believed only so far (`Belief`). Everything is relative to the denominator, so load cancels.
 McCullagh & Nelder 1989, section 4.5 (over-dispersion).
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from schemas.core import F64, Bool, WindowBlock
 KEPT = 0.9995
 """History fades by half in about 1,400 learned windows."""
 PRIOR_WINDOWS = 5.0
-MOST_UNITS = 200.0
+PEARSON_KEPT = 0.98
+CLIP = 3.0
 
 
 class Share(NamedTuple):
@@ -38,22 +40,43 @@ def initial_share(n: int) -> State:
     return {name: np.zeros(n) for name in ("seen", "exposure", "windows", "pearson", "tried")}
 
 
-def share(state: State, block: WindowBlock, *, clump: float, shape: float = 0.0) -> Share:
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed of shares before and beside history; chosen, not tuned.
+
+    clump: lines or errors that come at once, until history shows more. most: units of history that are believed at
+    most. shape: of those, so many of the series itself are always believed: a share then varies between windows by
+    1 / sqrt(shape) of itself, because the mix of requests does, however long the history.
+    """
+
+    clump: float
+    shape: float
+    most: float
+
+
+def share(state: State, block: WindowBlock, belief: Belief) -> Share:
     """Parameters of the predictive law of `block.total` of `block.weight`.
 
-    shape: history is shrunk no further than to this first parameter of the beta law: a rare share (0.001) varies by
-    a factor, not by the fixed 1 / MOST_UNITS. A series that was never learned was silent in all that its denominator saw before: `block.weight_before`.
+    A series that was never learned was silent in all that its denominator saw before: `block.weight_before`.
     """
     k, n = block.total, block.weight
-    phi = np.maximum((clump * PRIOR_WINDOWS + state["pearson"]) / (PRIOR_WINDOWS + state["tried"]), 1.0)
-    seen, exposure = state["seen"], _exposure(state, block)
+    phi = np.maximum((belief.clump * PRIOR_WINDOWS + state["pearson"]) / (PRIOR_WINDOWS + state["tried"]), 1.0)
+    seen, exposure = state["seen"], exposure_of(state, block)
     with np.errstate(invalid="ignore"):
         known = np.isfinite(k) & np.isfinite(n) & (n > 0) & (exposure > 0)
     a, b = seen / phi + 1.0, np.maximum(exposure - seen, 0.0) / phi + 1.0
-    shrink = np.minimum(1.0, np.maximum(MOST_UNITS / (a + b), shape / a))
+    shrink = np.minimum(1.0, np.maximum(belief.most / (a + b), belief.shape / a))
     expected = np.where(known, n, 0.0) * seen / np.maximum(exposure, 1.0)
     units = np.where(known, n, 0.0) / phi
-    return Share(np.where(known, np.minimum(k, n), 0.0) / phi, units, a * shrink, b * shrink, phi, expected, known)
+    return Share(
+        np.where(known, np.clip(k, 0.0, np.maximum(n, 0.0)), 0.0) / phi,
+        units,
+        a * shrink,
+        b * shrink,
+        phi,
+        expected,
+        known,
+    )
 
 
 def upper(part: Share) -> F64:
@@ -66,28 +89,38 @@ def lower(part: Share) -> F64:
     return upper_beta_binomial(part.n - part.k, part.n, part.b, part.a)
 
 
-def learn_share(state: State, block: WindowBlock) -> State:
-    """Add one window to the history; windows that were not recorded leave the row as it is."""
-    n, k, exposure = block.weight, block.total, _exposure(state, block)
-    with np.errstate(invalid="ignore"):
-        ok = np.isfinite(n) & np.isfinite(k) & (n > 0)
-    n, k = np.where(ok, n, 0.0), np.where(ok, np.minimum(k, n), 0.0)
-    mu = np.minimum((state["seen"] + 0.5) / (exposure + 1.0), 0.999)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variance = n * mu * (1.0 - mu) * (1.0 + n / (exposure + 1.0))
-        fit = ok & (state["seen"] >= 5) & (n * mu >= 2)
-        pearson = np.where(fit, np.minimum((k - n * mu) ** 2 / np.maximum(variance, 1e-9), 100.0), 0.0)
-    fade = np.where(ok, KEPT, 1.0)
+def learn_share(state: State, block: WindowBlock, belief: Belief) -> State:
+    """Add one window to the history, at most three standard deviations from what it predicts.
+
+    So a fault of some minutes does not become the baseline by which its end is judged, and a change that stays does.
+    Windows that were not recorded leave the row as it is.
+    """
+    part = share(state, block, belief)
+    n = np.where(part.known, block.weight, 0.0)
+    mean = part.n * part.a / (part.a + part.b)
+    spread = mean * part.b / (part.a + part.b) * (part.a + part.b + part.n) / (part.a + part.b + 1.0)
+    away = (part.k - mean) / np.sqrt(np.maximum(spread, 1e-9))
+    k = np.where(part.known, (mean + np.clip(away, -CLIP, CLIP) * np.sqrt(spread)) * part.clump, 0.0)
+    fit = part.known & (state["seen"] >= 5) & (part.expected >= 2)
+    first = ~part.known & np.isfinite(block.weight) & np.isfinite(block.total) & (block.weight > 0)
+    n, k = (
+        np.where(first, block.weight, n),
+        np.where(first, np.clip(block.total, 0.0, np.maximum(block.weight, 0.0)), k),
+    )
+    seen = first | part.known
+    fade = np.where(seen, KEPT, 1.0)
+    kept = np.where(fit, PEARSON_KEPT, 1.0)
     return {
+        **state,
         "seen": state["seen"] * fade + k,
-        "exposure": np.where(ok, exposure, state["exposure"]) * fade + n,
-        "windows": state["windows"] + ok,
-        "pearson": state["pearson"] * np.where(fit, 0.98, 1.0) + pearson,
-        "tried": state["tried"] * np.where(fit, 0.98, 1.0) + fit,
+        "exposure": np.where(seen, exposure_of(state, block), state["exposure"]) * fade + n,
+        "windows": state["windows"] + seen,
+        "pearson": state["pearson"] * kept + np.where(fit, np.minimum(away**2, 100.0) * part.clump, 0.0),
+        "tried": state["tried"] * kept + fit,
     }
 
 
-def _exposure(state: State, block: WindowBlock) -> F64:
+def exposure_of(state: State, block: WindowBlock) -> F64:
     if block.weight_before is None:
         return state["exposure"]
     return np.where(state["windows"] > 0, state["exposure"], np.nan_to_num(np.maximum(block.weight_before, 0.0)))

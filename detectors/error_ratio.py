@@ -8,16 +8,14 @@ the over-dispersion that history shows. The first errors of a new kind are judge
 import numpy as np
 
 from detectors._contract import State
-from detectors._shares import initial_share, learn_share, share, upper
+from detectors._shares import Belief, initial_share, learn_share, share, upper
 from schemas import AnomalyKind, SeriesDef
 from schemas.core import Scores, WindowBlock
 
 LEAST_ERRORS = 3.0
 """Fewer errors in a window are no anomaly, whatever the ratio."""
-CLUMP = 1.5
-"""A prior: one failing request is often tried again; not tuned."""
-SHAPE = 2.0
-"""A ratio of errors is believed to vary between windows by 70 % of itself (gamma law of shape 2); not tuned."""
+BELIEF = Belief(clump=1.5, shape=2.0, most=200.0)
+"""One failing request is often tried again; a ratio varies by 70 % of itself. Not tuned."""
 
 
 class ErrorRatio:
@@ -38,14 +36,14 @@ class ErrorRatio:
 
     def score(self, state: State, block: WindowBlock) -> Scores:
         """expected and residual are errors in this window at this number of requests."""
-        part = share(state, block, clump=CLUMP, shape=SHAPE)
+        part = share(state, block, BELIEF)
         told = part.known & (np.nan_to_num(block.total) >= LEAST_ERRORS)
         residual = np.where(told, block.total - part.expected, np.nan)
         direction = np.where(told & (np.nan_to_num(residual) > 0), 1, 0).astype(np.int8)
         return Scores(np.where(told, upper(part), 1.0), np.where(told, part.expected, np.nan), residual, direction)
 
     def learn(self, state: State, block: WindowBlock) -> State:
-        return learn_share(state, block)
+        return learn_share(state, block, BELIEF)
 
 
 PLUGIN = ErrorRatio

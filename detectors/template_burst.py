@@ -3,7 +3,6 @@
 from detectors._contract import State
 from detectors._shares import upper
 from detectors._templates_rate import TemplateRate, scores
-from detectors.template_new import NEVER
 from schemas import AnomalyKind
 from schemas.core import Scores, WindowBlock
 
@@ -16,7 +15,7 @@ class TemplateBurst(TemplateRate):
 
     def score(self, state: State, block: WindowBlock) -> Scores:
         part = self.part(state, block)
-        return scores(block, part, upper(part), state["seen"] >= NEVER)
+        return scores(block, part, upper(part), ~self.is_new(state))
 
 
 PLUGIN = TemplateBurst

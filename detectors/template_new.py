@@ -9,9 +9,6 @@ from detectors._templates_rate import TemplateRate, scores
 from schemas import AnomalyKind
 from schemas.core import Scores, WindowBlock
 
-NEVER = 0.5
-"""A fading history holds less than half a line."""
-
 
 class TemplateNew(TemplateRate):
     """p of so many lines of something never seen; needs any history of the service's lines, be it one minute."""
@@ -21,7 +18,7 @@ class TemplateNew(TemplateRate):
 
     def score(self, state: State, block: WindowBlock) -> Scores:
         part = self.part(state, block)
-        return scores(block, part, upper(part), (state["seen"] < NEVER) & (part.k > 0))
+        return scores(block, part, upper(part), self.is_new(state) & (part.k > 0))
 
 
 PLUGIN = TemplateNew

@@ -18,7 +18,7 @@ class TemplateVanished(TemplateRate):
 
     def score(self, state: State, block: WindowBlock) -> Scores:
         part = self.part(state, block)
-        return scores(block, part, lower(part), part.expected >= LEAST_EXPECTED)
+        return scores(block, part, lower(part), (part.expected >= LEAST_EXPECTED) & ~self.is_new(state))
 
 
 PLUGIN = TemplateVanished

@@ -2,7 +2,8 @@
 
 from diagnosis._correlate import Settings
 from diagnosis._errors import DiagnosisError, StateInvalid
-from diagnosis._evidence import KINDS, EvidenceTable, evidence_matrix, evidence_table
+from diagnosis._evidence import EvidenceTable, evidence_matrix, evidence_table
+from diagnosis._kinds import KINDS
 from diagnosis._rank import equal_weights, rank
 from diagnosis._stage import Diagnose, DiagnoseState
 

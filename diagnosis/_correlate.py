@@ -114,7 +114,7 @@ def is_strong(anomalies: Iterable[Anomaly], settings: Settings) -> bool:
     best: dict[str, float] = {}
     for anomaly in anomalies:
         kind = kind_of(anomaly)
-        if kind is None:
+        if kind is None or anomaly.p_value >= settings.noted_p:
             continue
         if kind in SYMPTOMS and anomaly.p_value < settings.open_p:
             return True

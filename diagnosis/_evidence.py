@@ -18,7 +18,7 @@ from diagnosis._kinds import KINDS, importance, kind_of
 from schemas import Anomaly, Change, Entity, TopologyEdge
 from schemas.core import NS
 
-NOTED = 3.0  # -log10 p at which an anomaly is first reported: evidence begins there, at zero
+NOTED, NOTED_LINES = 3.0, 1.7  # -log10 p at which anomalies (of log lines) are first reported: evidence begins there
 CAP = 13.0  # more tells nothing
 TOP_SERIES = 3  # so that a service does not win by having many series
 ONSET_S = 60.0
@@ -114,8 +114,9 @@ def evidence_table(
 
 
 def surprise(anomaly: Anomaly) -> float:
-    """Orders of magnitude below p = 0.001, 0 to 13."""
-    return min(max(-math.log10(anomaly.p_value) - NOTED, 0.0), CAP)
+    """Orders of magnitude below the p at which such anomalies are reported, 0 to 13."""
+    noted = NOTED_LINES if anomaly.kind.startswith("template_") else NOTED
+    return min(max(-math.log10(anomaly.p_value) - noted, 0.0), CAP)
 
 
 def service_of(entity_id: str) -> str:

@@ -38,7 +38,8 @@ _WORDS: tuple[tuple[str, str, int], ...] = (
 )
 """First word of a metric's name that fits: kind and the harmful direction, 0 for both."""
 
-_SEVERITY = {"ERROR": 1.0, "FATAL": 1.0, "WARN": 0.75}
+_SEVERITY = {"ERROR": 1.0, "FATAL": 1.0, "WARN": 0.5}
+_QUIET = 0.2
 
 
 def kind_of(anomaly: Anomaly) -> str | None:
@@ -62,5 +63,5 @@ def kind_of_metric(name: str, direction: int) -> str | None:
 
 
 def importance(anomaly: Anomaly) -> float:
-    """New lines count by their severity, half if they are below a warning; everything else counts whole."""
-    return _SEVERITY.get(anomaly.labels.get("severity", ""), 0.5) if anomaly.kind == "template_new" else 1.0
+    """New lines count by their severity, because a shift in load writes new harmless ones; all else counts whole."""
+    return _SEVERITY.get(anomaly.labels.get("severity", ""), _QUIET) if anomaly.kind == "template_new" else 1.0

@@ -53,7 +53,10 @@ class Diagnose:
         return DiagnoseState()
 
     def step(self, state: DiagnoseState, event: Event) -> tuple[DiagnoseState, list[Output]]:
-        """Messages come sorted by event time; a tick says that all before `through_ns` came. A record that cannot be read is counted as `rejected`."""
+        """Messages come sorted by event time; a tick says that all before `through_ns` came.
+
+        A record that cannot be read is counted as `rejected`.
+        """
         if isinstance(event, Tick):
             out = list(self._pass(state, event.through_ns if event.final else event.through_ns - 1))
             if event.final:

@@ -95,7 +95,7 @@ def copy(state):
 
 def test_the_folder_holds_detectors():
     assert {"seasonal_local", "error_ratio", "template_vanished", "edge_gap"} <= {d.kind for d in FOUND}
-    assert all(d.window_s in (10, 60) and d.version for d in FOUND)
+    assert all(d.window_s in (10, 60, 120) and d.version for d in FOUND)
 
 
 @every

@@ -101,19 +101,25 @@ def template(i, key="o.s.Impl#384"):
 
 def test_one_recorded_minute_is_history_enough_for_new_and_vanished_lines():
     detect, defs = Detect([TemplateNew(), TemplateVanished()]), {0: template(0), 1: template(1, "new")}
-    _, found = run(detect, defs, [block(0, [100], weight=300), block(90, [0, 40], weight=120, before=300)])
+    _, found = run(
+        detect, defs, [block(0, [100], weight=300, width=120), block(90, [0, 40], weight=120, before=300, width=120)]
+    )
     assert {(a.kind, a.series[-1]) for a in found} == {("template_vanished", "0"), ("template_new", "1")}
 
 
 def test_less_load_is_not_a_vanished_template():
     detect, defs = Detect([TemplateNew(), TemplateVanished()]), {0: template(0)}
-    _, found = run(detect, defs, [block(0, [600], weight=2489), block(90, [230], weight=956, before=2489)])
+    _, found = run(
+        detect, defs, [block(0, [600], weight=2489, width=120), block(90, [230], weight=956, before=2489, width=120)]
+    )
     assert found == []
 
 
 def test_what_was_not_recorded_is_neither_zero_nor_learned():
     detect, defs = Detect([TemplateVanished()]), {0: template(0)}
-    state, found = run(detect, defs, [block(0, [100], weight=300), block(1, [NAN], weight=NAN, before=300)])
+    state, found = run(
+        detect, defs, [block(0, [100], weight=300, width=120), block(1, [NAN], weight=NAN, before=300, width=120)]
+    )
     assert found == [] and state.tables["template_vanished"]["windows"][0] == 1
 
 
