@@ -8,7 +8,7 @@ import numpy as np
 
 from detectors._contract import State
 from detectors._local import departure, initial_local, learn_local
-from detectors._tails import small_sample_floor, upper_t4
+from detectors._tails import small_sample_floor, upper_t6
 from schemas.core import F64, Scores, WindowBlock
 
 WARMUP = 3
@@ -30,7 +30,7 @@ class Slower:
         x = _log(block.mean)
         z = departure(state, x, least=LEAST_SCALE, level_share=0.0).z
         can_tell = np.isfinite(x) & (state["windows"] >= WARMUP)
-        p = np.maximum(upper_t4(np.nan_to_num(z)), small_sample_floor(state["windows"]))
+        p = np.maximum(upper_t6(np.nan_to_num(z)), small_sample_floor(state["windows"]))
         expected = np.where(can_tell, np.expm1(state["level"]) * UNIT_S, np.nan)
         residual = np.where(can_tell, block.mean - expected, np.nan)
         direction = np.where(can_tell & (np.nan_to_num(z) > 0), 1, 0).astype(np.int8)

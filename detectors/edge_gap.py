@@ -10,6 +10,8 @@ from schemas import AnomalyKind, SeriesDef
 class EdgeGap(Slower):
     kind = "edge_gap"
     anomaly: AnomalyKind = "edge_gap"
+    emit_p = 0.02
+    """Weaker than usual: a delay shows on all edges of a service, on each perhaps faintly."""
 
     def accepts(self, series: SeriesDef) -> bool:
         return series.name == "edge.gap" and series.kind == "gauge"

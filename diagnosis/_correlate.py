@@ -29,6 +29,8 @@ class Settings:
     revise_s: float = 30.0
     most_recent: int = 2000
     most_series: int = 5000
+    most_windows: int = 20
+    """Kept of one series in one incident."""
     most_changes: int = 1000
     most_edges: int = 20_000
     most_entities: int = 50
@@ -36,13 +38,13 @@ class Settings:
 
 @dataclass(slots=True)
 class Open:
-    """An open incident. `first` and `strongest` are by series and detector."""
+    """An open incident. `first` and `kept` are by series and detector; `kept` windows do not overlap."""
 
     id: str
     opened_ns: int
     strong_ns: int
     first: dict[str, Anomaly] = field(default_factory=dict)
-    strongest: dict[str, Anomaly] = field(default_factory=dict)
+    kept: dict[str, list[Anomaly]] = field(default_factory=dict)
     anomalies: int = 0
     dropped: int = 0
     revision: int = 0
@@ -51,8 +53,9 @@ class Open:
     """Since when there is something that no revision says."""
 
     def members(self) -> list[Anomaly]:
-        """The strongest and the first anomaly of each series, each once, in order of id."""
-        return sorted({a.id: a for kept in (self.first, self.strongest) for a in kept.values()}.values(), key=by_id)
+        """The first and the kept anomalies of each series, each once, in order of id."""
+        kept = (anomaly for windows in self.kept.values() for anomaly in windows)
+        return sorted({a.id: a for a in (*self.first.values(), *kept)}.values(), key=by_id)
 
 
 @dataclass(slots=True)
@@ -143,7 +146,7 @@ def incident_of(key: tuple[str, str], open_: Open, at_ns: int, settings: Setting
     """The record of an incident as it stands."""
     entities: dict[str, float] = {}
     services: dict[str, float] = {}
-    for anomaly in open_.strongest.values():
+    for anomaly in open_.members():
         strength = min(-math.log10(anomaly.p_value), 16.0)
         entities[anomaly.entity_id] = max(entities.get(anomaly.entity_id, 0.0), strength)
         services[anomaly.service] = max(services.get(anomaly.service, 0.0), strength)
@@ -168,20 +171,29 @@ def incident_of(key: tuple[str, str], open_: Open, at_ns: int, settings: Setting
 def _join(open_: Open, fresh: list[Anomaly], settings: Settings) -> None:
     for anomaly in fresh:
         key = f"{anomaly.series} {anomaly.detector}"
-        if key not in open_.strongest and len(open_.strongest) >= settings.most_series:
+        if key not in open_.kept and len(open_.kept) >= settings.most_series:
             open_.dropped += 1
             continue
         open_.anomalies += 1
-        first, best = open_.first.get(key), open_.strongest.get(key)
+        first = open_.first.get(key)
         if first is None or first.id == anomaly.id or (anomaly.start_ns, anomaly.id) < (first.start_ns, first.id):
             open_.first[key] = anomaly
-        if best is None or best.id == anomaly.id or (anomaly.p_value, anomaly.id) < (best.p_value, best.id):
-            open_.strongest[key] = anomaly
+        _keep(open_.kept.setdefault(key, []), anomaly, settings.most_windows)
 
 
 def _withdraw(open_: Open, gone: set[str]) -> None:
     open_.first = {key: a for key, a in open_.first.items() if a.id not in gone}
-    open_.strongest = {key: a for key, a in open_.strongest.items() if a.id not in gone}
+    open_.kept = {key: rest for key, kept in open_.kept.items() if (rest := [a for a in kept if a.id not in gone])}
+
+
+def _keep(kept: list[Anomaly], anomaly: Anomaly, most: int) -> None:
+    """Of windows that overlap the least probable stays; of too many the most probable goes."""
+    kept[:] = [a for a in kept if a.id != anomaly.id]
+    rivals = [a for a in kept if a.start_ns < anomaly.end_ns and anomaly.start_ns < a.end_ns]
+    if all((anomaly.p_value, anomaly.id) < (a.p_value, a.id) for a in rivals):
+        kept[:] = [a for a in kept if a not in rivals] + [anomaly]
+    if len(kept) > most:
+        kept.remove(max(kept, key=lambda a: (a.p_value, a.id)))
 
 
 def _ns(seconds: float) -> int:

@@ -3,7 +3,8 @@
 One pure function for the live stage and for fitting, so weights mean the same in both. Strengths are logarithms of
 surprise: the tenth digit of a p-value tells less than the third. Evidence only ever speaks *for* a candidate; with
 weights that cannot be negative, faults of a kind never seen did far less harm to accuracy and confidence on public
-incidents. An edge's gap is shared by both ends; the mean over all edges of a service leaves only the common end.
+incidents. Windows of one series that do not overlap add up: noise is improbable once, a fault again and again. An
+edge's gap is shared by both ends; the mean over all edges of a service leaves only the common end.
 """
 
 import math
@@ -18,11 +19,12 @@ from diagnosis._kinds import KINDS, importance, kind_of
 from schemas import Anomaly, Change, Entity, TopologyEdge
 from schemas.core import NS
 
-NOTED, NOTED_LINES = 3.0, 1.7  # -log10 p at which anomalies (of log lines) are first reported: evidence begins there
-CAP = 13.0  # more tells nothing
+NOTED, FAINT = 3.0, 1.7  # -log10 p at which (faint) anomalies are first reported: evidence begins there
+FAINT_KINDS = ("edge_gap", "template_new", "template_burst", "template_vanished")
+CAP = 60.0  # more tells nothing
 TOP_SERIES = 3  # so that a service does not win by having many series
 ONSET_S = 60.0
-CHANGE_S = 600.0  # from notes on 51 recorded rollouts, not tuned
+CHANGE_S = 600.0  # from a study of 51 recorded rollouts, not tuned
 CHANGE_HORIZON_S = 3600.0
 ONSET_SLACK_S = 60.0  # an onset is known to a window only
 EDGE_FRESH_S = 600.0
@@ -70,12 +72,12 @@ def evidence_table(
     )
     onset = onset_ns if onset_ns is not None else min((a.start_ns for _, a in useful), default=0)
     cells: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
-    gaps: dict[tuple[str, str], Anomaly] = {}
+    gaps: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
     tenants: dict[str, str] = {}
     for kind, anomaly in useful:
         if kind == "edge_gap":
             edge = (anomaly.labels.get("caller", ""), anomaly.labels.get("callee", "") or anomaly.service)
-            gaps.setdefault(edge, anomaly)
+            gaps[edge].append(anomaly)
             ends = tuple(dict.fromkeys(end for end in edge if end))
         else:
             ends = (anomaly.service,)
@@ -94,8 +96,8 @@ def evidence_table(
     for (service, kind), found in sorted(cells.items()):
         at = row[service], column[kind]
         best = _by_series(found)
-        matrix[at] = _compressed(sum(importance(a) * surprise(a) for a in best[:TOP_SERIES]) / TOP_SERIES)
-        shown[at] = best[:SHOWN]
+        matrix[at] = _compressed(sum(strength for strength, _ in best[:TOP_SERIES]) / TOP_SERIES)
+        shown[at] = [anomaly for _, anomaly in best[:SHOWN]]
         start = min(a.start_ns for a in found)
         first[at[0]] = min(first.get(at[0], start), start)
     edges = _edges(topology, onset)
@@ -114,9 +116,18 @@ def evidence_table(
 
 
 def surprise(anomaly: Anomaly) -> float:
-    """Orders of magnitude below the p at which such anomalies are reported, 0 to 13."""
-    noted = NOTED_LINES if anomaly.kind.startswith("template_") else NOTED
-    return min(max(-math.log10(anomaly.p_value) - noted, 0.0), CAP)
+    """Orders of magnitude below the p at which such anomalies are reported; never negative."""
+    noted = FAINT if anomaly.kind in FAINT_KINDS else NOTED
+    return max(-math.log10(anomaly.p_value) - noted, 0.0)
+
+
+def together(windows: list[Anomaly]) -> float:
+    """Surprise of one series over its windows, strongest first; a window that overlaps a counted one adds nothing."""
+    counted: list[Anomaly] = []
+    for anomaly in sorted(windows, key=lambda a: (a.p_value, a.id)):
+        if all(anomaly.end_ns <= other.start_ns or anomaly.start_ns >= other.end_ns for other in counted):
+            counted.append(anomaly)
+    return min(sum(importance(a) * surprise(a) for a in counted), CAP)
 
 
 def service_of(entity_id: str) -> str:
@@ -133,12 +144,13 @@ def _compressed(surprises: float) -> float:
     return math.log1p(surprises) / math.log1p(CAP)
 
 
-def _by_series(found: list[Anomaly]) -> list[Anomaly]:
-    """The strongest of each series, strongest first; windows of one series are one observation."""
-    best: dict[str, Anomaly] = {}
+def _by_series(found: list[Anomaly]) -> list[tuple[float, Anomaly]]:
+    """The surprise of each series with its strongest anomaly, strongest series first."""
+    windows: dict[str, list[Anomaly]] = defaultdict(list)
     for anomaly in found:
-        best.setdefault(anomaly.series, anomaly)
-    return sorted(best.values(), key=lambda a: (-importance(a) * surprise(a), a.id))
+        windows[anomaly.series].append(anomaly)
+    strengths = [(together(those), those[0]) for those in windows.values()]
+    return sorted(strengths, key=lambda pair: (-pair[0], pair[1].id))
 
 
 def _edges(topology: Iterable[TopologyEdge], onset: int) -> set[tuple[str, str]]:
@@ -148,16 +160,19 @@ def _edges(topology: Iterable[TopologyEdge], onset: int) -> set[tuple[str, str]]
     return {pair for pair in pairs if pair[0] != pair[1]}
 
 
-def _gap_means(gaps: dict[tuple[str, str], Anomaly], edges: set[tuple[str, str]]) -> dict[str, float]:
-    """Mean surprise over all edges of each service that has an anomalous one; quiet edges count as zero."""
+def _gap_means(gaps: dict[tuple[str, str], list[Anomaly]], edges: set[tuple[str, str]]) -> dict[str, float]:
+    """Mean surprise over all edges of each service that has an anomalous one; quiet edges count as zero.
+
+    One quiet edge is added to all, or a service with a single edge would win by that.
+    """
     known = edges | set(gaps)
     totals: dict[str, list[float]] = defaultdict(list)
     for edge in sorted(known):
-        strength = surprise(gaps[edge]) if edge in gaps else 0.0
+        strength = together(gaps[edge]) if edge in gaps else 0.0
         for end in edge:
             if end:
                 totals[end].append(strength)
-    return {service: sum(values) / len(values) for service, values in totals.items() if any(values)}
+    return {service: sum(values) / (len(values) + 1) for service, values in totals.items() if any(values)}
 
 
 def _origins(candidates: tuple[str, ...], own: NDArray[np.float64], edges: set[tuple[str, str]]) -> dict[str, float]:

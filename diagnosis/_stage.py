@@ -225,9 +225,9 @@ def _group_out(group: Group) -> dict[str, Any]:
     }  # fmt: skip
     if group.open is not None:
         o = group.open
-        out["open"] = {name: getattr(o, name) for name in o.__slots__ if name not in ("first", "strongest")} | {
+        out["open"] = {name: getattr(o, name) for name in o.__slots__ if name not in ("first", "kept")} | {
             "first": {key: _out(a) for key, a in o.first.items()},
-            "strongest": {key: _out(a) for key, a in o.strongest.items()},
+            "kept": {key: [_out(a) for a in kept] for key, kept in o.kept.items()},
         }
     return out
 
@@ -238,7 +238,7 @@ def _group_in(item: dict[str, Any]) -> Group:
     group.pending = [_anomaly(a) for a in item["pending"]]
     if item["open"] is not None:
         traits = dict(item["open"])
-        for name in ("first", "strongest"):
-            traits[name] = {key: _anomaly(a) for key, a in traits[name].items()}
+        traits["first"] = {key: _anomaly(a) for key, a in traits["first"].items()}
+        traits["kept"] = {key: [_anomaly(a) for a in kept] for key, kept in traits["kept"].items()}
         group.open = Open(**traits)
     return group
