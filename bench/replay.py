@@ -50,7 +50,11 @@ def messages(series: int, hours: float, seed: int = 5) -> Iterator[Message]:
 def _template(service: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     items = [gauge(f"{NAMES[i % len(NAMES)]}", "1", _T, _V, (("instance", str(i // len(NAMES))),)) for i in range(50)]
     data = request([((("service.name", service),), items)])
-    return np.frombuffer(data, np.uint8), _places(data, _T.to_bytes(8, "little")), _places(data, np.float64(_V).tobytes())
+    return (
+        np.frombuffer(data, np.uint8),
+        _places(data, _T.to_bytes(8, "little")),
+        _places(data, np.float64(_V).tobytes()),
+    )
 
 
 def _places(data: bytes, mark: bytes) -> np.ndarray:
@@ -79,7 +83,8 @@ def main() -> None:
     run = replay(recorded, build(Settings()))
     row = {
         "series": chosen.series, "hours": chosen.hours, "samples": run.document()["samples"]["decoded"],
-        "event_time_s": round(run.event_time_s), "cpu_s": round(run.cpu_s, 2), "speed": round(run.event_time_s / run.cpu_s),
+        "event_time_s": round(run.event_time_s), "cpu_s": round(run.cpu_s, 2),
+        "speed": round(run.event_time_s / run.cpu_s),
         "cpu_s_per_million": round(run.cpu_s / run.document()["samples"]["decoded"] * 1e6, 3),
         "incidents": len(run.diagnoses), "actions": len(run.document()["actions"]),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "digest": run.digest,

@@ -85,11 +85,20 @@ class Stage(Protocol[S]):
     for the others the engine writes a watermark after each tick.
     """
 
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    ordered: bool
-    makes_time: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def ordered(self) -> bool: ...
+
+    @property
+    def makes_time(self) -> bool: ...
 
     def initial(self) -> S: ...
 

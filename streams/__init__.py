@@ -1,4 +1,4 @@
-"""Telemetry in: sources, importers, frames, event time, windows, logs, replay. What other rooms may use is named here."""
+"""Telemetry in: sources, importers, frames, event time, windows, logs, replay. The names here are its face."""
 
 from streams import _dead as dead_letters
 from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points, Source
@@ -21,7 +21,8 @@ from streams._windows import Windower
 __all__ = [
     "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SOURCE", "SOURCES", "STATE_BYTES_PER_SERIES", "Decoded",
     "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine", "HistogramPoints", "HistogramState", "HistogramWindower",
-    "ImportError_", "Importer", "Ledger", "Log", "MemoryLog", "Normalise", "Points", "Recording", "RecordingError", "RecordingWriter", "Runner", "SnapshotError",
+    "ImportError_", "Importer", "Ledger", "Log", "MemoryLog", "Normalise", "Points", "Recording", "RecordingError",
+    "RecordingWriter", "Runner", "SnapshotError",
     "Source", "SourceError", "Stored", "StreamSettings", "StreamsError", "TransportError", "WindowState", "Windower",
     "dead_letters", "imbalance", "import_", "pack", "report", "summed", "unpack",
 ]  # fmt: skip

@@ -12,7 +12,8 @@ def of_message(message: Message, *, reason: str, what: str, stage: str) -> Emit:
     """The whole message, with its own headers kept under `original-`, so that it can be sent again as it was."""
     letter = DeadLetter(
         id=record_id("dead-letter", message.topic, message.partition, message.offset, sha256(message.value)),
-        reason=reason, what=what[:500], source=message.header("tidegate-source") or f"{message.topic}/{message.partition}",
+        reason=reason, what=what[:500],
+        source=message.header("tidegate-source") or f"{message.topic}/{message.partition}",
         stage=stage, content="message", count=1, event_ns=message.received_ns, sha256=sha256(message.value),
     )  # fmt: skip
     return _emit(letter, message.value, message.topic, tuple((ORIGINAL + name, v) for name, v in message.headers))

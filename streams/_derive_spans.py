@@ -235,7 +235,8 @@ class DeriveSpans:
         }
         document = {
             "through_ns": state.panes.through_ns, "ledger": state.ledger.dump(), "known": sorted(state.known),
-            "endpoints": {owner: sorted(found) for owner, found in sorted(state.endpoints.items())}, "edges": state.edges,
+            "endpoints": {owner: sorted(found) for owner, found in sorted(state.endpoints.items())},
+            "edges": state.edges,
         }  # fmt: skip
         return pack(document, blobs=blobs)
 

@@ -94,10 +94,11 @@ class Panes:
         return [(start, pa.Table.from_batches(self.pending.pop(start)).unify_dictionaries()) for start in starts]
 
     def dump(self) -> dict[str, bytes]:
-        return {
-            str(start): sc.encode_rows(self.fields, pa.Table.from_batches(found).unify_dictionaries().combine_chunks().to_batches()[0].columns)
-            for start, found in sorted(self.pending.items())
-        }  # fmt: skip
+        return {str(start): self._bytes(found) for start, found in sorted(self.pending.items())}
+
+    def _bytes(self, found: list[pa.RecordBatch]) -> bytes:
+        whole = pa.Table.from_batches(found).unify_dictionaries().combine_chunks()
+        return sc.encode_rows(self.fields, whole.to_batches()[0].columns)
 
     def restore(self, through_ns: int, blobs: dict[str, bytes]) -> None:
         self.through_ns = through_ns

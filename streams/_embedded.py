@@ -23,12 +23,14 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS record (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
-  key BLOB NOT NULL, value BLOB NOT NULL, headers TEXT NOT NULL, event_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL,
+  key BLOB NOT NULL, value BLOB NOT NULL, headers TEXT NOT NULL, event_ns INTEGER NOT NULL,
+  received_ns INTEGER NOT NULL,
   writer TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_topic ON record (topic, sequence);
 CREATE TABLE IF NOT EXISTS written (writer TEXT PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS place (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
-CREATE TABLE IF NOT EXISTS snapshot (stage TEXT PRIMARY KEY, code TEXT NOT NULL, sha256 TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS snapshot (
+  stage TEXT PRIMARY KEY, code TEXT NOT NULL, sha256 TEXT NOT NULL, data BLOB NOT NULL);
 """
 
 
@@ -71,7 +73,8 @@ class EmbeddedLog:
                     received = emit.event_ns if received_ns is None else received_ns
                     self._insert(emit, self._next(emit.topic, emit.partition), received, writer)
                 self._db.execute(
-                    "INSERT INTO written VALUES (?, ?) ON CONFLICT (writer) DO UPDATE SET count = count + excluded.count",
+                    "INSERT INTO written VALUES (?, ?) "
+                    "ON CONFLICT (writer) DO UPDATE SET count = count + excluded.count",
                     (writer, len(emits)),
                 )
                 self._db.execute("COMMIT")
@@ -79,7 +82,8 @@ class EmbeddedLog:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise TransportError(
-                    f"{len(emits)} records could not be written: {error}", where=str(self.path), code="LOG_WRITE_FAILED",
+                    f"{len(emits)} records could not be written: {error}", where=str(self.path),
+                    code="LOG_WRITE_FAILED",
                     todo="Free disk space or check permissions; nothing of this batch was kept",
                 ) from error  # fmt: skip
 
@@ -93,7 +97,8 @@ class EmbeddedLog:
 
     def _next(self, topic: str, partition: int) -> int:
         row = self._db.execute(
-            "INSERT INTO place VALUES (?, ?, 1) ON CONFLICT (topic, partition) DO UPDATE SET next = next + 1 RETURNING next",
+            "INSERT INTO place VALUES (?, ?, 1) "
+            "ON CONFLICT (topic, partition) DO UPDATE SET next = next + 1 RETURNING next",
             (topic, partition),
         ).fetchone()
         return int(row[0]) - 1

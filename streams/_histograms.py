@@ -76,7 +76,8 @@ class HistogramWindower:
             value = sc.encode_histograms(bad[0], bad[1], bad[2], bad[3], defs=[])
             what = f"{n} histogram points came after the watermark had passed them"
             out.append(_dead.of_samples(
-                value, count=n, reason="LATE", what=what, stage=self._stage, source=self._stage, event_ns=int(bad[1].min())
+                value, count=n, reason="LATE", what=what, stage=self._stage, source=self._stage,
+                event_ns=int(bad[1].min()),
             ))  # fmt: skip
             columns = tuple(column[~late] for column in columns)
         pane = columns[1] // PANE_NS * PANE_NS

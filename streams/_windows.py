@@ -47,7 +47,7 @@ class Windower:
         return out
 
     def close(self, state: WindowState, through_ns: int) -> Iterator[WindowBlock]:
-        """Close every pane that ends by `through_ns`, oldest first: for each a 10 s and the sliding 60 s and 120 s blocks.
+        """Close every pane that ends by `through_ns`, oldest first: for each the 10 s, 60 and 120 s blocks.
 
         Stretches in which nothing waits and nothing was recorded are passed over without blocks.
         """

@@ -57,7 +57,7 @@ def import_command(
     importers = _catalogue.find("importers")
     if kind not in importers:
         raise SettingsError(f"there is no importer '{kind}'", todo=f"Importers: {', '.join(importers)}")
-    options = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in option or [])
+    options = {name: value for name, _, value in (pair.partition("=") for pair in option or [])}
     with bar(f"importing {src.name}", quiet=json_) as move:
         counts = import_(importers[kind], src, out, options, lambda share, _: move(share))
     if json_:
@@ -137,5 +137,5 @@ def letters_replay(
         say(found)
     else:
         typer.echo(
-            f"{found['letters']} letters sent again: {found['decoded']} decode now, {found['dead_lettered']} still do not."
+            f"{found['letters']} sent again: {found['decoded']} decode now, {found['dead_lettered']} still do not."
         )

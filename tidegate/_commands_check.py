@@ -50,7 +50,8 @@ def schema_list(json_: Json = False) -> None:
     import schemas as sc
 
     rows = [
-        {"topic": t.name, "key": t.key, "content": t.content, "records": [r.TYPE for r in t.records]} for t in sc.TOPICS.values()
+        {"topic": t.name, "key": t.key, "content": t.content, "records": [r.TYPE for r in t.records]}
+        for t in sc.TOPICS.values()
     ]  # fmt: skip
     if json_:
         say({"topics": rows})

@@ -22,7 +22,8 @@ def summary(recording: Recording) -> list[dict[str, Any]]:
         stand_for[key] += letter.count
         example.setdefault(key, letter.what)
     return [
-        {"reason": key[0], "source": key[1], "stage": key[2], "letters": n, "stands_for": stand_for[key], "example": example[key]}
+        {"reason": key[0], "source": key[1], "stage": key[2], "letters": n,
+         "stands_for": stand_for[key], "example": example[key]}
         for key, n in letters.most_common()
     ]  # fmt: skip
 

@@ -30,7 +30,8 @@ def demo(seed: int, run_dir: Path, *, quiet: bool) -> dict[str, Any]:
     recording = run_dir.parent / "demo-recording"
     if not quiet:
         out.print(
-            "[bold]Tidegate demo[/bold]: a shop of eight services, 40 requests a second; at 12:20:00 checkout 1.9.0 is deployed."
+            "[bold]Tidegate demo[/bold]: a shop of eight services, 40 requests a second; "
+            "at 12:20:00 checkout 1.9.0 is deployed."
         )
     _record(seed, recording)
     opened = Recording.open(recording)
@@ -81,8 +82,10 @@ def _tell(run: _replay.Run, document: dict[str, Any], out: Any, recording: Path,
     if after:
         first = min(after, key=lambda a: (a.p_value >= 1e-6, a.end_ns, a.p_value))
         out.print(
-            f"{sc.rfc3339(first.end_ns)[11:19]}  [bold]anomaly[/bold] {first.kind} of {first.service} {escape(str(first.labels))}: "
-            f"{_number(first.observed)} where {_number(first.expected)} {escape(first.unit)} was expected, p = {first.p_value:.1e}"
+            f"{sc.rfc3339(first.end_ns)[11:19]}  [bold]anomaly[/bold] {first.kind} of {first.service} "
+            f"{escape(str(first.labels))}: "
+            f"{_number(first.observed)} where {_number(first.expected)} {escape(first.unit)} was expected, "
+            f"p = {first.p_value:.1e}"
         )
     for incident in document["incidents"][:1]:
         show_incident(out, incident)

@@ -1,4 +1,4 @@
-"""The detect stage: windows of `streams` given to the detectors of `detectors`; two rooms that do not know each other."""
+"""The detect stage: windows of `streams` shown to the detectors of `detectors`; two rooms that do not meet."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ import schemas as sc
 from detectors import Detect, Detector, DetectState
 from schemas.core import Event, Output, Tick
 from streams import HistogramState, HistogramWindower, Ledger, Windower, WindowState, pack, unpack
+
+_SOURCE = "tidegate/detect"
 
 
 @dataclass(slots=True)
@@ -70,9 +72,9 @@ class Detecting:
         for block in self._windower.close(state.windows, tick.through_ns):
             state.detect, anomalies = self._detect.observe(state.detect, block, defs)
             out += [
-                sc.emit(sc.ANOMALIES, a, id=a.id, key=f"{a.tenant}/{a.domain}", source=f"tidegate/{self.name}", event_ns=a.end_ns - 1)
+                sc.emit(sc.ANOMALIES, a, id=a.id, key=f"{a.tenant}/{a.domain}", source=_SOURCE, event_ns=a.end_ns - 1)
                 for a in anomalies
-            ]  # fmt: skip
+            ]
         for _ in self._histograms.close(state.histograms, tick.through_ns):
             pass  # no detector reads histograms yet; closing keeps the ledger exact and memory bounded
         for gap in self._windower.gaps(state.windows):
@@ -104,7 +106,8 @@ class Detecting:
 
     def dump(self, state: DetectingState) -> bytes:
         parts: dict[str, bytes] = {
-            "windows": state.windows.dump(), "histograms": state.histograms.dump(), "detect": self._detect.dump(state.detect),
+            "windows": state.windows.dump(), "histograms": state.histograms.dump(),
+            "detect": self._detect.dump(state.detect),
         }  # fmt: skip
         return pack({}, blobs=parts)
 

@@ -78,7 +78,8 @@ def read(directory: Path) -> Kept:
 def explain(kept: Kept, name: str) -> dict[str, Any]:
     """How an incident, diagnosis or action came about: what it rests on, which rules, versions, people, how old.
 
-    name: an id or the beginning of one; empty for the most severe incident. Raises NotFoundError if it names nothing or more than one thing.
+    name: an id or the beginning of one; empty for the most severe incident. Raises
+    NotFoundError if it names nothing or more than one thing.
     """
     diagnosis, action = _find(kept, name)
     incident = kept.incidents.get(diagnosis.incident_id)

@@ -1,4 +1,4 @@
-"""Settings: one YAML file, every key with a default that works; an unknown key is refused with the nearest known one."""
+"""Settings: one YAML file, every key with a default that works; an unknown key is refused with the nearest one."""
 
 import difflib
 from pathlib import Path

@@ -24,7 +24,8 @@ def show_run(run: Run, place: Path) -> None:
     document = run.document()
     samples, messages = document["samples"], document["messages"]
     out.print(
-        f"{messages['admitted']:,} messages ({messages['dead_lettered']:,} dead-lettered), {samples['decoded']:,} samples "
+        f"{messages['admitted']:,} messages ({messages['dead_lettered']:,} dead-lettered), "
+        f"{samples['decoded']:,} samples "
         f"({samples['late']:,} late, {samples['duplicate']:,} duplicate, {samples['rejected']:,} rejected), "
         f"{run.event_time_s:,.0f} s of event time in {run.cpu_s:.1f} CPU-s"
     )
@@ -67,11 +68,15 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     out.print(f"[bold]{found['id']}[/bold] {escape(found['title'])}")
     for cause in found["causes"]:
         out.print(f"  {cause['entity']} ({cause['family']}): {escape(cause['reason'])}")
-    rests = f"{found['samples']} samples, {found['log_lines']} log lines, {found['spans']} spans, {len(found['changes'])} changes"
+    counted = ("samples", "log_lines", "spans")
+    rests = ", ".join(
+        [*(f"{found[name]} {name.replace('_', ' ')}" for name in counted), f"{len(found['changes'])} changes"]
+    )
     out.print(f"rests on {rests} in {found['evidence']} pieces of evidence")
     if found["policies"]:
         out.print(
-            f"decided {found['policies']['effect']} ({found['policies']['reason']}) by {', '.join(found['policies']['matched'])}"
+            f"decided {found['policies']['effect']} ({found['policies']['reason']}) "
+            f"by {', '.join(found['policies']['matched'])}"
         )
     out.print("people: " + (", ".join(found["people"]) or "none asked"))
     for name, value in found["versions"].items():

@@ -1,12 +1,11 @@
 """A million samples of real OTLP bytes with everything that goes wrong: both ledgers stay exact."""
 
 import numpy as np
+from support.traffic import Steady, final
 
 import schemas as sc
 from schemas.core import NS, Emit
-from streams import imbalance, report
-from streams import Engine, MemoryLog
-from support.traffic import Steady, final
+from streams import Engine, MemoryLog, imbalance, report
 from tidegate._pipeline import build, ledger_of
 from tidegate._settings import Settings
 

@@ -5,11 +5,11 @@ import random
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.toys import Totals, ToySource, mark, toy_message
 
 import schemas as sc
 from schemas.core import NS, Emit
 from streams import Engine, MemoryLog, Normalise, StreamSettings, imbalance, summed
-from support.toys import Totals, ToySource, mark, toy_message
 
 SETTINGS = StreamSettings(lateness_ns=10 * NS)
 

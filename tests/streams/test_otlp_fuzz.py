@@ -16,13 +16,56 @@ from streams.sources.otlp_spans import OtlpSpans
 
 quick = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 SOURCES = (OtlpMetrics(fast=False), OtlpLogs(), OtlpSpans())
-WORDS = """
-resourceMetrics scopeMetrics metrics gauge sum histogram exponentialHistogram summary dataPoints resourceLogs
-scopeLogs logRecords body severityNumber severityText resourceSpans scopeSpans spans status code kind scale
-offset positive bucketCounts explicitBounds count quantileValues flags attributes key value stringValue
-intValue doubleValue arrayValue kvlistValue values bytesValue timeUnixNano asInt asDouble traceId spanId
-resource name unit aggregationTemporality
-""".split()
+WORDS = [
+    "resourceMetrics",
+    "scopeMetrics",
+    "metrics",
+    "gauge",
+    "sum",
+    "histogram",
+    "exponentialHistogram",
+    "summary",
+    "dataPoints",
+    "resourceLogs",
+    "scopeLogs",
+    "logRecords",
+    "body",
+    "severityNumber",
+    "severityText",
+    "resourceSpans",
+    "scopeSpans",
+    "spans",
+    "status",
+    "code",
+    "kind",
+    "scale",
+    "offset",
+    "positive",
+    "bucketCounts",
+    "explicitBounds",
+    "count",
+    "quantileValues",
+    "flags",
+    "attributes",
+    "key",
+    "value",
+    "stringValue",
+    "intValue",
+    "doubleValue",
+    "arrayValue",
+    "kvlistValue",
+    "values",
+    "bytesValue",
+    "timeUnixNano",
+    "asInt",
+    "asDouble",
+    "traceId",
+    "spanId",
+    "resource",
+    "name",
+    "unit",
+    "aggregationTemporality",
+]
 TEXTS = ["", "abc", "0af7", "NaN", "-5", "\ud800"]
 PATHS = (
     ("resourceMetrics", "scopeMetrics", "metrics"), ("resourceLogs", "scopeLogs", "logRecords"),

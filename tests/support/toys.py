@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-
 import schemas as sc
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 from streams import KIND, Decoded, Points, SourceError, Windower, WindowState
