@@ -10,7 +10,7 @@ from schemas import AnomalyKind, SeriesDef
 class EdgeGap(Slower):
     kind = "edge_gap"
     anomaly: AnomalyKind = "edge_gap"
-    emit_p = 0.02
+    emit_p = 0.005
     """Weaker than usual: a delay shows on all edges of a service, on each perhaps faintly."""
 
     def accepts(self, series: SeriesDef) -> bool:

@@ -15,12 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis._kinds import KINDS, importance, kind_of
+from diagnosis._kinds import KINDS, SYMPTOMS, importance, kind_of
 from schemas import Anomaly, Change, Entity, TopologyEdge
 from schemas.core import NS
 
-NOTED, FAINT = 3.0, 1.7  # -log10 p at which (faint) anomalies are first reported: evidence begins there
-FAINT_KINDS = ("edge_gap", "template_new", "template_burst", "template_vanished")
+NOTED = 3.0
+"""-log10 p at which anomalies are first reported; evidence begins there, at zero."""
+NOTED_KINDS = {"edge_gap": 2.3, "template_new": 0.0, "template_burst": 0.0, "template_vanished": 0.0}
+"""Faint gaps are reported too. Of lines all surprise counts: theirs are small counts, hardly ever improbable at all."""
 CAP = 60.0  # more tells nothing
 TOP_SERIES = 3  # so that a service does not win by having many series
 ONSET_S = 60.0
@@ -103,7 +105,8 @@ def evidence_table(
     edges = _edges(topology, onset)
     for service, mean in _gap_means(gaps, edges).items():
         matrix[row[service], column["edge_gap"]] = _compressed(mean)
-    own = matrix.max(axis=1) if len(candidates) else np.zeros(0)
+    felt = [column[kind] for kind in KINDS if kind in SYMPTOMS]
+    own = matrix[:, felt].max(axis=1) if len(candidates) else np.zeros(0)
     for i, start in first.items():
         matrix[i, column["onset"]] = own[i] * math.exp(-max(start - onset, 0) / (ONSET_S * NS))
     for service, share in _origins(candidates, own, edges).items():
@@ -117,8 +120,7 @@ def evidence_table(
 
 def surprise(anomaly: Anomaly) -> float:
     """Orders of magnitude below the p at which such anomalies are reported; never negative."""
-    noted = FAINT if anomaly.kind in FAINT_KINDS else NOTED
-    return max(-math.log10(anomaly.p_value) - noted, 0.0)
+    return max(-math.log10(anomaly.p_value) - NOTED_KINDS.get(anomaly.kind, NOTED), 0.0)
 
 
 def together(windows: list[Anomaly]) -> float:

@@ -39,7 +39,7 @@ _WORDS: tuple[tuple[str, str, int], ...] = (
 """First word of a metric's name that fits: kind and the harmful direction, 0 for both."""
 
 _SEVERITY = {"ERROR": 1.0, "FATAL": 1.0, "WARN": 0.5}
-_QUIET = 0.2
+_QUIET = 0.05
 
 
 def kind_of(anomaly: Anomaly) -> str | None:
