@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import schemas as sc
 from diagnosis import KINDS, evidence_matrix
-from learning._ranker import Case
+from learning import Case
 from schemas.core import NS
 from streams import Recording, import_
 from tidegate import _catalogue
@@ -30,10 +30,15 @@ class Labelled(NamedTuple):
     seconds: float
 
 
+def incidents(archive: Path) -> list[dict[str, Any]]:
+    """The labels of the archive: id, at_ns, entity, family."""
+    return list(_catalogue.find("importers")["nezha"].labels(archive, {}))
+
+
 def labelled(archive: Path) -> Iterator[Labelled]:
     """Every labelled incident of the full archive."""
     importer = _catalogue.find("importers")["nezha"]
-    for label in importer.labels(archive, {}):
+    for label in incidents(archive):
         with tempfile.TemporaryDirectory() as place:
             import_(importer, archive, Path(place) / "r", {"incident": label["id"]}, None)
             yield _case(Path(place) / "r", label)
@@ -55,4 +60,4 @@ def _case(recording: Path, label: dict[str, Any]) -> Labelled:
     return Labelled(case, str(label["family"]), time.perf_counter() - started)
 
 
-__all__ = ["ARCHIVE", "KINDS", "Labelled", "labelled"]
+__all__ = ["ARCHIVE", "KINDS", "Labelled", "incidents", "labelled"]
