@@ -125,4 +125,4 @@ def _short(event: dict[str, Any]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.4g}"
+    return "nothing" if value is None else f"{0.0 if abs(value) < 1e-9 else value:.4g}"
