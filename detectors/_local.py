@@ -1,8 +1,9 @@
 """A robust local level and scale of each series, and how far a value lies from it.
 
 Level and scale are exponentially weighted with clipped (Huber) steps, so one spike in the baseline hides nothing.
-`top` remembers the largest ordinary deviation and fades by half in six hours of minutes: what was seen lately is
-no wonder. The scale is never below a tenth of the level (BARO-like scores fail on series without spread).
+`top` remembers the largest deviation and fades by half in six hours of minutes: what was seen lately is no wonder. It
+grows at most `growth`-fold at once, so what happens a second time is still a wonder, and a third time no more. The
+scale is never below a tenth of the level (scores without a floor fail on series without spread).
 Huber, Robust Statistics, 1981.
 """
 
@@ -20,11 +21,12 @@ MAD_TO_SIGMA = 1.2533141373155001  # mean absolute deviation to sigma, normal da
 LEVEL_SHARE = 0.1  # the scale is at least this share of the level; from the notes on metric scores, not tuned
 TOP_SHARE = 0.25  # a deviation of the size of `top` is 4 scales: p = 0.016
 TOP_KEPT = 0.998
-ORDINARY = 12.0  # deviations beyond so many scales are not taken into `top`
+ORDINARY = 12.0  # scales that `top` grows to at once
+GROWTH = 4.0  # and times its own size; 0 lets it learn ordinary deviations only
 
 
 class Departure(NamedTuple):
-    """z: float64 (n,), signed, NaN without a value. flat: bool (n,), nothing is known of the scale at all."""
+    """z: float64 (n,), signed, NaN without a value. flat: bool (n,), it never moved: its scale is not known."""
 
     z: F64
     level: F64
@@ -41,15 +43,16 @@ def departure(state: State, x: F64, *, least: float = 0.0, level_share: float = 
     level, windows = state["level"], np.maximum(state["windows"], 1.0)
     scale = np.maximum(state["scale"] * (1.0 + 2.0 / windows), level_share * np.abs(level))
     scale = np.maximum(scale, np.maximum(TOP_SHARE * state["top"], least))
-    flat = scale <= 1e-12
+    flat = np.maximum(state["scale"], np.maximum(state["top"], least)) <= 1e-9 * np.abs(level) + 1e-12
+    scale = np.maximum(scale, 1e-12)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        z = np.where(
-            flat, np.sign(x - level) * 1e6 * (np.abs(x - level) > 1e-12), (x - level) / np.where(flat, 1.0, scale)
-        )
+        z = (x - level) / scale
     return Departure(np.clip(z, -1e12, 1e12), level, flat)
 
 
-def learn_local(state: State, x: F64, *, least: float = 0.0, level_share: float = LEVEL_SHARE) -> State:
+def learn_local(
+    state: State, x: F64, *, least: float = 0.0, level_share: float = LEVEL_SHARE, growth: float = GROWTH
+) -> State:
     """Take x float64 (n,) into the level and scale; rows with NaN stay as they are. The passed state is given up."""
     with np.errstate(invalid="ignore", over="ignore"):
         seen = np.isfinite(x)
@@ -57,8 +60,10 @@ def learn_local(state: State, x: F64, *, least: float = 0.0, level_share: float 
         windows, scale = state["windows"], state["scale"]
         residual = np.where(seen, x - level, 0.0)
         size = np.abs(residual)
-        ordinary = seen & (windows >= 1) & ((np.abs(z) <= ORDINARY) | flat | (windows < 3))
-        top = np.maximum(state["top"] * TOP_KEPT, np.where(ordinary, size, 0.0))
+        most = np.maximum(growth * state["top"], ORDINARY * size / np.maximum(np.abs(z), ORDINARY))
+        most = np.where((growth > 0) | (np.abs(z) <= ORDINARY), most, 0.0)
+        reached = np.where(flat | (windows < 3), size, np.minimum(size, most))
+        top = np.maximum(state["top"] * TOP_KEPT, np.where(seen & (windows >= 1), reached, 0.0))
         limit = np.where(windows < 3, np.inf, CLIP * np.maximum(np.maximum(scale, level_share * np.abs(level)), least))
         limit = np.where(flat, np.inf, limit)
         step = np.clip(residual, -limit, limit) * np.maximum(1.0 / (windows + 1.0), LEVEL_GAIN)

@@ -37,7 +37,7 @@ class Slower:
         return Scores(np.where(can_tell, np.clip(p, 1e-300, 1.0), 1.0), expected, residual, direction)
 
     def learn(self, state: State, block: WindowBlock) -> State:
-        return learn_local(state, _log(block.mean), least=LEAST_SCALE, level_share=0.0)
+        return learn_local(state, _log(block.mean), least=LEAST_SCALE, level_share=0.0, growth=0.0)
 
 
 def _log(duration_s: F64) -> F64:

@@ -1,20 +1,23 @@
 """Anomalies of one domain become one incident: when to open it, what belongs to it, when it is over.
 
-It opens when evidence is strong: one symptom beyond `open_p`, or several services together. For those, an anomaly
-reported below p = `noted_p` has p / noted_p uniform if nothing is wrong; the best of K of a service counts K times
-(Bonferroni), and services are combined by Fisher's method. The same rule, applied to what is new at one instant, keeps
-it open; weak anomalies join but do not prolong it, or the noise of a thousand series would never let an incident end.
+It opens when symptoms are strong: one beyond `open_p`, or those of one service together. Every detector reports below a
+p of its own; if nothing is wrong, p over that is uniform, so how many orders of magnitude it lies below adds up over
+windows that do not overlap and over the three worst series of a service. A gauge has to show its symptom in three such
+windows, for its tails are heavy and each sample looks back itself. Causes without symptoms (a busy CPU) open nothing.
+The same rule, applied to what is new, keeps it open; weak anomalies join but do not prolong it, or the noise of a
+thousand series would never let an incident end.
 Everything is bounded and counted.
-Fisher, Statistical Methods for Research Workers, 1932.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from diagnosis._kinds import SYMPTOMS, kind_of
+from diagnosis._kinds import GAUGED, SYMPTOMS, beyond, disjoint, ends_of, kind_of
 from schemas import Anomaly, Incident, record_id
 from schemas.core import NS
+
+TOP_SERIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,8 @@ class Settings:
     """Times in seconds of event time."""
 
     open_p: float = 1e-6
-    noted_p: float = 1e-3
-    lookback_s: float = 120.0
+    gauge_windows: int = 3
+    lookback_s: float = 180.0
     """Anomalies so long before the opening belong to it, and are combined for it."""
     quiet_s: float = 300.0
     revise_s: float = 30.0
@@ -101,7 +104,7 @@ def check(group: Group, key: tuple[str, str], settings: Settings) -> None:
         _join(group.open, fresh, settings)
         if fresh or gone:
             group.open.changed_ns = group.open.changed_ns or now
-        if is_strong(fresh, settings):
+        if fresh and is_strong(group.recent, settings, min(a.end_ns for a in fresh) - 1):
             group.open.strong_ns = now
     elif is_strong(group.recent, settings):
         identity = record_id("incident", *key, now)
@@ -111,45 +114,45 @@ def check(group: Group, key: tuple[str, str], settings: Settings) -> None:
         _join(group.open, group.recent, settings)
 
 
-def is_strong(anomalies: Iterable[Anomaly], settings: Settings) -> bool:
-    """Whether these are an incident: one symptom beyond `open_p`, or all services combined."""
-    counts: dict[str, int] = {}
-    best: dict[str, float] = {}
+def is_strong(anomalies: Iterable[Anomaly], settings: Settings, since_ns: int | None = None) -> bool:
+    """Whether these are an incident: one symptom beyond `open_p`, or the symptoms of one service together.
+
+    since_ns: at least one of the symptoms that tell must end later.
+    """
+    by_series: dict[tuple[str, str], list[Anomaly]] = {}
     for anomaly in anomalies:
         kind = kind_of(anomaly)
-        if kind is None or anomaly.p_value >= settings.noted_p:
+        if kind in SYMPTOMS and beyond(anomaly) > 0:
+            by_series.setdefault((kind, anomaly.series), []).append(anomaly)
+    by_service: dict[str, list[float]] = {}
+    new: set[str] = set()
+    for (kind, _), windows in by_series.items():
+        told = disjoint(windows)
+        if kind in GAUGED and len(told) < settings.gauge_windows:
             continue
-        if kind in SYMPTOMS and anomaly.p_value < settings.open_p:
+        is_new = since_ns is None or any(a.end_ns > since_ns for a in told)
+        if is_new and told[0].p_value < settings.open_p:
             return True
-        counts[anomaly.service] = counts.get(anomaly.service, 0) + 1
-        best[anomaly.service] = min(best.get(anomaly.service, 1.0), anomaly.p_value)
-    if not best:
-        return False
-    total = sum(-math.log(min(1.0, counts[s] * best[s] / settings.noted_p)) for s in sorted(best))
-    return fisher(total, len(best)) < settings.open_p
-
-
-def fisher(total: float, n: int) -> float:
-    """P(the sum of n unit exponentials is at least `total`): Fisher's combined p in closed form.
-
-    >>> round(fisher(5.0, 1), 6) == round(math.exp(-5.0), 6)
-    True
-    """
-    term = survival = math.exp(-total)
-    for i in range(1, n):
-        term *= total / i
-        survival += term
-    return min(survival, 1.0)
+        for service in ends_of(told[0]):
+            by_service.setdefault(service, []).append(sum(beyond(a) for a in told))
+            if is_new:
+                new.add(service)
+    most = -math.log10(settings.open_p)
+    return any(sum(sorted(by_service[s])[-TOP_SERIES:]) >= most for s in new)
 
 
 def incident_of(key: tuple[str, str], open_: Open, at_ns: int, settings: Settings, *, closed: bool) -> Incident:
-    """The record of an incident as it stands."""
+    """The record of an incident as it stands. Gauges and causes without symptoms do not make it more severe."""
     entities: dict[str, float] = {}
     services: dict[str, float] = {}
     for anomaly in open_.members():
+        kind = kind_of(anomaly)
+        if kind is None:
+            continue
         strength = min(-math.log10(anomaly.p_value), 16.0)
         entities[anomaly.entity_id] = max(entities.get(anomaly.entity_id, 0.0), strength)
-        services[anomaly.service] = max(services.get(anomaly.service, 0.0), strength)
+        if kind in SYMPTOMS and kind not in GAUGED:
+            services[anomaly.service] = max(services.get(anomaly.service, 0.0), strength)
     order = sorted(services, key=lambda service: (-services[service], service))
     others = f" and {len(order) - 1} more" if len(order) > 1 else ""
     return Incident(

@@ -15,14 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis._kinds import KINDS, SYMPTOMS, importance, kind_of
+from diagnosis._kinds import KINDS, SYMPTOMS, beyond, disjoint, ends_of, importance, kind_of
 from schemas import Anomaly, Change, Entity, TopologyEdge
 from schemas.core import NS
 
-NOTED = 3.0
-"""-log10 p at which anomalies are first reported; evidence begins there, at zero."""
-NOTED_KINDS = {"edge_gap": 2.3, "template_new": 0.0, "template_burst": 0.0, "template_vanished": 0.0}
-"""Faint gaps are reported too. Of lines all surprise counts: theirs are small counts, hardly ever improbable at all."""
 CAP = 60.0  # more tells nothing
 TOP_SERIES = 3  # so that a service does not win by having many series
 ONSET_S = 60.0
@@ -77,12 +73,9 @@ def evidence_table(
     gaps: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
     tenants: dict[str, str] = {}
     for kind, anomaly in useful:
+        ends = ends_of(anomaly)
         if kind == "edge_gap":
-            edge = (anomaly.labels.get("caller", ""), anomaly.labels.get("callee", "") or anomaly.service)
-            gaps[edge].append(anomaly)
-            ends = tuple(dict.fromkeys(end for end in edge if end))
-        else:
-            ends = (anomaly.service,)
+            gaps[ends[0], ends[-1]].append(anomaly)
         for end in ends:
             cells[end, kind].append(anomaly)
             tenants.setdefault(end, anomaly.tenant)
@@ -119,17 +112,16 @@ def evidence_table(
 
 
 def surprise(anomaly: Anomaly) -> float:
-    """Orders of magnitude below the p at which such anomalies are reported; never negative."""
-    return max(-math.log10(anomaly.p_value) - NOTED_KINDS.get(anomaly.kind, NOTED), 0.0)
+    """What an anomaly tells: orders of magnitude below the p at which its kind is reported.
+
+    Of lines all orders count: theirs are small counts, hardly ever improbable at all.
+    """
+    return -math.log10(anomaly.p_value) if anomaly.kind.startswith("template_") else beyond(anomaly)
 
 
 def together(windows: list[Anomaly]) -> float:
     """Surprise of one series over its windows, strongest first; a window that overlaps a counted one adds nothing."""
-    counted: list[Anomaly] = []
-    for anomaly in sorted(windows, key=lambda a: (a.p_value, a.id)):
-        if all(anomaly.end_ns <= other.start_ns or anomaly.start_ns >= other.end_ns for other in counted):
-            counted.append(anomaly)
-    return min(sum(importance(a) * surprise(a) for a in counted), CAP)
+    return min(sum(importance(a) * surprise(a) for a in disjoint(windows)), CAP)
 
 
 def service_of(entity_id: str) -> str:

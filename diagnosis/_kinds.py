@@ -1,5 +1,7 @@
 """The kinds of evidence, which anomaly counts for which, and which fault family each speaks for."""
 
+import math
+
 from schemas import Anomaly
 
 KINDS = (
@@ -18,7 +20,9 @@ FAMILIES = {
 SYMPTOMS = frozenset(
     ("metric_latency", "metric_success", "error_ratio", "latency", "edge_gap", "template_new", "template_vanished")
 )
-"""What users or neighbours feel; one strong one may open an incident on its own."""
+"""What users or neighbours feel; enough of it opens an incident."""
+GAUGED = frozenset(("metric_latency", "metric_success"))
+"""Symptoms by way of a gauge: heavy tails, so they must last."""
 
 _WORDS: tuple[tuple[str, str, int], ...] = (
     ("node_", "metric_other", 0),  # shared by all that run on the node: says little about one of them
@@ -65,3 +69,29 @@ def kind_of_metric(name: str, direction: int) -> str | None:
 def importance(anomaly: Anomaly) -> float:
     """New lines count by their severity, because a shift in load writes new harmless ones; all else counts whole."""
     return _SEVERITY.get(anomaly.labels.get("severity", ""), _QUIET) if anomaly.kind == "template_new" else 1.0
+
+
+REPORTED = {"edge_gap": 2.3, "template_new": 1.7, "template_burst": 1.7, "template_vanished": 1.7}
+"""-log10 of the p at which faint kinds are reported."""
+
+
+def beyond(anomaly: Anomaly) -> float:
+    """Orders of magnitude below the p at which such anomalies are reported; never negative."""
+    return max(-math.log10(anomaly.p_value) - REPORTED.get(anomaly.kind, 3.0), 0.0)
+
+
+def disjoint(windows: list[Anomaly]) -> list[Anomaly]:
+    """Windows of one series that do not overlap, least probable first."""
+    kept: list[Anomaly] = []
+    for anomaly in sorted(windows, key=lambda a: (a.p_value, a.id)):
+        if all(anomaly.end_ns <= other.start_ns or anomaly.start_ns >= other.end_ns for other in kept):
+            kept.append(anomaly)
+    return kept
+
+
+def ends_of(anomaly: Anomaly) -> tuple[str, ...]:
+    """The services that an anomaly is about: both ends of an edge, else its own."""
+    if anomaly.kind != "edge_gap":
+        return (anomaly.service,)
+    ends = (anomaly.labels.get("caller", ""), anomaly.labels.get("callee", "") or anomaly.service)
+    return tuple(dict.fromkeys(end for end in ends if end))

@@ -57,10 +57,18 @@ def test_a_strong_symptom_opens_an_incident_and_names_its_service():
     assert top.score == pytest.approx(sum(e.weight for e in top.evidence)) and top.evidence[0].pointer == STRONG.pointer
 
 
-def test_one_weak_anomaly_opens_nothing_but_many_services_together_do():
+def test_one_weak_anomaly_opens_nothing_but_several_of_one_service_do():
     assert run([message(anomaly("cart", 0, 1e-4)), final(60)])[1] == []
-    weak = [message(anomaly(f"s{i}", 0, 1e-5, kind="metric", name="cpu")) for i in range(8)]
-    assert run([*weak, final(60)])[1] != []
+    assert run([*(message(anomaly("cart", t, 1e-5)) for t in range(0, 40, 10)), final(60)])[1] != []
+
+
+def test_a_gauge_has_to_show_a_symptom_three_times_and_a_busy_cpu_opens_nothing():
+    def gauges(name, *ends):
+        return [message(anomaly("cart", t, 1e-9, kind="metric", name=name, series="a" * 16)) for t in ends]
+
+    assert run([*gauges("latency_p99", 0, 60), final(60)])[1] == []
+    assert run([*gauges("latency_p99", 0, 60, 120), final(150)])[1] != []
+    assert run([*gauges("cpu_usage_rate", 0, 60, 120), final(200)])[1] == []
 
 
 def test_the_noise_of_many_services_opens_nothing():
