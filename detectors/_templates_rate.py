@@ -15,6 +15,7 @@ BELIEF = Belief(clump=1.5, shape=10.0, most=0.0)
 """A request writes some lines several times; a share varies by a third of itself with the mix of requests."""
 NEVER = 0.5
 """A fading history holds less than half a line."""
+LEAST_RECORDED = 0.5
 NEW_WINDOWS = 5
 """A template is new for ten minutes; then it is a known one."""
 
@@ -56,6 +57,11 @@ class TemplateRate:
         """Never seen, or first seen at most `NEW_WINDOWS` ago in a service that had written lines before."""
         young = (state["age"] > 0) & (state["age"] <= NEW_WINDOWS) & (state["before"] > 0)
         return np.asarray((state["seen"] < NEVER) | young)
+
+
+def is_whole(block: WindowBlock) -> Bool:
+    """At least half was recorded. Where recording begins or ends, requests are cut in two and shares mean little."""
+    return np.asarray(np.nan_to_num(block.recorded) >= LEAST_RECORDED)
 
 
 def scores(block: WindowBlock, part: Share, p: F64, asked: Bool) -> Scores:

@@ -2,7 +2,7 @@
 
 from detectors._contract import State
 from detectors._shares import lower
-from detectors._templates_rate import TemplateRate, scores
+from detectors._templates_rate import TemplateRate, is_whole, scores
 from schemas import AnomalyKind
 from schemas.core import Scores, WindowBlock
 
@@ -18,7 +18,9 @@ class TemplateVanished(TemplateRate):
 
     def score(self, state: State, block: WindowBlock) -> Scores:
         part = self.part(state, block)
-        return scores(block, part, lower(part), (part.expected >= LEAST_EXPECTED) & ~self.is_new(state))
+        return scores(
+            block, part, lower(part), (part.expected >= LEAST_EXPECTED) & ~self.is_new(state) & is_whole(block)
+        )
 
 
 PLUGIN = TemplateVanished
