@@ -1,12 +1,13 @@
 """State of the windower: columns with one row a series, growing with the registry, and their snapshot."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Gap
+from schemas import Gap, SeriesDef
 from schemas.core import F64, I64, U64, Bool
 from streams._coverage import Covered
 from streams._ledger import Ledger
@@ -49,6 +50,9 @@ class WindowState:
     """All columns (n,) by row of the registry; `ring` columns (12, n) and `shares` (12, signals), newest pane last."""
 
     registry: Registry = field(default_factory=Registry)
+    """Series that have spoken, in the order of the panes in which they first did, so rows follow event time alone."""
+    waiting: dict[int, SeriesDef] = field(default_factory=dict)
+    """Definitions of series that have not spoken in a closed pane yet."""
     covered: Covered = field(default_factory=Covered)
     ledger: Ledger = field(default_factory=Ledger)
     through_ns: int = 0
@@ -75,7 +79,32 @@ class WindowState:
     shares: F64 = field(default_factory=lambda: np.zeros((RING_PANES, len(SIGNALS))))
     """Share of each pane that was recorded, by signal."""
 
-    def grow(self) -> None:
+    def define(self, definitions: Iterable[SeriesDef]) -> None:
+        """Take definitions in; one that is known already changes nothing."""
+        for definition in definitions:
+            identity = int(definition.id, 16)
+            if identity not in self.registry.rows:
+                self.waiting.setdefault(identity, definition)
+
+    def activate(self, series: U64) -> None:
+        """Give rows to the series that speak for the first time, in the order of their ids."""
+        fresh = np.unique(series[self.registry.find(series) < 0]).tolist()
+        for identity in fresh:
+            if identity in self.waiting:
+                self.registry.add(self.waiting.pop(identity))
+        self._grow()
+
+    def is_derived(self, series: U64) -> Bool:
+        """Which samples (n,) belong to series that we derived ourselves; an unknown series is a sender's."""
+        rows = self.registry.find(series)
+        ours = np.isin(self.signal[np.maximum(rows, 0)], (1, 2)) if len(self.signal) else np.zeros(len(series), bool)
+        ours &= rows >= 0
+        for at in np.flatnonzero(rows < 0).tolist():
+            definition = self.waiting.get(int(series[at]))
+            ours[at] = definition is not None and definition.signal in ("logs", "traces")
+        return ours
+
+    def _grow(self) -> None:
         """Make room for the series that the registry has gained."""
         have, n = len(self.previous), len(self.registry)
         if have == n:
@@ -94,8 +123,8 @@ class WindowState:
                 blank_ring[heard & self.is_event[have:]] = 0.0
             self.ring[name] = np.concatenate([column, blank_ring], 1)
         self.unresolved += [have + i for i, d in enumerate(fresh) if d.denominator]
-        waiting, self.unresolved = self.unresolved, []
-        for row in waiting:
+        open_rows, self.unresolved = self.unresolved, []
+        for row in open_rows:
             found = self.registry.rows.get(int(self.registry.definitions[row].denominator or "0", 16), -1)
             self.denominator[row] = found
             if found < 0:
@@ -108,7 +137,9 @@ class WindowState:
             for i in range(3):
                 arrays[f"pending/{start}/{i}"] = np.concatenate([chunk[i] for chunk in chunks])
         document = {
-            "registry": self.registry.dump(), "covered": self.covered.dump(), "ledger": self.ledger.dump(),
+            "registry": self.registry.dump(),
+            "waiting": [d.model_dump(mode="json", exclude_defaults=True) for _, d in sorted(self.waiting.items())],
+            "covered": self.covered.dump(), "ledger": self.ledger.dump(),
             "through_ns": self.through_ns, "pending": sorted(self.pending), "unresolved": self.unresolved,
         }  # fmt: skip
         return pack(document, arrays)
@@ -118,9 +149,10 @@ class WindowState:
         """Raises SnapshotError."""
         document, arrays, _ = unpack(data)
         state = cls(
-            Registry.load(document["registry"]), Covered.load(document["covered"]), Ledger.load(document["ledger"]),
-            document["through_ns"], unresolved=document["unresolved"], shares=arrays["shares"],
+            registry=Registry.load(document["registry"]), covered=Covered.load(document["covered"]),
+            ledger=Ledger.load(document["ledger"]), through_ns=document["through_ns"], unresolved=document["unresolved"], shares=arrays["shares"],
         )  # fmt: skip
+        state.define(SeriesDef.model_validate(entry) for entry in document["waiting"])
         for name in _COLUMNS:
             setattr(state, name, arrays[f"column/{name}"])
         state.ring = {name: arrays[f"ring/{name}"] for name in state.ring}

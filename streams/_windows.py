@@ -27,8 +27,7 @@ class Windower:
 
     def add(self, state: WindowState, frame: sc.Frame) -> list[Emit]:
         """Take a frame; returns dead letters of late samples. Samples of unknown series are rejected, counted."""
-        for definition in frame.defs:
-            state.registry.add(definition)
+        state.define(frame.defs)
         out: list[Emit] = []
         series, t, value = frame.series, frame.t, frame.value
         late = t < state.through_ns
@@ -51,7 +50,6 @@ class Windower:
 
         Stretches in which nothing waits and nothing was recorded are passed over without blocks.
         """
-        state.grow()
         start = state.through_ns
         if start == 0:
             start = min(state.pending, default=through_ns)
@@ -63,6 +61,8 @@ class Windower:
                 self._silences(state, start)
                 continue
             state.through_ns = start + PANE_NS
+            if start in state.pending:
+                state.activate(np.concatenate([series for series, _, _ in state.pending[start]]))
             if len(state.registry):
                 yield from self._pane(state, start)
                 self._silences(state, start + PANE_NS)
@@ -130,10 +130,11 @@ class Windower:
         row = state.registry.find(series)
         known = row >= 0
         if not known.all():
-            self._count(state, "rejected", row[~known], "UNKNOWN_SERIES")
+            self._count(state, "rejected", series[~known], "UNKNOWN_SERIES")
             row, t, value = row[known], t[known], value[known]
             if not len(row):
                 return
+        ids = state.registry.ids()
         key = (row << 34) | (t - start)
         order = np.argsort(key, kind="stable")
         key, value = key[order], value[order]
@@ -141,10 +142,10 @@ class Windower:
         if len(first) < len(key):
             repeated = np.ones(len(key), bool)
             repeated[first] = False
-            self._count(state, "duplicate", key[repeated] >> 34)
+            self._count(state, "duplicate", ids[key[repeated] >> 34])
             value, key = np.fmin.reduceat(value, first), key[first]
         row, t = key >> 34, (key & ((1 << 34) - 1)) + start
-        self._count(state, "processed", row)
+        self._count(state, "processed", ids[row])
         starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
         owner, sizes = row[starts], np.diff(np.r_[starts, len(row)])
         ends = starts + sizes - 1
@@ -216,18 +217,16 @@ class Windower:
 
     # --- book-keeping ---
 
-    def _count(self, state: WindowState, what: str, rows: I64, reason: str = "") -> None:
+    def _count(self, state: WindowState, what: str, series: U64, reason: str = "") -> None:
         """Samples of senders and samples that we derived are two ledgers."""
-        ours = self._ours(state, rows)
+        ours = int(state.is_derived(series).sum())
         if ours:
             state.ledger.add(f"derived.{what}", ours, reason)
-        if len(rows) - ours:
-            state.ledger.add(f"samples.{what}", len(rows) - ours, reason)
+        if len(series) - ours:
+            state.ledger.add(f"samples.{what}", len(series) - ours, reason)
 
     def _late(self, state: WindowState, series: U64, t: I64, value: F64) -> Emit:
-        state.grow()
-        rows = state.registry.find(series)
-        self._count(state, "late", rows)
+        self._count(state, "late", series)
         ids = np.unique(series).tolist()
         defs = [state.registry.definitions[state.registry.rows[i]] for i in ids if i in state.registry.rows]
         frame = sc.encode_frame(series, t, value, shards=np.zeros(len(t), np.int64), defs=defs)
@@ -238,16 +237,10 @@ class Windower:
 
     def buffered(self, state: WindowState) -> dict[str, int]:
         """Samples that wait for time to pass them, by ledger."""
-        state.grow()
         found = {"samples": 0, "derived": 0}
         for chunks in state.pending.values():
             for series, _, _ in chunks:
-                ours = self._ours(state, state.registry.find(series))
+                ours = int(state.is_derived(series).sum())
                 found["derived"] += ours
                 found["samples"] += len(series) - ours
         return found
-
-    def _ours(self, state: WindowState, rows: I64) -> int:
-        """How many of the rows are series that we derived; unknown rows are a sender's."""
-        known = rows[rows >= 0]
-        return int(np.isin(state.signal[known], (1, 2)).sum())
