@@ -15,7 +15,8 @@ BELIEF = Belief(clump=1.5, shape=10.0, most=0.0)
 """A request writes some lines several times; a share varies by a third of itself with the mix of requests."""
 NEVER = 0.5
 """A fading history holds less than half a line."""
-LEAST_RECORDED = 0.5
+LEAST_RECORDED = 0.42
+"""Of a window: 50 of its 120 s."""
 NEW_WINDOWS = 5
 """A template is new for ten minutes; then it is a known one."""
 
@@ -60,7 +61,7 @@ class TemplateRate:
 
 
 def is_whole(block: WindowBlock) -> Bool:
-    """At least half was recorded. Where recording begins or ends, requests are cut in two and shares mean little."""
+    """Enough of the window was recorded. Where recording begins or ends, requests are cut in two and shares mean little."""
     return np.asarray(np.nan_to_num(block.recorded) >= LEAST_RECORDED)
 
 

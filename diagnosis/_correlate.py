@@ -25,6 +25,8 @@ class Settings:
     """Times in seconds of event time."""
 
     open_p: float = 1e-6
+    open_orders: float = 5.0
+    """What the symptoms of one service must sum up to, in orders of magnitude beyond what is reported at all."""
     gauge_windows: int = 3
     lookback_s: float = 180.0
     """Anomalies so long before the opening belong to it, and are combined for it."""
@@ -137,8 +139,7 @@ def is_strong(anomalies: Iterable[Anomaly], settings: Settings, since_ns: int | 
             by_service.setdefault(service, []).append(sum(beyond(a) for a in told))
             if is_new:
                 new.add(service)
-    most = -math.log10(settings.open_p)
-    return any(sum(sorted(by_service[s])[-TOP_SERIES:]) >= most for s in new)
+    return any(sum(sorted(by_service[s])[-TOP_SERIES:]) >= settings.open_orders for s in new)
 
 
 def incident_of(key: tuple[str, str], open_: Open, at_ns: int, settings: Settings, *, closed: bool) -> Incident:

@@ -74,7 +74,12 @@ def test_a_gauge_has_to_show_a_symptom_three_times_and_a_busy_cpu_opens_nothing(
 def test_the_noise_of_many_services_opens_nothing():
     rng = random.Random(7)
     noise = [anomaly(f"s{i % 200}", i / 10, 1e-3 * (1 - rng.random()) or 1e-3, series=f"{i:016x}") for i in range(3000)]
-    assert run([*(message(a) for a in noise), final(400)], Diagnose(equal_weights(), Settings(open_p=1e-8)))[1] == []
+    assert (
+        run(
+            [*(message(a) for a in noise), final(400)], Diagnose(equal_weights(), Settings(open_p=1e-8, open_orders=7))
+        )[1]
+        == []
+    )
 
 
 def test_quiet_closes_it_and_weak_anomalies_do_not_prolong_it():
