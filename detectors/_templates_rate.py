@@ -61,7 +61,7 @@ class TemplateRate:
 
 
 def is_whole(block: WindowBlock) -> Bool:
-    """Enough of the window was recorded. Where recording begins or ends, requests are cut in two and shares mean little."""
+    """Enough was recorded. Where recording begins or ends, requests are cut in two and shares mean little."""
     return np.asarray(np.nan_to_num(block.recorded) >= LEAST_RECORDED)
 
 

@@ -83,7 +83,7 @@ def test_the_noise_of_many_services_opens_nothing():
 
 
 def test_quiet_closes_it_and_weak_anomalies_do_not_prolong_it():
-    weak = [message(anomaly("other", t, 5e-4)) for t in range(10, 400, 10)]
+    weak = [message(anomaly("other", t, 5e-4)) for t in range(10, 400, 30)]
     incidents, _ = records(run([message(STRONG), *weak, final(400)])[1])
     assert incidents[-1].state == "closed" and incidents[-1].closed_ns == T + 300 * NS
 
