@@ -11,7 +11,7 @@ from streams._histograms import HistogramState, HistogramWindower
 from streams._import import Importer, import_
 from streams._ledger import Ledger, imbalance, report, summed
 from streams._log import Log, MemoryLog, Stored
-from streams._normalise import KIND, SOURCE, Normalise
+from streams._normalise import CLOCK, KIND, SOURCE, Normalise
 from streams._recording import Recording, RecordingWriter
 from streams._settings import PANE_NS, StreamSettings
 from streams._state import pack, unpack
@@ -19,7 +19,7 @@ from streams._window_state import STATE_BYTES_PER_SERIES, WindowState
 from streams._windows import Windower
 
 __all__ = [
-    "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SOURCE", "SOURCES", "STATE_BYTES_PER_SERIES", "Decoded",
+    "CLOCK", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SOURCE", "SOURCES", "STATE_BYTES_PER_SERIES", "Decoded",
     "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine", "HistogramPoints", "HistogramState", "HistogramWindower",
     "ImportError_", "Importer", "Ledger", "Log", "MemoryLog", "Normalise", "Points", "Recording", "RecordingError",
     "RecordingWriter", "Runner", "SnapshotError",

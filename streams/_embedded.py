@@ -139,18 +139,36 @@ class EmbeddedLog:
             rows = self._db.execute("SELECT topic, partition, next FROM place ORDER BY topic, partition")
             return {f"{topic}/{partition}": end for topic, partition, end in rows}
 
+    def behind(self, topics: Sequence[str], after: int) -> tuple[int, int]:
+        """How many records of the topics lie above a sequence, and how many bytes their values have."""
+        marks = ",".join("?" * len(topics))
+        with self._lock:
+            row = self._db.execute(
+                f"SELECT count(*), coalesce(sum(length(value)), 0) FROM record WHERE topic IN ({marks}) AND sequence > ?",
+                (*topics, after),
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
     def save(self, snapshots: Mapping[str, bytes]) -> None:
-        """Snapshots of all stages, replaced together."""
+        """Snapshots of all stages, replaced together; raises TransportError, and then the old ones stand."""
         packer = zstandard.ZstdCompressor(level=3)
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            for stage, data in snapshots.items():
-                digest = hashlib.sha256(data).hexdigest()
-                self._db.execute(
-                    "INSERT OR REPLACE INTO snapshot VALUES (?,?,?,?)",
-                    (stage, self._code, digest, packer.compress(data)),
-                )
-            self._db.execute("COMMIT")
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                for stage, data in snapshots.items():
+                    digest = hashlib.sha256(data).hexdigest()
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO snapshot VALUES (?,?,?,?)",
+                        (stage, self._code, digest, packer.compress(data)),
+                    )
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise TransportError(
+                    f"the snapshots could not be written: {error}", where=str(self.path), code="LOG_WRITE_FAILED",
+                    todo="Free disk space or check permissions; the older snapshots still stand",
+                ) from error  # fmt: skip
 
     def snapshot(self, stage: str) -> bytes | None:
         """The snapshot of a stage, None if there is none. Raises SnapshotError if it does not fit its checksum."""

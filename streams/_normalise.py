@@ -24,6 +24,8 @@ from streams._state import pack, unpack
 
 KIND = "tidegate-kind"
 SOURCE = "tidegate-source"
+CLOCK = "clock"
+"""The sender of `source:clock` marks: it moves time only while no other source does."""
 _NAME = "normalise"
 SKEW, LATE, NOT_FINITE, LIMIT = "CLOCK_SKEW", "LATE", "NOT_FINITE", "SERIES_LIMIT"
 _TOPICS = {sc.Change: sc.CHANGES, sc.CalendarEntry: sc.CALENDAR, sc.TopologyEdge: sc.TOPOLOGY}
@@ -335,12 +337,16 @@ class Normalise:
             elif mark.stage == f"source:{sender}":
                 clock.newest_ns = max(clock.newest_ns, mark.through_ns)
                 clock.is_idle = mark.idle
-        if mark.stage == "source:clock":
-            state.clocks.setdefault("clock", SourceClock(mark.through_ns, log)).newest_ns = mark.through_ns
+        if mark.stage == f"source:{CLOCK}":
+            clock = state.clocks.setdefault(CLOCK, SourceClock(0, log))
+            clock.newest_ns = max(clock.newest_ns, mark.through_ns)
 
     def _advance(self, state: NormaliseState, out: list[Output]) -> None:
         clocks = list(state.clocks.values())
-        active = [clock.newest_ns for clock in clocks if clock.newest_ns and not clock.is_idle]
+        speaking = (clock for name, clock in state.clocks.items() if name != CLOCK and not clock.is_idle)
+        active = [clock.newest_ns for clock in speaking if clock.newest_ns]
+        if not active and CLOCK in state.clocks:
+            active = [state.clocks[CLOCK].newest_ns]
         if clocks and all(clock.is_final for clock in clocks):
             newest = max(clock.newest_ns for clock in clocks)
             through, final = max(state.through_ns, (newest // PANE_NS + 1) * PANE_NS), True

@@ -4,7 +4,10 @@ TidegateError
 ├── CatalogueError   plug-ins do not fit together
 ├── SettingsError    a setting is unknown or of the wrong kind
 ├── RunError         a run directory is missing or unreadable
-└── NotFoundError    an id names nothing
+├── NotFoundError    an id names nothing
+├── LiveError        a directory of `up` cannot be gone on with as asked
+├── GatewayError     the gateway cannot listen as asked
+└── PlayError        what is played is not accepted
 """
 
 
@@ -13,8 +16,9 @@ class TidegateError(Exception):
 
     code = "TIDEGATE_ERROR"
 
-    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", todo: str = "", code: str = "") -> None:
         self.what, self.where, self.todo = what, where, todo
+        self.code = code or type(self).code
         head = f"{where}: {what}" if where else what
         super().__init__(". ".join(part.rstrip(".") for part in (head, todo) if part) + ".")
 
@@ -33,3 +37,15 @@ class RunError(TidegateError):
 
 class NotFoundError(TidegateError):
     code = "NOT_FOUND"
+
+
+class LiveError(TidegateError):
+    code = "LIVE_UNUSABLE"
+
+
+class GatewayError(TidegateError):
+    code = "GATEWAY_UNUSABLE"
+
+
+class PlayError(TidegateError):
+    code = "PLAY_FAILED"

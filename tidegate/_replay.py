@@ -17,6 +17,8 @@ from tidegate._pipeline import Pipeline, ledger_of
 KEPT = (sc.ANOMALIES, sc.TOPOLOGY, sc.CHANGES, sc.CALENDAR, sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS, sc.DEAD_LETTERS)
 """What a run leaves behind, for `explain` and for people."""
 
+REFERENCE = (sc.CHANGES, sc.CALENDAR, sc.TOPOLOGY)
+"""Topics that normalise writes and that others may write too."""
 _BATCH = 512
 Progress = Callable[[int, int], None]
 """Messages fed so far, event time reached in ns."""
@@ -61,6 +63,7 @@ def replay(
     log = MemoryLog(partitions, keep=KEPT)
     engine = Engine(log, pipeline.stages, partitions=partitions, outside=pipeline.outside)
     wanted = {topic for runner in engine.runners for topic in runner.stage.inputs}
+    made = {topic for runner in engine.runners for topic in runner.stage.outputs}
     run = Run(versions=pipeline.versions)
     started = time.process_time()
     batch: list[Message] = []
@@ -73,8 +76,8 @@ def replay(
         log.trim(log.last())
 
     for message in messages:
-        if message.topic not in wanted:
-            continue
+        if message.topic not in wanted or (message.topic in made and _is_ours(message)):
+            continue  # what a stage of this run makes again does not come from the recording of another run
         if not sc.record_type(message) and message.event_ns > 0:
             first, last = min(first or message.event_ns, message.event_ns), max(last, message.received_ns)
         batch.append(message)
@@ -95,6 +98,11 @@ def replay(
     run.messages = [message for topic in KEPT for message in log.messages(topic)]
     collect(run, run.messages)
     return run
+
+
+def _is_ours(message: Message) -> bool:
+    """Whether a stage made it; only changes, calendar entries and edges may lie on a topic because others put them there."""
+    return message.topic not in REFERENCE or message.header("ce_source").startswith("tidegate/")
 
 
 def collect(run: Run, messages: Iterable[Message]) -> None:

@@ -2,10 +2,10 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from schemas.core import NS
 from streams import StreamSettings
@@ -58,6 +58,68 @@ class Actions(_Section):
     """Directory of runbooks; the shipped ones if empty."""
 
 
+class _Secret(_Section):
+    token: SecretStr | None = Field(default=None, min_length=16)
+    """Sixteen characters or more."""
+    token_file: Path | None = None
+    """A file that holds the token instead, so that this one needs no secret."""
+
+    def secret(self) -> str:
+        """The token, from here or from its file; empty if there is none. Raises SettingsError."""
+        if self.token_file is None:
+            return self.token.get_secret_value() if self.token else ""
+        try:
+            text = self.token_file.read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"a token cannot be read: {error}", where=str(self.token_file)) from error
+        if len(text) < 16:
+            raise SettingsError(
+                "the token has fewer than 16 characters", where=str(self.token_file), todo="Write a longer one"
+            )
+        return text
+
+
+class Token(_Secret):
+    """Who may speak to the gateway: a bearer token stands for one source of one tenant."""
+
+    source: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    can_send: bool = True
+    can_read: bool = False
+    """May read incidents and the stream of actions of its tenant."""
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        if (self.token is None) == (self.token_file is None):
+            raise ValueError("give `token` or `token_file`, and not both")
+        return self
+
+
+class Webhook(_Secret):
+    """Where actions are sent as CloudEvents; a token, if any, goes along as `Authorization: Bearer`."""
+
+    url: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
+
+
+class Gateway(_Section):
+    """`up`: who may send, how much, and who is told."""
+
+    tokens: tuple[Token, ...] = ()
+    """Without any, only this machine may connect (or `--insecure`)."""
+    max_body_bytes: int = Field(default=20 << 20, gt=0)
+    """Of one request, as sent and unpacked; the OpenTelemetry Collector's own limit."""
+    max_backlog_bytes: int = Field(default=64 << 20, gt=0)
+    """Taken but not yet normalised; beyond, senders are told to come again (429)."""
+    max_backlog_messages: int = Field(default=20_000, gt=0)
+    webhooks: tuple[Webhook, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_room_for_one(self) -> Self:
+        if self.max_backlog_bytes < self.max_body_bytes:
+            raise ValueError("max_backlog_bytes is smaller than max_body_bytes: a large request would never be taken")
+        return self
+
+
 class Settings(_Section):
     """Everything that can be told. `tidegate doctor` prints what is in force."""
 
@@ -65,6 +127,7 @@ class Settings(_Section):
     detection: Detection = Detection()
     diagnosis: Diagnosis = Diagnosis()
     actions: Actions = Actions()
+    gateway: Gateway = Gateway()
 
     @classmethod
     def read(cls, path: Path | None) -> Self:
@@ -89,7 +152,9 @@ def _sentence(model: type[BaseModel], error: ValidationError, path: Path) -> Set
     if first["type"] != "extra_forbidden":
         return SettingsError(f"'{'.'.join(place)}': {first['msg']}", where=str(path), todo="See docs/settings.md")
     for part in place[:-1]:
-        model = model.model_fields[part].annotation  # type: ignore[assignment]
+        if part in model.model_fields:  # an index into a list stays in the model of its items
+            inner: Any = model.model_fields[part].annotation
+            model = next((a for a in get_args(inner) if isinstance(a, type) and issubclass(a, BaseModel)), inner)
     near = difflib.get_close_matches(place[-1], model.model_fields, 1)
     todo = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(model.model_fields)}"
     return SettingsError(f"unknown setting '{'.'.join(place)}'", where=str(path), todo=todo)

@@ -3,10 +3,15 @@
 They travel through the raw topic like everything else, so a replay sees them exactly when the live run did.
 """
 
-from schemas import CalendarEntry, Change, RecordInvalid, TopologyEdge, read
+from schemas import CalendarEntry, Change, Record, RecordInvalid, TopologyEdge, read
 from schemas.core import Message
 from streams._decoded import Decoded
 from streams._errors import SourceError
+
+_TIMES: dict[type[Record], tuple[str, ...]] = {
+    Change: ("at_ns",), CalendarEntry: ("start_ns", "end_ns"), TopologyEdge: ("first_ns", "last_ns"),
+}  # fmt: skip
+"""What comes from outside, and its times: they must fit a timestamp."""
 
 
 class Records:
@@ -22,7 +27,15 @@ class Records:
         except RecordInvalid as error:
             raise SourceError(error.what, where=error.where, todo=error.todo, code=error.code) from error
         if not isinstance(record, Change | CalendarEntry | TopologyEdge):
-            raise SourceError(f"a {record.TYPE} record does not come from outside", code="RECORD_UNEXPECTED")
+            raise SourceError(
+                f"a record of type '{record.TYPE}' does not come from outside", code="RECORD_UNEXPECTED",
+                todo=f"Types that do: {', '.join(f'io.tidegate.{kind.TYPE}' for kind in _TIMES)}",
+            )  # fmt: skip
+        for name in _TIMES[type(record)]:
+            if not 0 <= getattr(record, name) < 1 << 63:
+                raise SourceError(
+                    f"{type(record).__name__} field '{name}': not a time in nanoseconds", code="RECORD_INVALID"
+                )
         return Decoded(records=(record,))
 
 
