@@ -175,7 +175,7 @@ def _anomaly(
         service=definition.service,
         series=definition.id,
         name=definition.name,
-        labels=definition.labels,
+        labels=dict(sorted(definition.labels.items())),
         signal=definition.signal,
         kind=detector.anomaly,
         detector=f"{detector.kind}@{detector.version}",

@@ -144,7 +144,8 @@ class EmbeddedLog:
         marks = ",".join("?" * len(topics))
         with self._lock:
             row = self._db.execute(
-                f"SELECT count(*), coalesce(sum(length(value)), 0) FROM record WHERE topic IN ({marks}) AND sequence > ?",
+                "SELECT count(*), coalesce(sum(length(value)), 0) FROM record "
+                f"WHERE topic IN ({marks}) AND sequence > ?",
                 (*topics, after),
             ).fetchone()
         return int(row[0]), int(row[1])

@@ -150,7 +150,8 @@ class WindowState:
         document, arrays, _ = unpack(data)
         state = cls(
             registry=Registry.load(document["registry"]), covered=Covered.load(document["covered"]),
-            ledger=Ledger.load(document["ledger"]), through_ns=document["through_ns"], unresolved=document["unresolved"], shares=arrays["shares"],
+            ledger=Ledger.load(document["ledger"]), through_ns=document["through_ns"],
+            unresolved=document["unresolved"], shares=arrays["shares"],
         )  # fmt: skip
         state.define(SeriesDef.model_validate(entry) for entry in document["waiting"])
         for name in _COLUMNS:

@@ -12,7 +12,7 @@ TOPICS = (sc.INCIDENTS, sc.DIAGNOSES)
 
 
 class Board:
-    """Follows incidents and diagnoses in the log; beyond `most` the longest opened are forgotten here, not in the log."""
+    """Follows incidents and diagnoses in the log; beyond `most` the oldest are forgotten here, not in the log."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._run, self._after, self._most = Run(), 0, most

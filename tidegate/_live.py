@@ -146,7 +146,7 @@ class Live:
     def pump(self, is_enough: Callable[[], bool] = lambda: False) -> int:
         """Work until nothing is left to do, or `is_enough` says so between rounds; returns how many records were read.
 
-        Marks of idle sources and of the clock are written once nothing waits. Whatever is raised leaves the run unsound:
+        Marks of idle sources and of the clock are written once nothing waits. What is raised leaves the run unsound:
         it then closes without a snapshot, and the next start goes on from the last one.
         """
         total = 0

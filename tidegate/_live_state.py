@@ -58,18 +58,21 @@ def restore(log: EmbeddedLog, runners: Sequence[Runner], versions: Mapping[str, 
     changed = [name for name, value in before.get("versions", versions).items() if versions.get(name) != value]
     if "partitions" in changed:
         raise LiveError(
-            f"the log was begun with {before['versions']['partitions']} partitions, the settings say {versions['partitions']}",
+            f"the log was begun with {before['versions']['partitions']} partitions, "
+            f"the settings say {versions['partitions']}",
             where=str(log.path), todo="Set streams.partitions back, or choose another --dir",
         )  # fmt: skip
     ahead = [runner.stage.name for runner in runners if log.written(runner.stage.name) > runner.produced]
     if ahead and changed:
         raise LiveError(
-            f"{', '.join(ahead)} wrote more than the snapshots know, with other {', '.join(changed)}: it would not be the same again",
+            f"{', '.join(ahead)} wrote more than the snapshots know, with other {', '.join(changed)}: "
+            "it would not be the same again",
             where=str(log.path), todo="Start once as before and stop cleanly, then change; or choose another --dir",
         )  # fmt: skip
     if ahead and rebuild and restored.changes:
         raise LiveError(
-            f"versions or settings changed {restored.changes} times since the log began: it cannot be made the same again",
+            f"versions or settings changed {restored.changes} times since the log began: "
+            "it cannot be made the same again",
             where=str(log.path), todo="`tidegate record` it and replay or play it into another --dir",
         )  # fmt: skip
     restored.changes += bool(changed)

@@ -61,7 +61,8 @@ def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -
             outside[topic] = (*outside.get(topic, ()), stage.name)
     provenance = {
         "tidegate": __version__, "detectors": versions(detectors), "ranker": weights.digest,
-        "policies": policies.digest, "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude={"gateway"}))),
+        "policies": policies.digest,
+        "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude={"gateway"}))),
     }  # fmt: skip
     return Pipeline(stages[begin : end + 1], provenance, outside)
 

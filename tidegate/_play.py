@@ -1,7 +1,7 @@
 """Play: a recording sent to a running `up`, over HTTP like any sender; record: the log of an `up` as a recording.
 
-Played are the bytes that sources once sent. What stages made of them, and the marks of time that another run wrote, stay
-behind: the run that is played to makes its own.
+Played are the bytes that sources once sent. What stages made of them, and the marks of time that another run wrote,
+stay behind: the run that is played to makes its own.
 """
 
 import http.client

@@ -1,4 +1,4 @@
-"""Who speaks to the gateway. A bearer token stands for one source of one tenant; a sender cannot say who it is itself."""
+"""Who speaks to the gateway. A bearer token stands for one source of one tenant; no sender says who it is itself."""
 
 import hashlib
 import hmac

@@ -101,7 +101,7 @@ def replay(
 
 
 def _is_ours(message: Message) -> bool:
-    """Whether a stage made it; only changes, calendar entries and edges may lie on a topic because others put them there."""
+    """Whether a stage made it; only changes, calendar entries and edges may have been put there by others."""
     return message.topic not in REFERENCE or message.header("ce_source").startswith("tidegate/")
 
 

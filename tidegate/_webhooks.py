@@ -59,7 +59,8 @@ class Webhooks:
     """
 
     def __init__(
-        self, log: EmbeddedLog, directory: Path, hooks: Sequence[Webhook], *, on_event: OnEvent = lambda text, facts: None,
+        self, log: EmbeddedLog, directory: Path, hooks: Sequence[Webhook], *,
+        on_event: OnEvent = lambda text, facts: None,
         first_s: float = _FIRST_S,
     ) -> None:  # fmt: skip
         self._log, self._on_event, self._first_s = log, on_event, first_s

@@ -1,10 +1,10 @@
 """A hundred thousand series in one process keep within the bytes a series that the design allows."""
 
 import numpy as np
+from support.traffic import Steady
 
 from schemas.core import NS
 from streams import STATE_BYTES_PER_SERIES, Engine, MemoryLog
-from support.traffic import Steady
 from tidegate._pipeline import build
 from tidegate._settings import Settings
 
