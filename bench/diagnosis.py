@@ -84,9 +84,7 @@ def score(cases: Sequence[Labelled]) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> None:
     print(f"Nezha Train-Ticket, {found['n']} incidents, chance AC@1 {found['chance_ac1']}")
-    print(
-        f"  leave-one-out        AC@1 {found['ac1']} (95% {found['ci95_ac1']})  AC@3 {found['ac3']}"
-    )
+    print(f"  leave-one-out        AC@1 {found['ac1']} (95% {found['ci95_ac1']})  AC@3 {found['ac3']}")
     for name in ("leave_service_out", "leave_fault_type_out", "equal_weights"):
         print(f"  {name.replace('_', '-'):<21}AC@1 {found[name]['ac1']}  AC@3 {found[name]['ac3']}")
     print(f"  right at rank 1 by fault type: {found['by_fault_type']}")

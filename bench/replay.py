@@ -29,7 +29,8 @@ def messages(series: int, hours: float, seed: int = 5) -> Iterator[Message]:
     steps = int(hours * 360)
     templates = [_template(f"svc{i:02d}") for i in range(services)]
     level = rng.uniform(10, 100, (services, 50))
-    bad = {int(steps * share): int(rng.integers(services)) for share in (0.4, 0.6, 0.8)}
+    ill = rng.permutation(services)
+    bad = {int(steps * share): int(ill[i % services]) for i, share in enumerate((0.4, 0.6, 0.8))}
     offset = 0
     for step in range(steps):
         t = START + step * 10 * NS

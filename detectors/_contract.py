@@ -20,7 +20,8 @@ class Detector(Protocol):
     """A plug-in in `detectors/`; its module says `PLUGIN = TheClass`, which is called without arguments.
 
     kind: its name. version: changes whenever its answers may. anomaly: the kind of anomaly it reports.
-    window_s: 10 or 60, the windows it wants (60 s windows slide every 10 s; it learns from tumbling ones only).
+    window_s: 10, 60 or 120, the windows it wants (all slide by 10 s; it learns from tumbling ones only). It may say
+    `emit_p`: from which p on its anomalies are worth a record, if that is weaker than what the pipeline says.
     """
 
     kind: str

@@ -21,8 +21,8 @@ MAD_TO_SIGMA = 1.2533141373155001  # mean absolute deviation to sigma, normal da
 LEVEL_SHARE = 0.1  # the scale is at least this share of the level; from the notes on metric scores, not tuned
 TOP_SHARE = 0.25  # a deviation of the size of `top` is 4 scales: p = 0.016
 TOP_KEPT = 0.998
-ORDINARY = 12.0  # scales that `top` grows to at once
-GROWTH = 4.0  # and times its own size; 0 lets it learn ordinary deviations only
+ORDINARY = 6.0  # scales that `top` grows to at once
+GROWTH = 2.0  # and times its own size, so a shift is said for some minutes; 0 lets it learn ordinary deviations only
 
 
 class Departure(NamedTuple):

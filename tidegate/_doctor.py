@@ -1,15 +1,12 @@
 """Doctor: what is here, what is missing, and what to type. Looks, never changes anything."""
 
-import importlib
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from tidegate import _catalogue, _pipeline
+from tidegate import PACKAGES, _catalogue, _pipeline
 from tidegate._settings import Settings
 
-_OWN = ("schemas", "streams", "detectors", "diagnosis", "actions", "learning", "simulation", "policies", "runbooks")
 _OPTIONAL = {
     "numba": ("fast", "OTLP decoding by compiled code; without it the same answers, slower"),
     "confluent_kafka": ("kafka", "not used yet"),
@@ -21,7 +18,7 @@ _OPTIONAL = {
 def examine(settings: Settings) -> list[dict[str, str]]:
     """Rows {state: ok | optional | bad, what, found, todo}."""
     rows = [_row("ok", "python", sys.version.split()[0])]
-    rows += [_shadow(name) for name in _OWN]
+    rows += [_row("ok", name, "ours") for name in PACKAGES]  # importing tidegate checked it
     for module, (extra, use) in _OPTIONAL.items():
         try:
             rows.append(_row("ok", module, metadata.version(module.replace("_", "-"))))
@@ -47,16 +44,6 @@ def examine(settings: Settings) -> list[dict[str, str]]:
 def committed(schemas: Path) -> dict[str, str]:
     """Text of every generated file below a `schemas` folder, by its path relative to it."""
     return {str(f.relative_to(schemas)): f.read_text() for f in sorted((schemas / "generated").rglob("*.json"))}
-
-
-def _shadow(name: str) -> dict[str, str]:
-    """Whether a top-level package is ours: the names are plain, so another distribution could stand before it."""
-    module: Any = importlib.import_module(name)
-    place = Path(module.__path__[0]).resolve()
-    home = Path(__file__).resolve().parent.parent
-    if place.parent == home:
-        return _row("ok", name, "ours")
-    return _row("bad", name, f"comes from {place}", "Install Tidegate in an environment of its own")
 
 
 def _row(state: str, what: str, found: str, todo: str = "") -> dict[str, str]:
