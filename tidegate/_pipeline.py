@@ -1,5 +1,6 @@
 """Which stages there are and how they are wired; the only place that knows all rooms."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -101,4 +102,6 @@ def ledger_of(runners: Sequence[Runner]) -> Ledger:
             found.append(runner.stage.ledger(runner.state))
         elif isinstance(getattr(runner.state, "ledger", None), Ledger):
             found.append(runner.state.ledger)
+        if isinstance(runner.stage, Normalise):
+            found.append(Ledger(Counter({"samples.buffered": sum(runner.state.waiting)})))
     return summed(found)

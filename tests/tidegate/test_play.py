@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from support.up import START_NS, Clock, feed, receiving, serving, settings, shop_recording
 
 import schemas as sc
 from schemas.core import NS, Emit, Message
 from streams import Recording, RecordingError, RecordingWriter
-from support.up import START_NS, Clock, feed, receiving, serving, settings, shop_recording
 from tidegate import _pipeline, _replay
 from tidegate._errors import LiveError, PlayError
 from tidegate._live import Live

@@ -1,5 +1,6 @@
 """`up` from start to a clean stop, and the webhooks that it tells."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -11,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.up import START_NS, Caller, Clock, feed, made, receiving, settings, shop_emits, shop_recording, undisturbed
 
 import schemas as sc
 from schemas.core import NS, Emit
 from streams import EmbeddedLog
-from support.up import START_NS, Caller, Clock, made, receiving, settings, shop_emits, shop_recording, undisturbed
 from tidegate._errors import GatewayError, SettingsError
 from tidegate._live import Live
 from tidegate._play import play
@@ -78,13 +79,12 @@ print(said["messages"]["decoded"])
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_process_cleanly_and_what_it_took_is_in_the_snapshot(tmp_path, how):
+def test_a_signal_stops_the_process_cleanly_and_what_it_took_is_in_the_snapshot(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", UP, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     call = Caller(process.stdout.readline().strip())
     metrics = next(e.value for e in shop_emits() if e.topic == sc.OTLP_METRICS)
     assert call("POST", "/v1/metrics", metrics, content_type="application/x-protobuf").status == 200
-    process.send_signal(how)
+    process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, "1\n")
     log = EmbeddedLog(tmp_path / "log.sqlite")
@@ -146,8 +146,6 @@ def test_an_engine_that_breaks_ends_the_process_with_its_error(tmp_path, monkeyp
     ],
 )
 def test_a_mistake_in_the_settings_of_the_gateway_is_a_sentence_without_the_secret(tmp_path, gateway, says):
-    import json
-
     file = tmp_path / "settings.yaml"
     file.write_text(json.dumps({"gateway": gateway}))
     with pytest.raises(SettingsError) as refused:
@@ -167,13 +165,9 @@ def test_a_token_may_stand_in_a_file_of_its_own_and_never_twice(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def action() -> Emit:
+def action(tmp_path_factory) -> Emit:
     """An action as the pipeline writes it."""
-    import tempfile
-
-    live = Live(Path(tempfile.mkdtemp()), Settings(), now_ns=(clock := Clock()))
-    from support.up import feed
-
+    live = Live(tmp_path_factory.mktemp("action"), Settings(), now_ns=(clock := Clock()))
     feed(live, clock)
     live.pump()
     clock.ns += 40 * NS
@@ -264,9 +258,10 @@ def test_a_receiver_that_is_not_there_holds_up_neither_the_pipeline_nor_the_othe
     recording = shop_recording(tmp_path / "shop")
     config = Settings.model_validate({"streams": {"idle_after_s": 0.3}})
     clock = Clock(START_NS)
-    with receiving() as receiver, up(
-        tmp_path / "up", config, webhooks=["http://127.0.0.1:1/", receiver.url], now_ns=clock
-    ) as (url, _):
+    with (
+        receiving() as receiver,
+        up(tmp_path / "up", config, webhooks=["http://127.0.0.1:1/", receiver.url], now_ns=clock) as (url, _),
+    ):
         clock.ns += 300 * NS
         play(recording, url, speed=0)
         while not receiver.got:
