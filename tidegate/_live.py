@@ -157,13 +157,17 @@ class Live:
                 if not moved and not self._mark():
                     break
                 now = self.now_ns()
-                if self._unsaved >= self._snapshot_every or (now - self._saved_ns >= self._snapshot_every_ns):
+                if self._unsaved >= self._snapshot_every or _is_over(self._saved_ns, now, self._snapshot_every_ns):
                     self.snapshot()
-                if now - self.health.at_ns >= _HEALTH_NS:
+                if _is_over(self.health.at_ns, now, _HEALTH_NS):
                     self._publish(now)
                 if is_enough():
                     break
-            self._publish(self.now_ns())
+            now = self.now_ns()
+            if self._unsaved and _is_over(self._saved_ns, now, self._snapshot_every_ns):
+                self.snapshot()
+            if total or _is_over(self.health.at_ns, now, _HEALTH_NS):
+                self._publish(now)
         except BaseException:
             self._is_sound = False
             raise
@@ -239,6 +243,11 @@ class Live:
         idle = sum(clock.is_idle for clock in clocks)
         ledger: dict[str, Any] = report(_pipeline.ledger_of(runners))
         return Health(now_ns, stages, ledger, refused, len(clocks) - idle, idle)
+
+
+def _is_over(since_ns: int, now_ns: int, span_ns: int) -> bool:
+    """Whether a span of the wall clock is over; also where the clock was set back."""
+    return not 0 <= now_ns - since_ns < span_ns
 
 
 def open_existing(directory: Path) -> EmbeddedLog:

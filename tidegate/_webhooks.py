@@ -126,15 +126,25 @@ class _Sender:
     def _run(self) -> None:
         owner = self._owner
         while not owner._stopping.is_set():
-            batch = owner._log.read((sc.ACTIONS,), self._sequence, _BATCH)
-            for stored in batch:
-                if sc.record_type(stored.message) == sc.ActionEvent.TYPE and not self._deliver(stored):
-                    return
-                self._sequence = stored.sequence
-            if batch:
-                owner._done(self._url, self._sequence)
-            else:
+            try:
+                is_over = not self._tell()
+            except (sqlite3.Error, TransportError) as error:  # the place cannot be read or kept: try again, say so
+                self._fail(0, f"{error!r}"[:200])
+                owner._stopping.wait(_MOST_S)
+                continue
+            if is_over:
                 owner._stopping.wait(_POLL_S)
+
+    def _tell(self) -> bool:
+        """Deliver what there is; False if there was nothing."""
+        batch = self._owner._log.read((sc.ACTIONS,), self._sequence, _BATCH)
+        for stored in batch:
+            if sc.record_type(stored.message) == sc.ActionEvent.TYPE and not self._deliver(stored):
+                return True
+            self._sequence = stored.sequence
+        if batch:
+            self._owner._done(self._url, self._sequence)
+        return bool(batch)
 
     def _deliver(self, stored: Stored) -> bool:
         """Send one event until it is taken or refused for good; False if we are to stop."""
@@ -156,14 +166,15 @@ class _Sender:
                     "webhook refused", {"receiver": self._receiver, "id": identity, "status": answer.status}
                 )
                 return True
-            if self._failing_since is None:
-                self._failing_since = time.monotonic()
-                owner._on_event(
-                    "webhook failing", {"receiver": self._receiver, "status": answer.status, "what": answer.what}
-                )
+            self._fail(answer.status, answer.what)
             backoff = min(owner._first_s * 2 ** min(tries - 1, 20), _MOST_S)
             owner._stopping.wait(max(backoff, min(answer.retry_after_s, _MOST_ASKED_S)))
         return False
+
+    def _fail(self, status: int, what: str) -> None:
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+            self._owner._on_event("webhook failing", {"receiver": self._receiver, "status": status, "what": what})
 
     def _answered_well(self) -> None:
         if self._failing_since is not None:
