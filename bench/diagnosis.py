@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from bench.nezha import ARCHIVE, Labelled, incidents, labelled
+from bench.nezha import FOLDER, Labelled, archives, incidents, labelled
 from diagnosis import KINDS
 from learning import Case, evaluate, fit_ranker, leave_group_out, ranks_of
 
@@ -30,10 +30,12 @@ def main() -> None:
     options.add_argument("--json", action="store_true")
     options.add_argument("--fit", type=Path, help="write weights fitted without the two packed incidents")
     chosen = options.parse_args()
-    archive = chosen.data / ARCHIVE
-    if not archive.exists():
-        sys.exit(f"{archive} is not there. --data takes a directory that holds {ARCHIVE}.")
-    cases = load(archive)
+    found = archives(chosen.data / FOLDER)
+    if not found:
+        sys.exit(
+            f"{chosen.data} holds no {FOLDER}/*.tar.zst. --data takes a directory with the archive, see docs/proofs.md."
+        )
+    cases = load(found)
     document = {"nezha_tt": score(cases)}
     if chosen.fit:
         chosen.fit.write_text(fitted(cases).model_dump_json(indent=1) + "\n")
@@ -42,10 +44,10 @@ def main() -> None:
     print(json.dumps(document))
 
 
-def load(archive: Path) -> list[Labelled]:
+def load(packed: Sequence[Path]) -> list[Labelled]:
     """Every incident as a case, with a progress bar at a terminal."""
-    found = labelled(archive)
-    total = len(incidents(archive))
+    found = (one for archive in packed for one in labelled(archive))
+    total = sum(len(incidents(archive)) for archive in packed)
     console = Console(stderr=True)
     return list(track(found, "replaying incidents", total=total, console=console, disable=not sys.stderr.isatty()))
 

@@ -16,7 +16,7 @@ from tidegate._pipeline import build
 from tidegate._replay import replay
 from tidegate._settings import Settings
 
-ARCHIVE = "nezha-trainticket/nezha-trainticket.tar.zst"
+FOLDER = "nezha-trainticket"
 SERVICES = 46
 BEFORE_S, AFTER_S = 30, 170
 """Evidence is taken from windows that lie in this stretch around the labelled minute."""
@@ -28,6 +28,11 @@ class Labelled(NamedTuple):
     case: Case
     family: str
     seconds: float
+
+
+def archives(folder: Path) -> list[Path]:
+    """Packed files of a folder, by name; none if it is not there."""
+    return sorted(f for f in folder.glob("*") if f.name.endswith((".tar.xz", ".tar.zst")))
 
 
 def incidents(archive: Path) -> list[dict[str, Any]]:
@@ -60,4 +65,4 @@ def _case(recording: Path, label: dict[str, Any]) -> Labelled:
     return Labelled(case, str(label["family"]), time.perf_counter() - started)
 
 
-__all__ = ["ARCHIVE", "KINDS", "Labelled", "incidents", "labelled"]
+__all__ = ["FOLDER", "KINDS", "Labelled", "archives", "incidents", "labelled"]

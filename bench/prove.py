@@ -10,8 +10,10 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from bench.diagnosis import ARCHIVE, FIXED, load, score, show
+from bench.diagnosis import FIXED, load, score, show
+from bench.nezha import FOLDER, archives
 from diagnosis import equal_weights
 from streams import Recording, imbalance, import_
 from tidegate import _catalogue
@@ -19,17 +21,15 @@ from tidegate._pipeline import build, load_weights
 from tidegate._replay import Run, replay
 from tidegate._settings import Settings
 
-EXPECTED = {"tt-travel-exception": "ts-travel-service", "tt-network-delay": "ts-verification-code-service"}
-
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, default=Path())
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
-    packed = chosen.data / "incidents"
-    if not packed.is_dir() or not (chosen.data / ARCHIVE).exists():
-        sentence = f"{chosen.data} holds no incidents/ and {ARCHIVE}: see docs/proofs.md for where to get them."
+    packed, whole = archives(chosen.data / "incidents"), archives(chosen.data / FOLDER)
+    if not packed or not whole:
+        sentence = f"{chosen.data} holds no incidents/ and {FOLDER}/: see docs/proofs.md for where to get them."
         if os.environ.get("CI") == "true":
             sys.exit(sentence)
         print(f"not proved: {sentence}")
@@ -38,26 +38,34 @@ def main() -> None:
     failed = [f"the shipped weights were fitted on {sorted(seen)}"] if seen else []
     document: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as place:
-        equal = Path(place) / "equal.json"
-        equal.write_text(equal_weights().model_dump_json())
-        for name, culprit in EXPECTED.items():
-            recording = Path(place) / name
-            import_(_catalogue.find("importers")["nezha"], packed / f"{name}.tar.xz", recording, {}, None)
-            run = _replay(recording, Settings())
-            plain = _replay(recording, Settings.model_validate({"diagnosis": {"weights": equal}}))
-            named = _named(run)
-            document[name] = {"named": named, "expected": culprit, "equal_weights": _named(plain), "digest": run.digest}
-            print(f"{name}: {named[0]} first (expected {culprit}), then {', '.join(named[1:3])}")
-            print(f"  with equal weights: {', '.join(_named(plain)[:3])}")
-            if named[0] != culprit:
-                failed.append(f"{name}: {named[0]} is named, {culprit} was to blame")
-            if imbalance(run.ledger):
-                failed.append(f"{name}: {imbalance(run.ledger)}")
-    document["nezha_tt"] = found = score(load(chosen.data / ARCHIVE))
-    show(found)
+        for archive in packed:
+            found = document[archive.name] = _incident(archive, Path(place))
+            if found["named"][0] != found["culprit"]:
+                failed.append(f"{archive.name}: {found['named'][0]} is named, {found['culprit']} was to blame")
+            if found["imbalance"]:
+                failed.append(f"{archive.name}: {found['imbalance']}")
+    document["nezha_tt"] = accuracy = score(load(whole))
+    show(accuracy)
     print(json.dumps(document))
     if failed:
         sys.exit("; ".join(failed))
+
+
+def _incident(archive: Path, place: Path) -> dict[str, Any]:
+    """One packed incident through import and replay, by the shipped weights and by equal ones."""
+    importer = _catalogue.find("importers")["nezha"]
+    culprit = importer.labels(archive, {})[0]["entity"]
+    recording, equal = place / archive.name, place / "equal.json"
+    import_(importer, archive, recording, {}, None)
+    equal.write_text(equal_weights().model_dump_json())
+    run = _replay(recording, Settings())
+    named, plain = _named(run), _named(_replay(recording, Settings.model_validate({"diagnosis": {"weights": equal}})))
+    print(f"{archive.name}: {named[0]} first (to blame: {culprit}), then {', '.join(named[1:3])}")
+    print(f"  with equal weights: {', '.join(plain[:3])}")
+    return {
+        "culprit": culprit, "named": named, "equal_weights": plain, "digest": run.digest,
+        "imbalance": imbalance(run.ledger),
+    }  # fmt: skip
 
 
 def _replay(recording: Path, settings: Settings) -> Run:

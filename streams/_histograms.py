@@ -18,6 +18,8 @@ from streams._registry import Registry
 from streams._settings import PANE_NS
 from streams._state import pack, unpack
 
+_MOST_COUNT = float(1 << 62)
+"""A sender may claim absurd counts; sums stay within int64."""
 _Columns = tuple[U64, I64, Any, I64]
 
 
@@ -116,7 +118,8 @@ class HistogramWindower:
         row, bucket, count = row[keep], bucket[keep], count[keep]
         key = row * 65536 + (bucket + 32768)
         unique, inverse = np.unique(key, return_inverse=True)
-        total = np.bincount(inverse, weights=count.astype(np.float64), minlength=len(unique)).astype(np.int64)
+        sums = np.bincount(inverse, weights=count.astype(np.float64), minlength=len(unique))
+        total = np.minimum(sums, _MOST_COUNT).astype(np.int64)
         return HistogramBlock(
             start, start + PANE_NS, state.registry.ids(), unique // 65536,
             (unique % 65536 - 32768).astype(np.int16), total,

@@ -48,7 +48,8 @@ class Windower:
     def close(self, state: WindowState, through_ns: int) -> Iterator[WindowBlock]:
         """Close every pane that ends by `through_ns`, oldest first: for each the 10 s, 60 and 120 s blocks.
 
-        Stretches in which nothing waits and nothing was recorded are passed over without blocks.
+        A pane without news (no sample, no silence that means zero) gives only the windows that are tumbling; stretches
+        in which nothing waits and nothing was recorded are passed over without blocks.
         """
         start = state.through_ns
         if start == 0:
@@ -122,8 +123,10 @@ class Windower:
             state.ring[name][:-1] = state.ring[name][1:]
             state.ring[name][-1] = column
         ids, rows = state.registry.ids(), np.arange(n)
+        has_news = bool(chunks) or bool(zero.any())
         for panes in WINDOW_PANES:
-            yield self._block(state, ids, rows, start - (panes - 1) * PANE_NS, panes)
+            if has_news or (start + PANE_NS) % (panes * PANE_NS) == 0:
+                yield self._block(state, ids, rows, start - (panes - 1) * PANE_NS, panes)
 
     def _aggregate(self, state: WindowState, start: int, chunks: list[Any], new: dict[str, Any]) -> None:
         series, t, value = (np.concatenate([chunk[i] for chunk in chunks]) for i in range(3))

@@ -23,7 +23,9 @@ def test_every_file_that_the_compose_file_mounts_is_there_and_is_read_by_the_pro
     document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     mounts = [v.split(":")[0] for v in document["services"]["tidegate"]["volumes"] if v.startswith("./")]
     assert mounts == ["./deploy/settings.yaml"]
-    Settings.read(ROOT / mounts[0])
+    settings = Settings.read(ROOT / mounts[0])
+    secrets = {f"/run/secrets/{name}" for name in document["secrets"]}
+    assert {str(token.token_file) for token in settings.gateway.tokens} == secrets  # listening to all wants a token
 
 
 def test_the_image_runs_the_version_of_uv_that_the_makefile_pins():

@@ -15,7 +15,9 @@ from tidegate._show import show_explanation, show_letters, show_run
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Config = Annotated[Path | None, typer.Option("--settings", help="YAML file with settings; defaults without.")]
-RunDir = Annotated[Path, typer.Option("--run", help="Run directory to write or read.")]
+RunDir = Annotated[
+    Path, typer.Option("--run", help="Run directory to write or read; `explain` also reads the --dir of `up`.")
+]
 
 
 def say(document: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from schemas.core import NS, Message
 from streams import Recording, RecordingWriter
 from tidegate import __version__
 from tidegate._errors import NotFoundError, RunError
-from tidegate._replay import Run
+from tidegate._live import LOG, open_existing
+from tidegate._replay import KEPT, Run
 
 DOCUMENT = "run.json"
 NEWEST = Path("runs/newest")
@@ -67,7 +68,13 @@ class Kept:
 
 
 def read(directory: Path) -> Kept:
-    """The records of a run directory. Raises RunError or RecordingError."""
+    """The records of a run directory, or of the log of `up`, also while it runs. Raises RunError or RecordingError."""
+    if (directory / LOG).is_file():
+        log = open_existing(directory)
+        try:
+            return Kept.of(log.messages(KEPT))
+        finally:
+            log.close()
     if not (directory / DOCUMENT).exists():
         raise RunError(
             "there is no run here", where=str(directory), todo="Run `tidegate replay R` or `tidegate demo` first"

@@ -34,7 +34,11 @@ def show_run(run: Run, place: Path) -> None:
     for action in document["actions"][:5]:
         show_action(out, action)
     out.print(f"digest {run.digest}")
-    out.print(f"Next: tidegate explain --run {place}")
+    if run.diagnoses:
+        out.print(f"Next: tidegate explain --run {place}")
+    else:
+        anomalies = sum(m.topic == sc.ANOMALIES and sc.record_type(m) == "anomaly" for m in run.messages)
+        out.print(f"No incident was opened; {anomalies:,} windows were improbable on their own (kept in {place}).")
 
 
 def show_incident(out: Console, incident: Mapping[str, Any], *, most: int = 3) -> None:
