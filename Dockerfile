@@ -11,7 +11,8 @@ COPY --from=build /requirements.txt /dist /tmp/install/
 RUN pip install --no-cache-dir --require-hashes -r /tmp/install/requirements.txt \
  && pip install --no-cache-dir --no-deps /tmp/install/*.whl \
  && rm -rf /tmp/install \
- && useradd --system --uid 10001 --home-dir /var/lib/tidegate --create-home tidegate
+ && useradd --system --uid 10001 --home-dir /var/lib/tidegate --create-home tidegate \
+ && mkdir /var/lib/tidegate/log && chown tidegate /var/lib/tidegate/log
 USER 10001
 WORKDIR /var/lib/tidegate
 EXPOSE 4318
