@@ -58,8 +58,8 @@ def _record(seed: int, place: Path) -> None:
 
 
 def _watched(recording: Recording, out: Any, quiet: bool) -> Iterator[Message]:
-    """The messages, with a line every five minutes of shop time on how much telemetry came."""
-    count = size = 0
+    """The messages, with a line every five minutes of shop time on the rate of telemetry."""
+    count = size = before = 0
     step = 300 * NS
     due = START_NS + step
     for message in recording.messages():
@@ -67,8 +67,11 @@ def _watched(recording: Recording, out: Any, quiet: bool) -> Iterator[Message]:
         count, size = count + 1, size + len(message.value)
         if message.event_ns >= due:
             if not quiet:
-                out.print(f"{sc.rfc3339(due)[11:19]}  telemetry: {count:,} OTLP messages, {size / 1e6:.1f} MB so far")
-            due += step
+                rate = (size - before) / 300e3
+                out.print(
+                    f"{sc.rfc3339(due)[11:19]}  telemetry: {count:,} OTLP messages so far, {rate:.0f} kB/s of shop time"
+                )
+            due, before = due + step, size
 
 
 def _tell(run: _replay.Run, document: dict[str, Any], out: Any, recording: Path, run_dir: Path) -> None:
