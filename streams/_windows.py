@@ -48,7 +48,7 @@ class Windower:
     def close(self, state: WindowState, through_ns: int) -> Iterator[WindowBlock]:
         """Close every pane that ends by `through_ns`, oldest first: for each the 10 s, 60 and 120 s blocks.
 
-        A pane without news (no sample, no silence that means zero) gives only the windows that are tumbling; stretches
+        A pane without news (no sample, no silence that means zero) gives only the tumbling windows that hold any; stretches
         in which nothing waits and nothing was recorded are passed over without blocks.
         """
         start = state.through_ns
@@ -125,7 +125,8 @@ class Windower:
         ids, rows = state.registry.ids(), np.arange(n)
         has_news = bool(chunks) or bool(zero.any())
         for panes in WINDOW_PANES:
-            if has_news or (start + PANE_NS) % (panes * PANE_NS) == 0:
+            ends_here = (start + PANE_NS) % (panes * PANE_NS) == 0
+            if has_news or (ends_here and state.ring["count"][-panes:].any()):
                 yield self._block(state, ids, rows, start - (panes - 1) * PANE_NS, panes)
 
     def _aggregate(self, state: WindowState, start: int, chunks: list[Any], new: dict[str, Any]) -> None:
