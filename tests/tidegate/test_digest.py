@@ -1,16 +1,18 @@
 """The digest of a whole run, from OTLP bytes to decisions, depends on event time alone."""
 
 import random
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import schemas as sc
-from schemas.core import NS, Message
+from schemas.core import NS, Emit, Message
 from simulation import BadDeploy, shop
-from streams import Engine, MemoryLog, Runner, imbalance
+from streams import Engine, MemoryLog, Recording, RecordingWriter, Runner, imbalance
 from tidegate._pipeline import build, ledger_of
 from tidegate._replay import KEPT, Run, collect, replay
 from tidegate._settings import Settings
@@ -116,3 +118,54 @@ def test_a_snapshot_taken_twice_has_the_same_bytes():
 def test_partitions_do_not_change_the_digest(partitions):
     many = Settings.model_validate({"streams": {"lateness_s": 60, "partitions": partitions}})
     assert replay(recorded(), build(many), partitions=partitions).digest == straight().digest
+
+
+def test_a_live_run_with_a_pause_a_dead_source_and_a_new_partition_has_the_digest_of_its_replays(tmp_path):
+    """Live is message by message; replayed are the raw recording, and the frames alone with the marks in them."""
+    many = Settings.model_validate({"streams": {"lateness_s": 10, "partitions": 2}})
+    start, live = recorded()[0].received_ns, MemoryLog(2, keep=sc.TOPICS)
+    engine = Engine(live, build(many).stages, partitions=2)
+    for message in _disturbed(start):
+        emit = Emit(message.topic, message.key, message.value, message.headers, message.event_ns, message.partition)
+        live.append([emit], writer="outside", received_ns=message.received_ns)
+        engine.run()
+    raw = replay(_through_a_recording(live, SENT, tmp_path / "raw"), build(many), partitions=2)
+    frames = (sc.FRAMES, sc.HISTOGRAMS, sc.CHANGES, sc.TOPOLOGY, sc.CALENDAR)
+    behind = replay(_through_a_recording(live, frames, tmp_path / "frames"), build(many, first="detect"), partitions=2)
+    assert digest_of(live) == raw.digest == behind.digest
+    assert [h.cause.entity for d in raw.diagnoses.values() for h in d.hypotheses[:1]] == ["checkout"]
+    assert raw.ledger.counts["samples.late"] == 0
+
+
+SENT = (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.RAW)
+
+
+def _disturbed(start: int) -> list[Message]:
+    """The shop with nobody sending for 30 s, a source that dies at 100 s, and metrics on a new partition from 180 s."""
+    found: list[Message] = []
+    for message in recorded():
+        age = (message.received_ns - start) / NS
+        is_mark = sc.record_type(message) == "watermark"
+        if not is_mark and 60 <= age < 90:
+            continue
+        moved = message.topic == sc.OTLP_METRICS and age >= 180
+        found += [message._replace(partition=0), message._replace(partition=1)] if is_mark else []
+        found += [] if is_mark else [message._replace(partition=int(moved))]
+        if age < 100 and message.topic == sc.OTLP_METRICS and not is_mark:
+            found.append(
+                message._replace(
+                    topic=sc.RAW, headers=(("tidegate-kind", b"otlp_metrics"), ("tidegate-source", b"dies"))
+                )
+            )
+    at = start + 130 * NS
+    idle = sc.Watermark(stage="source:dies", through_ns=at, idle=True)
+    mark = sc.emit(sc.RAW, idle, id="dies", key="", source="test", event_ns=at)
+    found.append(Message(sc.RAW, 0, 0, b"", mark.value, mark.headers, at, at))
+    return sorted(found, key=lambda m: m.received_ns)
+
+
+def _through_a_recording(log: MemoryLog, topics: tuple[str, ...], place: Path) -> Iterator[Message]:
+    with RecordingWriter(place, created_by="test") as writer:
+        for stored in log.read(topics, 0, 1 << 30):
+            writer.append(stored.message)
+    return Recording.open(place).messages()
