@@ -48,8 +48,8 @@ class Windower:
     def close(self, state: WindowState, through_ns: int) -> Iterator[WindowBlock]:
         """Close every pane that ends by `through_ns`, oldest first: for each the 10 s, 60 and 120 s blocks.
 
-        A pane without news (no sample, no silence that means zero) gives only the tumbling windows that hold any; stretches
-        in which nothing waits and nothing was recorded are passed over without blocks.
+        A pane without news (no sample, no silence that means zero) gives only the tumbling windows that hold any;
+        stretches in which nothing waits and nothing was recorded are passed over without blocks.
         """
         start = state.through_ns
         if start == 0:

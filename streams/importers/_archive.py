@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, cast
 
+import zstandard
+
 from streams._errors import ImportError_
 
 _UNPACKED_BYTES = 8 << 30  # beyond this an archive is taken for a bomb
@@ -95,7 +97,6 @@ class _Zstd(io.RawIOBase):
     """A zstd stream that says when it was cut short; the library's own reader ends silently."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        import zstandard
 
         self._file, self._open = file, zstandard.ZstdDecompressor().decompressobj
         self._frame: Any = None
@@ -120,7 +121,7 @@ class _Zstd(io.RawIOBase):
                 self._frame = self._open()
             try:
                 self._ready = self._frame.decompress(packed)
-            except Exception as error:
+            except zstandard.ZstdError as error:
                 raise OSError(f"zstd: {error}") from error
         part = self._ready[: len(buffer)]
         buffer[: len(part)] = part
