@@ -23,7 +23,7 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     "interval_s": (np.float64, np.nan),
     "cumulated": (np.float64, 0.0),
     "last_ns": (np.int64, 0),
-    "denominator": (np.int64, -1),
+    "denominator": (np.int32, -1),
     "signal": (np.int8, 0),
     "is_count": (np.bool_, False),
     "is_cumulative": (np.bool_, False),
@@ -69,7 +69,7 @@ class WindowState:
     cumulated: F64 = _column("cumulated")
     """Sum of all pane totals so far."""
     last_ns: I64 = _column("last_ns")
-    denominator: I64 = _column("denominator")
+    denominator: NDArray[np.int32] = _column("denominator")
     signal: NDArray[np.int8] = _column("signal")
     is_count: Bool = _column("is_count")
     is_cumulative: Bool = _column("is_cumulative")

@@ -1,13 +1,24 @@
 """A hundred thousand series in one process keep within the bytes a series that the design allows."""
 
 import numpy as np
+import pytest
 from support.traffic import Steady
 
+import schemas as sc
 from schemas.core import NS
 from streams import STATE_BYTES_PER_SERIES, Engine, MemoryLog
+from tidegate import _catalogue
 from tidegate._pipeline import build
 from tidegate._settings import Settings
 
+WANTED = (
+    ("cpu", {}),
+    ("requests", {"kind": "count"}),
+    ("log.lines", {"kind": "count", "signal": "logs", "is_event": True, "denominator": "0" * 16}),
+    ("span.errors", {"kind": "count", "signal": "traces", "is_event": True, "denominator": "0" * 16}),
+    ("span.duration.mean", {"signal": "traces"}),
+    ("edge.gap", {"signal": "traces"}),
+)
 CORE, PROFILE = 500, 1400
 START = 1_700_000_000 * NS
 
@@ -31,3 +42,13 @@ def test_core_state_of_a_hundred_thousand_series_is_within_its_tier():
     assert n == 100_000
     assert STATE_BYTES_PER_SERIES + core / n <= CORE
     assert profile / n <= PROFILE
+
+
+@pytest.mark.parametrize(("name", "traits"), WANTED)
+def test_all_detectors_of_a_series_together_keep_it_within_its_tier(name, traits):
+    definition = sc.SeriesDef(id="1" * 16, entity_id="default/service/a", service="a", name=name, **traits)
+    accepting = [d for d in _catalogue.find("detectors").values() if d.accepts(definition)]
+    assert accepting
+    columns = [(column, c.nbytes) for d in accepting for column, c in d.initial(1).items()]
+    assert STATE_BYTES_PER_SERIES + sum(n for column, n in columns if column != "profile") <= CORE
+    assert sum(n for column, n in columns if column == "profile") <= PROFILE

@@ -31,7 +31,7 @@ def test_a_million_samples_with_poison_duplicates_disorder_and_late_ones_are_acc
             if rng.random() < 0.05:
                 order.append((moment + 0.01, emit))  # five per cent are sent twice
                 duplicated += SERIES // 4
-        if rng.random() < 0.04:
+        if rng.random() < 0.05:
             poison = rng.bytes(50) if rng.random() < 0.5 else order[-1][1].value[:-7]
             order.append((float(step), Emit(sc.OTLP_METRICS, b"", poison, (), t)))
     order.sort(key=lambda pair: pair[0])
