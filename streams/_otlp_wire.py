@@ -15,6 +15,7 @@ from google.protobuf.message import Message as Proto
 
 from schemas.core import Message
 from streams._errors import SourceError
+from streams._otlp_encode import varint
 
 P = TypeVar("P", bound=Proto)
 
@@ -49,16 +50,6 @@ def located(error: SourceError, message: Message) -> SourceError:
     """The same error, with the place of the message in its log."""
     where = f"{message.topic}/{message.partition}@{message.offset}"
     return SourceError(error.what, where=where, todo=error.todo, code=error.code)
-
-
-def varint(value: int) -> bytes:
-    """A non-negative integer in protobuf's base-128 form."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def wrap(field: int, body: bytes) -> bytes:

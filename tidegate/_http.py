@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
+from streams._otlp_encode import varint
+
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 _MOST_MEMBERS = 100  # of one gzip body: senders write one, loggers a few; a million empty ones would cost minutes
 _BODY_S = 60.0
@@ -30,7 +32,7 @@ class Refused(Exception):
         code = _GRPC.get(self.status, 2)
         if encoding == PROTOBUF:
             text = self.what.encode()
-            body = bytes((0x08, code, 0x12)) + _varint(len(text)) + text
+            body = bytes((0x08, code, 0x12)) + varint(len(text)) + text
         else:
             body = json.dumps({"code": code, "message": self.what}).encode()
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
@@ -91,12 +93,3 @@ def unpacked(body: bytes, coding: str, limit: int) -> bytes:
 
 def _too_large(limit: int) -> Refused:
     return Refused(413, f"the body is larger than {limit} bytes; send smaller batches or raise gateway.max_body_bytes")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
