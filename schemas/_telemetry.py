@@ -68,7 +68,8 @@ class Watermark(Record):
 
     TYPE: ClassVar[str] = "watermark"
     stage: str
-    instance: int = 0
+    instance: str = ""
+    """Which task of the stage, for example `otlp_metrics/3`; empty where one task does all."""
     through_ns: int
     idle: bool = False
     final: bool = False
@@ -130,14 +131,20 @@ class SnapshotManifest(Record):
 
     TYPE: ClassVar[str] = "snapshot"
     stage: str
-    instance: int = 0
+    instance: str = ""
     format: int = 1
+    number: int = Field(ge=0)
+    """Counts the snapshots of this task."""
     code: str
     """Version of Tidegate that wrote it; a newer format is refused, an older one migrated or rebuilt."""
+    shaped_by: str
+    """Digest of versions and settings that shape the answers."""
+    is_clean: bool
+    """Nothing was produced after it: written at an orderly stop."""
     through_ns: int
     offsets: dict[str, int]
     """Next offset to read of each input, `topic/partition`."""
-    produced: dict[str, int] = {}
-    """How many records had been written to each output, `topic/partition`; after a crash the rest are not repeated."""
+    file: str
+    """Where the bytes lie below the snapshot store."""
     sha256: str
     bytes: int

@@ -9,20 +9,65 @@ from streams._engine import SOURCES, Engine, Runner
 from streams._errors import ImportError_, RecordingError, SnapshotError, SourceError, StreamsError, TransportError
 from streams._histograms import HistogramState, HistogramWindower
 from streams._import import Importer, import_
+from streams._kafka_names import real_name, topic_of
+from streams._kafka_settings import KafkaSecurity, KafkaSettings, OAuth
 from streams._ledger import Ledger, imbalance, report, summed
 from streams._log import Log, MemoryLog, Stored
 from streams._normalise import CLOCK, KIND, SOURCE, Normalise
 from streams._recording import Recording, RecordingWriter
 from streams._settings import PANE_NS, StreamSettings
 from streams._state import pack, unpack
+from streams._task import FROM, SEQ, Place, Task, writer_of
 from streams._window_state import STATE_BYTES_PER_SERIES, WindowState
 from streams._windows import Windower
 
 __all__ = [
-    "CLOCK", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SOURCE", "SOURCES", "STATE_BYTES_PER_SERIES", "Decoded",
-    "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine", "HistogramPoints", "HistogramState", "HistogramWindower",
-    "ImportError_", "Importer", "Ledger", "Log", "MemoryLog", "Normalise", "Points", "Recording", "RecordingError",
-    "RecordingWriter", "Runner", "SnapshotError",
-    "Source", "SourceError", "Stored", "StreamSettings", "StreamsError", "TransportError", "WindowState", "Windower",
-    "dead_letters", "imbalance", "import_", "pack", "report", "summed", "unpack",
-]  # fmt: skip
+    "CLOCK",
+    "Decoded",
+    "DeriveLogs",
+    "DeriveSpans",
+    "EmbeddedLog",
+    "Engine",
+    "FROM",
+    "HistogramPoints",
+    "HistogramState",
+    "HistogramWindower",
+    "ImportError_",
+    "Importer",
+    "KIND",
+    "Ledger",
+    "Log",
+    "MemoryLog",
+    "NO_HISTOGRAMS",
+    "NO_POINTS",
+    "Normalise",
+    "PANE_NS",
+    "Place",
+    "Points",
+    "Recording",
+    "RecordingError",
+    "RecordingWriter",
+    "Runner",
+    "SEQ",
+    "SOURCE",
+    "SOURCES",
+    "STATE_BYTES_PER_SERIES",
+    "SnapshotError",
+    "Source",
+    "SourceError",
+    "Stored",
+    "StreamSettings",
+    "StreamsError",
+    "Task",
+    "TransportError",
+    "WindowState",
+    "Windower",
+    "dead_letters",
+    "imbalance",
+    "import_",
+    "pack",
+    "report",
+    "summed",
+    "unpack",
+    "writer_of",
+]

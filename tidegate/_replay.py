@@ -61,7 +61,7 @@ def replay(
 ) -> Run:
     """Run messages, in the order given, through the pipeline; CPU is counted from the first message to the last."""
     log = MemoryLog(partitions, keep=KEPT)
-    engine = Engine(log, pipeline.stages, partitions=partitions, outside=pipeline.outside)
+    engine = Engine(log, pipeline.stages, partitions=partitions, outside=pipeline.outside, is_batched=True)
     wanted = {topic for runner in engine.runners for topic in runner.stage.inputs}
     made = {topic for runner in engine.runners for topic in runner.stage.outputs}
     run = Run(versions=pipeline.versions)

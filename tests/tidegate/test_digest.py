@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import schemas as sc
 from schemas.core import NS, Emit, Message
 from simulation import BadDeploy, shop
-from streams import Engine, MemoryLog, Recording, RecordingWriter, Runner, imbalance
+from streams import Engine, MemoryLog, Recording, RecordingWriter, Runner, Task, imbalance
 from tidegate._pipeline import build, ledger_of
 from tidegate._replay import KEPT, Run, collect, replay
 from tidegate._settings import Settings
@@ -109,7 +109,7 @@ def test_a_snapshot_taken_twice_has_the_same_bytes():
     engine.log.feed(recorded()[:40], writer="outside")  # type: ignore[attr-defined]
     engine.run()
     for runner in engine.runners:
-        again = Runner.start(runner.stage, runner.writers, runner.partitions)
+        again = Runner(Task.start(runner.stage, runner.task.writers, runner.task.partitions))
         again.restore(runner.snapshot())
         assert again.snapshot() == runner.snapshot(), runner.stage.name
 
