@@ -2,6 +2,10 @@
 
 Telemetry topics hold Arrow batches; control topics hold CloudEvents in Kafka binary mode with JSON data. Beside the
 data each partition carries marks (`watermark`, `coverage`) as CloudEvents, so time travels in-band.
+
+What Kafka is told of each topic stands here too. Logs are kept for a time; reference data is `compact,delete` and what
+must never be forgotten (definitions of series, kill switch and autonomy, audit) has no end. Compaction waits for the
+replay horizon, because a replay joins reference data as of event time and needs the older revisions.
 """
 
 from typing import Literal, NamedTuple
@@ -13,10 +17,18 @@ from schemas._reference import CalendarEntry, Change, TopologyEdge
 from schemas._telemetry import Coverage, DeadLetter, Gap, SeriesDef, SnapshotManifest, Watermark
 
 Content = Literal["source", "frame", "histogram", "logs", "spans", "records", "dead"]
+Cleanup = Literal["delete", "compact,delete", "compact"]
+
+FOREVER = -1
+MIB = 1 << 20
 
 
 class Topic(NamedTuple):
-    """One topic. `partitioned` ones have as many partitions as the deployment chose; the others have one."""
+    """One topic. `partitioned` ones have as many partitions as the deployment chose; the others have one.
+
+    keep_days: how long records stay (at least the replay horizon); FOREVER is without end. max_message_bytes: of one
+    message or compressed batch.
+    """
 
     name: str
     key: str
@@ -24,6 +36,13 @@ class Topic(NamedTuple):
     partitioned: bool
     is_reference: bool
     records: tuple[type[Record], ...]
+    keep_days: int
+    max_message_bytes: int = MIB
+    cleanup: Cleanup = "delete"
+
+    @property
+    def is_compacted(self) -> bool:
+        return "compact" in self.cleanup
 
 
 OTLP_METRICS = "otlp_metrics"
@@ -54,32 +73,32 @@ DEAD_LETTERS = "tidegate.dead-letters.v1"
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(OTLP_METRICS, "as sent", "source", True, False, ()),
-        Topic(OTLP_LOGS, "as sent", "source", True, False, ()),
-        Topic(OTLP_SPANS, "as sent", "source", True, False, ()),
-        Topic(RAW, "source", "source", True, False, ()),
-        Topic(FRAMES, "partition of the service", "frame", True, False, (Coverage, Gap)),
-        Topic(HISTOGRAMS, "partition of the service", "histogram", True, False, (Coverage,)),
-        Topic(LOGS, "partition of the service", "logs", True, False, (Coverage,)),
-        Topic(SPANS, "partition of the trace", "spans", True, False, (Coverage,)),
-        Topic(SERIES, "series id", "records", False, True, (SeriesDef,)),
-        Topic(CHANGES, "entity", "records", False, True, (Change,)),
-        Topic(TOPOLOGY, "edge", "records", False, True, (TopologyEdge,)),
-        Topic(CALENDAR, "entity", "records", False, True, (CalendarEntry,)),
-        Topic(ANOMALIES, "correlation domain", "records", False, False, (Anomaly, Gap)),
-        Topic(INCIDENTS, "incident id", "records", False, True, (Incident,)),
-        Topic(DIAGNOSES, "incident id", "records", False, False, (Diagnosis,)),
-        Topic(INQUIRIES, "incident id", "records", False, False, (Inquiry,)),
-        Topic(OBSERVATIONS, "incident id", "records", False, False, (Observation,)),
-        Topic(ACTIONS, "target", "records", False, False, (ActionEvent,)),
-        Topic(APPROVALS, "action id", "records", False, False, (Approval,)),
-        Topic(FEEDBACK, "action id", "records", False, False, (Feedback,)),
-        Topic(AUDIT, "one partition", "records", False, False, (AuditLeaf, Checkpoint)),
-        Topic(CONTROL, "scope", "records", False, True, (Control,)),
-        Topic(SNAPSHOTS, "stage", "records", False, False, (SnapshotManifest,)),
-        Topic(DEAD_LETTERS, "source", "dead", False, False, (DeadLetter,)),
+        Topic(OTLP_METRICS, "as sent", "source", True, False, (), 7, 8 * MIB),
+        Topic(OTLP_LOGS, "as sent", "source", True, False, (), 7, 8 * MIB),
+        Topic(OTLP_SPANS, "as sent", "source", True, False, (), 7, 8 * MIB),
+        Topic(RAW, "source", "source", True, False, (), 7, 24 * MIB),
+        Topic(FRAMES, "partition of the service", "frame", True, False, (Coverage, Gap), 7, 8 * MIB),
+        Topic(HISTOGRAMS, "partition of the service", "histogram", True, False, (Coverage,), 7, 8 * MIB),
+        Topic(LOGS, "partition of the service", "logs", True, False, (Coverage,), 7, 8 * MIB),
+        Topic(SPANS, "partition of the trace", "spans", True, False, (Coverage,), 7, 8 * MIB),
+        Topic(SERIES, "series id", "records", False, True, (SeriesDef,), FOREVER, MIB, "compact,delete"),
+        Topic(CHANGES, "entity", "records", False, True, (Change,), 400, MIB, "compact,delete"),
+        Topic(TOPOLOGY, "edge", "records", False, True, (TopologyEdge,), 400, MIB, "compact,delete"),
+        Topic(CALENDAR, "entity", "records", False, True, (CalendarEntry,), 400, MIB, "compact,delete"),
+        Topic(ANOMALIES, "correlation domain", "records", False, False, (Anomaly, Gap), 30),
+        Topic(INCIDENTS, "incident id", "records", False, True, (Incident,), 400, MIB, "compact,delete"),
+        Topic(DIAGNOSES, "incident id", "records", False, False, (Diagnosis,), 400),
+        Topic(INQUIRIES, "incident id", "records", False, False, (Inquiry,), 30),
+        Topic(OBSERVATIONS, "incident id", "records", False, False, (Observation,), 30),
+        Topic(ACTIONS, "target", "records", False, False, (ActionEvent,), 400),
+        Topic(APPROVALS, "action id", "records", False, False, (Approval,), 400),
+        Topic(FEEDBACK, "action id", "records", False, False, (Feedback,), FOREVER),
+        Topic(AUDIT, "one partition", "records", False, False, (AuditLeaf, Checkpoint), FOREVER),
+        Topic(CONTROL, "scope", "records", False, True, (Control,), FOREVER, MIB, "compact,delete"),
+        Topic(SNAPSHOTS, "stage", "records", False, False, (SnapshotManifest,), FOREVER, MIB, "compact"),
+        Topic(DEAD_LETTERS, "source", "dead", False, False, (DeadLetter,), 30, 25 * MIB),
     )
-}
+}  # fmt: skip
 
 MARKS: tuple[type[Record], ...] = (Watermark, Coverage)
 RECORDS: dict[str, type[Record]] = {
