@@ -4,9 +4,12 @@ UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
+KAFKA_PORT ?= 9092
+KAFKA_TEST_TIMEOUT_S ?= 300
+export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test types lint imports wheel prove bench check schema clean
+.PHONY: setup demo test kafka kafka-stop test-kafka types lint imports wheel prove bench check schema clean
 
 setup: $(STAMP)
 
@@ -22,6 +25,15 @@ demo: setup            ## a simulated shop, a bad deploy, the whole pipeline
 
 test: setup            ## every test that needs no data and no service
 	@$(BIN)/python -m pytest
+
+kafka: setup           ## Apache Kafka on localhost:9092, data in .kafka/data; needs Java 17 and, once, Maven (docs/kafka-dev.md)
+	@$(BIN)/python -m tools.kafka.serve
+
+kafka-stop:            ## stop the broker of `make kafka` from another terminal
+	@test ! -f .kafka/data/pid || kill "$$(cat .kafka/data/pid)"
+
+test-kafka: setup      ## tests on a real Apache Kafka of their own
+	@$(BIN)/python -m pytest tests/kafka --timeout=$(KAFKA_TEST_TIMEOUT_S)
 
 types: setup           ## strict types
 	@$(BIN)/mypy
