@@ -7,6 +7,7 @@ from schemas._artefacts import Artefact, CalibrationMap, RankerWeights, TailFit
 from schemas._base import Json, Record
 from schemas._diagnosis import (
     Anomaly, AnomalyKind, Cause, ConfidenceState, Diagnosis, Evidence, Hypothesis, Incident, Inquiry, Observation,
+    Unknown,
 )  # fmt: skip
 from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError
 from schemas._events import emit, headers_of, read, record_type, rfc3339
@@ -35,7 +36,7 @@ __all__ = [
     "Diagnosis", "Effect", "Entity", "EntityId", "Evidence", "EvidencePointer", "Feedback", "Frame",
     "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry", "Json",
     "Observation", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
-    "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Watermark", "canonical",
+    "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Unknown", "Watermark", "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "encode_frame", "encode_histograms", "encode_rows",
     "headers_of", "read", "record_id", "record_type", "rounded", "rfc3339", "series_id", "sha256", "shard_of",
 ]  # fmt: skip

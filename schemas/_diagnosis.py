@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from schemas._base import Json, Record
+from schemas._ids import canonical, sha256
 from schemas._telemetry import EvidencePointer, Signal
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -110,6 +111,16 @@ class Hypothesis(Record):
     evidence: list[Evidence] = []
 
 
+class Unknown(Record):
+    """A question without an answer. `reason` is PENDING, NOT_ANSWERED, NOT_RECORDED or the code of a failed query."""
+
+    TYPE: ClassVar[str] = "unknown"
+    subsystem: str
+    query: str
+    service: str
+    reason: str
+
+
 class Diagnosis(Record):
     """Ranked hypotheses about one incident, or an abstention with its reason. Later revisions replace earlier."""
 
@@ -128,31 +139,53 @@ class Diagnosis(Record):
     completeness: Probability = 1.0
     versions: dict[str, str] = {}
     """Digests of the artefacts used: ranker weights, calibration map, code."""
+    unknown: list[Unknown] = Field(default=[], exclude_if=lambda found: not found)
+    """What was asked and is not known; left out where it is empty."""
 
 
 class Inquiry(Record):
-    """A read-only question that investigation asks of a subsystem."""
+    """A read-only question that investigation asks of a subsystem. The same question again is another attempt."""
 
     TYPE: ClassVar[str] = "inquiry"
     id: str
     incident_id: str
+    tenant: str = "default"
     subsystem: str
     query: str
     parameters: dict[str, Json] = {}
     asked_ns: int
     deadline_ns: int
+    """Event time; whoever is busy may give up after `deadline_ns - asked_ns` of waiting."""
+    attempt: int = Field(default=1, ge=1)
+    severity: float = Field(default=0, ge=0)
+    """Of the incident: the most severe is asked first."""
+
+    @property
+    def request_sha256(self) -> str:
+        """What was asked, without when: the answer carries it back."""
+        return sha256(canonical({"query": self.query, "tenant": self.tenant, "parameters": self.parameters}))
 
 
 class Observation(Record):
-    """The recorded answer to an inquiry, or a language model's reply. Replay reads only these."""
+    """The recorded answer to an inquiry, or a language model's reply.
+
+    As it comes from outside it has no place in event time; the diagnose stage writes it again with `effective_ns`,
+    from when on it counts. Replay reads only those.
+    """
 
     TYPE: ClassVar[str] = "observation"
     id: str
     inquiry_id: str
     incident_id: str
     status: Literal["answered", "failed", "timeout", "not_recorded"]
+    reason: str = ""
+    """A stable code where there is no answer: QUERY_TIMEOUT, NOT_ANSWERED, PROMETHEUS_UNREACHABLE, ..."""
     request_sha256: str
     observed_ns: int
+    """By the clock of whoever answered."""
     age_s: float = Field(ge=0)
+    """From taking the inquiry to the answer: waiting and running."""
     cost: float = Field(default=0, ge=0)
+    """In units of one small read, as the query says."""
     answer: dict[str, Json] = {}
+    effective_ns: int | None = None
