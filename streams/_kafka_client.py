@@ -7,9 +7,9 @@ hole in the log silently and see the end of each partition. What librdkafka has 
 
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 import schemas as sc
@@ -17,6 +17,7 @@ from streams._errors import TransportError
 from streams._kafka_settings import KafkaSettings
 
 Role = Literal["admin", "consumer", "producer"]
+_Client = TypeVar("_Client")
 
 LOG = logging.getLogger("tidegate.kafka")
 LOG.addHandler(logging.NullHandler())  # without a handler, warnings would go to standard error
@@ -58,13 +59,13 @@ def client_config(settings: KafkaSettings, *, role: Role = "admin") -> dict[str,
 
 
 def admin(settings: KafkaSettings, **more: Any) -> AdminClient:
-    """A client that makes and describes; `more` are settings of librdkafka that win."""
-    return AdminClient(_told(settings, "admin", more))
+    """A client that makes and describes; `more` are settings of librdkafka, `_` for `.`, and win."""
+    return _made(AdminClient, _told(settings, "admin", more))
 
 
 def producer(settings: KafkaSettings, **more: Any) -> Producer:
-    """A producer that waits for all in-sync replicas; `more` are settings of librdkafka (dots as underscores win)."""
-    return Producer(_told(settings, "producer", more))
+    """A producer that waits for all in-sync replicas; `more` are settings of librdkafka, `_` for `.`, and win."""
+    return _made(Producer, _told(settings, "producer", more))
 
 
 def consumer(settings: KafkaSettings, *, group: str = "", **more: Any) -> Consumer:
@@ -73,7 +74,18 @@ def consumer(settings: KafkaSettings, *, group: str = "", **more: Any) -> Consum
     if not group:  # static membership and the group protocol are for members
         for name in ("group.instance.id", "group.protocol"):
             config.pop(name, None)
-    return Consumer(config | {"group.id": group or f"{settings.prefix}.reader"})
+    return _made(Consumer, config | {"group.id": group or f"{settings.prefix}.reader"})
+
+
+def _made(kind: Callable[[dict[str, Any]], _Client], config: dict[str, Any]) -> _Client:
+    try:
+        return kind(config)
+    except (KafkaException, ValueError, TypeError) as error:
+        said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        raise TransportError(
+            f"the Kafka client refuses its settings: {said}", code="KAFKA_SETTINGS",
+            todo="Check kafka.security and kafka.extra",
+        ) from error  # fmt: skip
 
 
 def _told(settings: KafkaSettings, role: Role, more: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +137,3 @@ def _oauth(settings: KafkaSettings) -> dict[str, Any]:
     if settings.security.ca_file:
         found["https.ca.location"] = str(settings.security.ca_file)
     return found
-
-
-ErrorCallback = Callable[[KafkaError], None]
