@@ -23,7 +23,8 @@ class Echo:
 
     @property
     def address(self) -> tuple[str, int]:
-        return self.listener.getsockname()
+        host, port = self.listener.getsockname()
+        return host, port
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
@@ -227,5 +228,5 @@ def test_a_partition_may_leave_new_connections_hanging(proxy: FaultProxy) -> Non
 
 def test_a_dead_server_is_a_reset_not_a_silence(proxy: FaultProxy, echo: Echo) -> None:
     echo.close()
-    with call(proxy) as client, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), call(proxy) as client:
         ask(client, b"hello")

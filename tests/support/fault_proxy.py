@@ -252,8 +252,8 @@ class FaultProxy:
         if direction in self._dropped and chunk:
             return
         if chunk:
+            self.bytes[direction] += len(chunk)  # before the other end can know of them
             to.write(chunk)
-            self.bytes[direction] += len(chunk)
             await to.drain()
         elif not reset:
             to.write_eof()
