@@ -12,21 +12,76 @@ from streams._import import Importer, import_
 from streams._kafka_names import real_name, topic_of
 from streams._kafka_settings import KafkaSecurity, KafkaSettings, OAuth
 from streams._ledger import Ledger, imbalance, report, summed
+from streams._live_time import LiveTime, sender_of, still_after_ns
 from streams._log import Log, MemoryLog, Stored
 from streams._normalise import CLOCK, KIND, SOURCE, Normalise
+from streams._plan import StagePlan, plan
 from streams._recording import Recording, RecordingWriter
 from streams._settings import PANE_NS, StreamSettings
+from streams._snapshots import SnapshotStore
 from streams._state import pack, unpack
 from streams._task import FROM, SEQ, Place, Task, writer_of
 from streams._window_state import STATE_BYTES_PER_SERIES, WindowState
 from streams._windows import Windower
 
 __all__ = [
-    "CLOCK", "FROM", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SEQ", "SOURCE", "SOURCES",
-    "STATE_BYTES_PER_SERIES", "Decoded", "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine", "HistogramPoints",
-    "HistogramState", "HistogramWindower", "ImportError_", "Importer", "KafkaSecurity", "KafkaSettings", "Ledger",
-    "Log", "MemoryLog", "Normalise", "OAuth", "Place", "Points", "Recording", "RecordingError", "RecordingWriter",
-    "Runner", "SnapshotError", "Source", "SourceError", "Stored", "StreamSettings", "StreamsError", "Task",
-    "TransportError", "WindowState", "Windower", "dead_letters", "imbalance", "import_", "pack", "real_name",
-    "report", "summed", "topic_of", "unpack", "writer_of",
-]  # fmt: skip
+    "CLOCK",
+    "Decoded",
+    "DeriveLogs",
+    "DeriveSpans",
+    "EmbeddedLog",
+    "Engine",
+    "FROM",
+    "HistogramPoints",
+    "HistogramState",
+    "HistogramWindower",
+    "ImportError_",
+    "Importer",
+    "KIND",
+    "KafkaSecurity",
+    "KafkaSettings",
+    "Ledger",
+    "LiveTime",
+    "Log",
+    "MemoryLog",
+    "NO_HISTOGRAMS",
+    "NO_POINTS",
+    "Normalise",
+    "OAuth",
+    "PANE_NS",
+    "Place",
+    "Points",
+    "Recording",
+    "RecordingError",
+    "RecordingWriter",
+    "Runner",
+    "SEQ",
+    "SOURCE",
+    "SOURCES",
+    "STATE_BYTES_PER_SERIES",
+    "SnapshotError",
+    "SnapshotStore",
+    "Source",
+    "SourceError",
+    "StagePlan",
+    "Stored",
+    "StreamSettings",
+    "StreamsError",
+    "Task",
+    "TransportError",
+    "WindowState",
+    "Windower",
+    "dead_letters",
+    "imbalance",
+    "import_",
+    "pack",
+    "plan",
+    "real_name",
+    "report",
+    "sender_of",
+    "still_after_ns",
+    "summed",
+    "topic_of",
+    "unpack",
+    "writer_of",
+]

@@ -83,11 +83,14 @@ class Task:
         out: list[Emit] = []
         advance: Advance | None = None
         for message in messages:
+            if self.is_idle and self.through_ns and self.stage.makes_time and sc.record_type(message) != "watermark":
+                self.is_idle = False
+                out += self.marks_of(Advance(self.through_ns))  # before anything new: readers wait for us again
             advance = self._take(message, out) or advance
         if not self.stage.makes_time:
             advance = self._time(out)
         if advance is not None:
-            self.is_idle = advance.idle
+            self.through_ns, self.is_final = max(advance.through_ns, self.through_ns), advance.final
             out += self.marks_of(advance)
         return out
 
@@ -145,9 +148,9 @@ class Task:
                 if identity != previous:  # delivered twice: the same id stands once
                     self._step(message, out)
                 previous = identity
-        self.through_ns, self.is_final = max(through, self.through_ns), final
-        self._step(Tick(self.through_ns, final), out)
-        return Advance(self.through_ns, final=final)
+        through = max(through, self.through_ns)
+        self._step(Tick(through, final), out)
+        return Advance(through, final=final)
 
     def watermark(self) -> tuple[int, bool]:
         """Through which time all inputs are complete, and whether all have ended; (0, False) while one is silent.
@@ -162,11 +165,19 @@ class Task:
                 if mark is None:
                     return 0, False
                 (silent if mark.idle else speaking).append(mark)
-        marks = speaking or silent
-        return (min(m.through_ns for m in marks), all(m.final for m in marks)) if marks else (0, False)
+        found = speaking or [mark for mark in silent if mark.through_ns]
+        still = [
+            mark.through_ns for mark in found if not mark.final
+        ]  # after a final one nothing comes: it limits nobody
+        if still:
+            return min(still), False
+        return max((mark.through_ns for mark in found), default=0), bool(found)
 
     def idle(self, through_ns: int) -> list[Emit]:
-        """Marks by which a task that makes time says, by the clock, that nothing comes in: it holds nobody up."""
+        """Marks by which a task that makes time says that nothing comes in: it holds nobody up until the next message.
+
+        through_ns: what the clock says, 0 if nothing ever came. Its own time, by which lateness is judged, stays.
+        """
         self.is_idle = True
         return self.marks_of(Advance(through_ns, idle=True))
 

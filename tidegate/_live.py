@@ -14,11 +14,21 @@ from typing import Any
 
 import schemas as sc
 from schemas.core import NS, Emit
-from streams import KIND, SOURCE, SOURCES, EmbeddedLog, Engine, Stored, report
+from streams import (
+    KIND,
+    SOURCE,
+    SOURCES,
+    EmbeddedLog,
+    Engine,
+    LiveTime,
+    Stored,
+    report,
+    sender_of,
+    still_after_ns,
+)  # fmt: skip
 from tidegate import __version__, _live_state, _pipeline
 from tidegate._board import Board
 from tidegate._errors import LiveError
-from tidegate._live_time import LiveTime, sender_of, still_after_ns
 from tidegate._settings import Settings
 
 LOG = "log.sqlite"

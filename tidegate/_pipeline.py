@@ -12,7 +12,7 @@ from actions import Decide, DecideSettings, Verbs, load_policies, load_runbooks
 from diagnosis import Diagnose
 from diagnosis import Settings as DiagnoseSettings
 from schemas.core import Stage
-from streams import DeriveLogs, DeriveSpans, Ledger, Normalise, Runner, summed
+from streams import DeriveLogs, DeriveSpans, Ledger, Normalise, Runner, Task, summed
 from tidegate import __version__, _catalogue
 from tidegate._detecting import Detecting, versions
 from tidegate._errors import SettingsError
@@ -20,6 +20,9 @@ from tidegate._settings import Settings
 
 ORDER = ("normalise", "derive-logs", "derive-spans", "detect", "diagnose", "decide")
 """Names of the stages, from telemetry to decisions."""
+
+SHARDED = frozenset({"derive-logs", "detect"})
+"""Stages with one task a partition where work is spread over processes; the others have one task in all."""
 
 WEIGHTS = "ranker-nezha-tt.json"
 
@@ -94,7 +97,7 @@ def texts(directory: Path | None, package: str) -> dict[str, str]:
     return {f"{label}/{entry.name}": entry.read_text() for entry in root.iterdir() if entry.name.endswith(".yaml")}
 
 
-def ledger_of(runners: Sequence[Runner]) -> Ledger:
+def ledger_of(runners: Sequence[Runner | Task]) -> Ledger:
     """Both ledgers over all stages that run."""
     found = []
     for runner in runners:

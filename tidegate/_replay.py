@@ -106,10 +106,13 @@ def _is_ours(message: Message) -> bool:
 
 
 def collect(run: Run, messages: Iterable[Message]) -> None:
-    """Take the incidents, diagnoses and actions out of messages; later revisions replace earlier ones."""
-    for message in messages:
-        if message.topic not in (sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS) or sc.record_type(message) == "watermark":
-            continue
+    """Take the incidents, diagnoses and actions out of messages, each once; the last revision stands.
+
+    A log that delivers twice may repeat an old revision after a newer one, so they are taken in the order of event time.
+    """
+    wanted = (m for m in messages if m.topic in (sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS))
+    by_id = {(m.topic, m.header("ce_id")): m for m in wanted if sc.record_type(m) != "watermark"}
+    for message in sorted(by_id.values(), key=lambda m: m.event_ns):
         record = sc.read(message)
         if isinstance(record, sc.Diagnosis):
             run.diagnoses[record.incident_id] = record

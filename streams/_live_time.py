@@ -8,14 +8,14 @@ right also where an old recording is played.
 from collections.abc import Mapping
 
 import schemas as sc
-from schemas.core import NS, Emit
-from streams import CLOCK, KIND, PANE_NS, SOURCE
-from streams._normalise import SourceClock
+from schemas.core import NS, Emit, Message
+from streams._normalise import CLOCK, KIND, SOURCE, SourceClock
+from streams._settings import PANE_NS
 
 WRITER = "tidegate/up"
 
 
-def sender_of(message: sc.core.Message) -> str:
+def sender_of(message: Message) -> str:
     """Who sent a raw message, as normalise names it; empty for a mark."""
     if sc.record_type(message) in ("watermark", "coverage") and not message.header(KIND):
         return ""
@@ -30,28 +30,43 @@ class LiveTime:
     """
 
     def __init__(self, started_ns: int, *, idle_after_ns: int, still_after_ns: int) -> None:
-        self._started_ns = started_ns
+        self.started_ns = started_ns
         self._idle_after_ns, self._still_after_ns = idle_after_ns, still_after_ns
 
     def marks(self, clocks: Mapping[str, SourceClock], arrived: Mapping[str, int], now_ns: int) -> list[Emit]:
-        """Marks for the raw topic. clocks: as normalise knows them, nothing waiting. arrived: ns of the wall clock.
+        """Marks for the raw topic: of senders that fell silent, else of the clock if all are.
+
+        clocks: as normalise knows them, nothing waiting. arrived: ns of the wall clock.
+        """
+        found = self.idle(clocks, arrived, now_ns)
+        through = 0 if found else self.clock_ns(clocks, arrived, now_ns)
+        known = clocks[CLOCK].newest_ns if CLOCK in clocks else 0
+        return [_mark(CLOCK, through, now_ns)] if through > known else found
+
+    def idle(self, clocks: Mapping[str, SourceClock], arrived: Mapping[str, int], now_ns: int) -> list[Emit]:
+        """Marks of the senders that are silent for too long and not yet said to be.
 
         After a start every source has `idle_after_ns` to come back, however long we were away.
         """
-        speaking = {name: clock for name, clock in clocks.items() if name != CLOCK and clock.newest_ns}
         found = []
-        for name, clock in speaking.items():
-            heard = max(arrived.get(name, 0), self._started_ns)
+        for name, clock in _speaking(clocks).items():
+            heard = max(arrived.get(name, 0), self.started_ns)
             if not clock.is_idle and now_ns - heard >= self._idle_after_ns:
                 found.append(_mark(name, clock.newest_ns, now_ns, idle=True))
-        is_anyone = any(not clock.is_idle for clock in speaking.values())
-        if found or is_anyone or not speaking:
-            return found
-        last = max((arrived[name] for name in speaking if name in arrived), default=self._started_ns)
+        return found
+
+    def clock_ns(self, clocks: Mapping[str, SourceClock], arrived: Mapping[str, int], now_ns: int) -> int:
+        """Event time by the clock, where every sender is idle; 0 where one speaks, or none ever did."""
+        speaking = _speaking(clocks)
+        if not speaking or any(not clock.is_idle for clock in speaking.values()):
+            return 0
+        last = max((arrived[name] for name in speaking if name in arrived), default=self.started_ns)
         passed = min(max(now_ns - last, 0), self._still_after_ns)
-        through = (max(clock.newest_ns for clock in speaking.values()) + passed) // PANE_NS * PANE_NS
-        known = clocks[CLOCK].newest_ns if CLOCK in clocks else 0
-        return [_mark(CLOCK, through, now_ns)] if through > known else []
+        return (max(clock.newest_ns for clock in speaking.values()) + passed) // PANE_NS * PANE_NS
+
+
+def _speaking(clocks: Mapping[str, SourceClock]) -> dict[str, SourceClock]:
+    return {name: clock for name, clock in clocks.items() if name != CLOCK and clock.newest_ns}
 
 
 def still_after_ns(quiet_s: float) -> int:

@@ -1,0 +1,397 @@
+"""A shard processor: runs the tasks of one stage that this process owns, on Kafka.
+
+Two consumers: a member of the group, which only learns which tasks are ours, and a reader that is assigned their input
+partitions by hand, from the offsets in the snapshots. So it is one and the same whether the group is cooperative or
+managed by the broker (KIP-848), and a task may read partitions of several topics.
+
+What survives a `kill -9`: outputs are flushed before a snapshot is written, the snapshot before its manifest, that
+before offsets are committed. What was written beyond the last snapshot is written again, with the same numbers and ids,
+and dropped by its readers (`_task`). Kafka transactions are not used.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
+
+import schemas as sc
+from schemas.core import NS, Emit, Stage
+from schemas.core import Message as Record
+from streams._errors import SnapshotError, TransportError
+from streams._kafka_client import consumer, producer
+from streams._kafka_messages import headers_of, to_message
+from streams._kafka_names import real_name, topic_of
+from streams._kafka_settings import KafkaSettings
+from streams._kafka_snapshots import Manifests
+from streams._live_time import LiveTime, sender_of
+from streams._plan import StagePlan
+from streams._snapshots import SnapshotStore
+from streams._task import Place, Task
+
+_BATCH = 500
+_FLUSH_S = 120.0
+Said = Callable[..., None]
+"""Takes a log event: past tense, facts as fields."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A task that this process owns. offsets: next to read of each input. heard: when senders spoke, wall time ns."""
+
+    task: Task
+    offsets: dict[Place, int]
+    live: LiveTime
+    number: int = 0
+    """Of the next snapshot."""
+    is_changed: bool = False
+    snapshot_ns: int = 0
+    heard: dict[str, int] = field(default_factory=dict)
+    at_end: set[Place] = field(default_factory=set)
+    """Inputs of which nothing was left when last asked."""
+    ends: dict[Place, int] = field(default_factory=dict)
+    """Next offset that the broker will give, as last heard."""
+
+    @property
+    def lag(self) -> int:
+        """Records of its inputs that were not read yet, as far as known."""
+        return sum(max(self.ends.get(place, 0) - offset, 0) for place, offset in self.offsets.items())
+
+
+class KafkaWorker:
+    """One thread calls `poll` again and again, and `close` at the end.
+
+    shaped_by: digest of versions and settings that shape answers. idle_after_ns: silence of a sender after which nobody
+    waits for it. still_after_ns: how long the clock goes on when all are silent. say: told of state changes.
+    Raises TransportError, SnapshotError.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, plan: StagePlan, stage: Stage[Any], store: SnapshotStore, *, code: str,
+        shaped_by: str, idle_after_ns: int = 30 * NS, still_after_ns: int = 3600 * NS, snapshot_every_ns: int = 30 * NS,
+        is_rebuilt: bool = False, now_ns: Callable[[], int] = time.time_ns, say: Said = lambda event, **facts: None,
+    ) -> None:  # fmt: skip
+        self._settings, self._plan, self.stage, self._store = settings, plan, stage, store
+        self._code, self._shaped_by, self._is_rebuilt = code, shaped_by, is_rebuilt
+        self._idle_after_ns, self._still_after_ns = idle_after_ns, still_after_ns
+        self._snapshot_every_ns, self._now_ns, self._say = snapshot_every_ns, now_ns, say
+        self.running: dict[str, Running] = {}
+        """By instance."""
+        self._owner: dict[Place, Running] = {}
+        self._names = {
+            real_name(topic, settings.prefix): topic for topic in {*plan.tokens, *(t for t, _ in _all(plan))}
+        }
+        self._real = {topic: real_name(topic, settings.prefix) for topic in sc.TOPICS}
+        self._manifests = Manifests(settings)
+        self._failure: KafkaException | None = None
+        self.producer = producer(settings, delivery_report_only_error=True)
+        self._reader = consumer(settings)
+        self._member = consumer(settings, group=f"{settings.prefix}.{stage.name}")
+        tokens = [real_name(topic, settings.prefix) for topic in plan.tokens]
+        self._member.subscribe(tokens, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    # --- work ---
+
+    def poll(self, timeout_s: float = 0.1) -> int:
+        """Read what came, step the tasks, write what they say; returns how many records were read."""
+        self._look_for_members()
+        found: dict[Place, list[Message]] = {}
+        n = 0
+        for message in self._reader.consume(_BATCH, timeout_s):
+            error = message.error()
+            place = (self._names[message.topic() or ""], message.partition() or 0)
+            if error is None:
+                found.setdefault(place, []).append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._ended(place, message.offset() or 0)
+            else:
+                self._trouble(place, error)
+        batches: dict[str, list[Record]] = {}
+        now = self._now_ns()
+        for place, messages in found.items():
+            owner = self._owner.get(place)
+            if owner is None:
+                continue
+            fresh = [m for m in messages if (m.offset() or 0) >= owner.offsets[place]]
+            if fresh:
+                batches.setdefault(owner.task.instance, []).extend(to_message(m, place[0]) for m in fresh)
+                owner.offsets[place] = (fresh[-1].offset() or 0) + 1
+                owner.at_end.discard(place)
+                n += len(fresh)
+        for instance, records in batches.items():
+            owner = self.running[instance]
+            if self.stage.makes_time:
+                owner.heard.update((sender_of(record), now) for record in records)
+            self._write(owner.task.take(records))
+            owner.is_changed = True
+        if self.stage.makes_time:
+            for owner in self.running.values():
+                self._watch(owner, now)
+        due = [r for r in self.running.values() if r.is_changed and now - r.snapshot_ns >= self._snapshot_every_ns]
+        if due:
+            self.snapshot(due)
+        self.producer.poll(0)
+        if self._failure is not None:
+            raise self._failed("could not be written", self._failure.args[0])
+        return n
+
+    def _write(self, emits: Iterable[Emit]) -> None:
+        for emit in emits:
+            while True:
+                try:
+                    self.producer.produce(
+                        self._real[emit.topic], emit.value, emit.key, partition=emit.partition,
+                        headers=list(headers_of(emit)), on_delivery=self._delivered,
+                    )  # fmt: skip
+                    break
+                except BufferError:  # the broker is slower than we are: wait for it, keep nothing more
+                    self.producer.poll(0.1)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failure = KafkaException(error)
+
+    # --- silence, where time is made ---
+
+    def _watch(self, owner: Running, now: int) -> None:
+        """Senders of which nothing came although all was read are idle; if all are, readers get the clock's time."""
+        if len(owner.at_end) < len(owner.offsets):
+            return
+        task = owner.task
+        clocks = task.state.clocks
+        marks = owner.live.idle(clocks, owner.heard, now)
+        if marks:
+            self._say("source fell silent", task=task.name, sources=[mark.key.decode() for mark in marks])
+            emits = task.take(_record(mark, now) for mark in marks)
+            # By the clock, not by the log: what this cuts off must be part of a snapshot before anybody sees it.
+            self.snapshot([owner], outbox=emits)
+            self._write([Emit(sc.RAW, m.key, m.value, m.headers, m.event_ns) for m in marks if self._is_told(owner)])
+        through = owner.live.clock_ns(clocks, owner.heard, now)
+        never_spoke = not any(clock.newest_ns for clock in clocks.values())
+        if never_spoke and not task.is_idle and now - owner.live.started_ns >= self._idle_after_ns:
+            self._write(task.idle(0))
+        elif through > owner.heard.get("", 0):
+            owner.heard[""] = through
+            self._write(task.idle(through))
+
+    def _is_told(self, owner: Running) -> bool:
+        """Marks of foreign topics go to the raw topic too, so that a replay of what came from outside obeys them."""
+        return all(topic != sc.RAW for topic, _ in owner.offsets)
+
+    # --- snapshots ---
+
+    def snapshot(self, owners: Iterable[Running], *, is_clean: bool = False, outbox: Iterable[Emit] = ()) -> None:
+        """Flush, write snapshots, then their manifests, then commit. outbox: written after, and again on a restart."""
+        owners, outbox = list(owners), list(outbox)
+        self._flush()
+        for owner in owners:
+            task = owner.task
+            places = {f"{topic}/{partition}": offset for (topic, partition), offset in sorted(owner.offsets.items())}
+            name, digest, size = self._store.write(
+                task.name, owner.number, task.snapshot(offsets=places, outbox=[_packed(emit) for emit in outbox])
+            )
+            manifest = sc.SnapshotManifest(
+                stage=self.stage.name, instance=task.instance, number=owner.number, code=self._code,
+                shaped_by=self._shaped_by, is_clean=is_clean and not outbox, through_ns=task.through_ns, offsets=places,
+                file=name, sha256=digest, bytes=size,
+            )  # fmt: skip
+            identity = sc.record_id("snapshot", task.name, owner.number, digest)
+            self._write([
+                sc.emit(
+                    sc.SNAPSHOTS, manifest, id=identity, key=task.name, source=f"tidegate/{self.stage.name}",
+                    event_ns=task.through_ns,
+                )
+            ])  # fmt: skip
+            owner.number += 1
+            owner.is_changed, owner.snapshot_ns = bool(outbox), self._now_ns()
+        self._flush()
+        self._commit(owners)
+        for owner in owners:
+            self._store.forget(owner.task.name, owner.number)
+        self._write(outbox)
+
+    def _commit(self, owners: Iterable[Running]) -> None:
+        """For those who watch the lag; where we go on is in the snapshots."""
+        offsets = [
+            TopicPartition(real_name(topic, self._settings.prefix), partition, offset)
+            for owner in owners
+            for (topic, partition), offset in owner.offsets.items()
+        ]
+        try:
+            if offsets:
+                self._member.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            self._say("offsets were not committed", stage=self.stage.name, reason=error.args[0].str())
+
+    def _flush(self) -> None:
+        left = self.producer.flush(_FLUSH_S)
+        if self._failure is not None:
+            raise self._failed("could not be written", self._failure.args[0])
+        if left:
+            raise TransportError(
+                f"{left} records could not be written within {_FLUSH_S:.0f} s", where=self._settings.brokers,
+                code="KAFKA_UNREACHABLE", todo="Check the brokers; the process goes on from its last snapshot",
+            )  # fmt: skip
+
+    # --- membership ---
+
+    def _look_for_members(self) -> None:
+        message = self._member.poll(0)
+        if message is None or message.error() is None:
+            return
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            self._trouble((self._plan.tokens[0], 0), error)
+
+    def _assigned(self, member: Any, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            partition.offset = OFFSET_END
+        member.incremental_assign(partitions)
+        member.pause(partitions)
+        tokens = [(topic_of(p.topic, self._settings.prefix), p.partition) for p in partitions]
+        ours = [self._plan.tasks[token] for token in tokens if token in self._plan.tasks]
+        manifests = self._manifests.of(self.stage.name) if ours and not self._is_rebuilt else {}
+        for instance, inputs in ours:
+            if instance not in self.running:
+                self._begin(instance, inputs, manifests.get(instance, []))
+
+    def _begin(self, instance: str, inputs: tuple[Place, ...], manifests: list[sc.SnapshotManifest]) -> None:
+        task = Task.start(
+            self.stage, {place: self._plan.writers[place] for place in inputs if place in self._plan.writers},
+            self._plan.partitions, instance=instance, is_numbered=True,
+        )  # fmt: skip
+        now = self._now_ns()
+        owner = Running(
+            task, dict.fromkeys(inputs, 0),
+            LiveTime(now, idle_after_ns=self._idle_after_ns, still_after_ns=self._still_after_ns), snapshot_ns=now,
+        )  # fmt: skip
+        outbox = self._restore(owner, manifests)
+        self.running[instance] = owner
+        self._owner.update(dict.fromkeys(inputs, owner))
+        self._reader.incremental_assign([
+            TopicPartition(real_name(topic, self._settings.prefix), partition, owner.offsets[topic, partition]
+                           or OFFSET_BEGINNING)
+            for topic, partition in inputs
+        ])  # fmt: skip
+        self._write(outbox)
+        self._say("task started", task=task.name, through_ns=task.through_ns, snapshot=owner.number - 1)
+
+    def _restore(self, owner: Running, manifests: list[sc.SnapshotManifest]) -> list[Emit]:
+        """Go on from the newest snapshot that can be read; older ones only lead to more work. Returns its outbox."""
+        owner.number = max((m.number for m in manifests), default=-1) + 1
+        trouble: SnapshotError | None = None
+        for manifest in manifests:
+            try:
+                data = self._store.read(manifest.file, manifest.sha256)
+            except SnapshotError as error:
+                trouble = trouble or error
+                self._say("snapshot unusable", task=owner.task.name, number=manifest.number, reason=error.code)
+                continue
+            if manifest.shaped_by != self._shaped_by and not manifest.is_clean:
+                raise SnapshotError(
+                    f"{owner.task.name} was stopped in mid-work with other versions or settings "
+                    f"(Tidegate {manifest.code}): what it wrote last would not be the same again",
+                    where=manifest.file, code="SNAPSHOT_OTHER_SETTINGS",
+                    todo="Start once as before and stop cleanly, then change; or run both side by side",
+                )  # fmt: skip
+            more = owner.task.restore(data)
+            owner.offsets.update((_place(name), offset) for name, offset in more["offsets"].items())
+            return [_unpacked(entry) for entry in more["outbox"]]
+        if trouble is not None:
+            raise trouble
+        return []
+
+    def _revoked(self, member: Any, partitions: list[TopicPartition]) -> None:
+        self._end(partitions, is_lost=False)
+        member.incremental_unassign(partitions)
+
+    def _lost(self, member: Any, partitions: list[TopicPartition]) -> None:
+        self._end(partitions, is_lost=True)
+        member.incremental_unassign(partitions)
+
+    def _end(self, partitions: list[TopicPartition], *, is_lost: bool) -> None:
+        tokens = [(topic_of(p.topic, self._settings.prefix), p.partition) for p in partitions]
+        instances = [self._plan.tasks[token][0] for token in tokens if token in self._plan.tasks]
+        ended = [self.running[instance] for instance in instances if instance in self.running]
+        if not is_lost and ended:
+            self.snapshot(ended, is_clean=True)
+        for owner in ended:
+            del self.running[owner.task.instance]
+            gone = [place for place, other in self._owner.items() if other is owner]
+            for place in gone:
+                del self._owner[place]
+            self._reader.incremental_unassign([
+                TopicPartition(real_name(topic, self._settings.prefix), partition) for topic, partition in gone
+            ])  # fmt: skip
+            self._say("task stopped", task=owner.task.name, is_lost=is_lost)
+
+    def close(self) -> None:
+        """Snapshot everything, leave the group."""
+        if self.running:
+            self.snapshot(list(self.running.values()), is_clean=True)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Leave without a snapshot, as after a failure: the next start goes on from the last one."""
+        self.running.clear()
+        self._owner.clear()
+        self._reader.close()
+        self._member.close()
+
+    # --- troubles ---
+
+    def _ended(self, place: Place, offset: int) -> None:
+        owner = self._owner.get(place)
+        if owner is not None:
+            owner.at_end.add(place)
+            owner.ends[place] = max(offset, owner.ends.get(place, 0))
+
+    def _trouble(self, place: Place, error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._skip(place)
+        elif error.fatal() or not error.retriable():
+            raise self._failed("cannot be read", error, where=f"{place[0]}/{place[1]}")
+        else:
+            self._say("kafka was in trouble", stage=self.stage.name, place=f"{place[0]}/{place[1]}", reason=error.str())
+
+    def _skip(self, place: Place) -> None:
+        """The offset where we were is gone: go on with the oldest that is left, and say how much is lost."""
+        owner = self._owner[place]
+        real = TopicPartition(real_name(place[0], self._settings.prefix), place[1])
+        low, _ = self._reader.get_watermark_offsets(real, timeout=10)
+        lost = low - owner.offsets[place]
+        owner.task.counts["lost_to_retention"] = owner.task.counts.get("lost_to_retention", 0) + max(lost, 0)
+        self._say("records were lost to retention", task=owner.task.name, place=f"{place[0]}/{place[1]}", lost=lost)
+        owner.offsets[place] = low
+        self._reader.seek(TopicPartition(real.topic, real.partition, low))
+
+    def _failed(self, what: str, error: KafkaError, *, where: str = "") -> TransportError:
+        return TransportError(
+            f"{self.stage.name}: a topic {what}: {error.str()} [{error.name()}]", where=where or self._settings.brokers,
+            code="KAFKA_FAILED", todo="See docs/topics.md; the process goes on from its last snapshot when restarted",
+        )  # fmt: skip
+
+
+def _all(plan: StagePlan) -> set[Place]:
+    return {place for _, inputs in plan.tasks.values() for place in inputs}
+
+
+def _record(emit: Emit, now: int) -> Record:
+    return Record(emit.topic, 0, 0, emit.key, emit.value, emit.headers, emit.event_ns, now)
+
+
+def _place(name: str) -> Place:
+    topic, partition = name.rsplit("/", 1)
+    return topic, int(partition)
+
+
+def _packed(emit: Emit) -> list[Any]:
+    headers = [[name, value.hex()] for name, value in emit.headers]
+    return [emit.topic, emit.key.hex(), emit.value.hex(), headers, emit.event_ns, emit.partition]
+
+
+def _unpacked(entry: list[Any]) -> Emit:
+    topic, key, value, headers, event_ns, partition = entry
+    pairs = tuple((name, bytes.fromhex(text)) for name, text in headers)
+    return Emit(topic, bytes.fromhex(key), bytes.fromhex(value), pairs, event_ns, partition)
