@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
 from schemas.core import NS
 from streams import StreamSettings
 from tidegate._errors import SettingsError
+from tidegate._kafka_settings import Kafka
+from tidegate._section import Section, secret_of
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Streams(_Section):
+class Streams(Section):
     """Time and memory bounds of telemetry."""
 
     lateness_s: float = Field(default=10, ge=0, le=3600)
@@ -36,12 +34,12 @@ class Streams(_Section):
         )  # fmt: skip
 
 
-class Detection(_Section):
+class Detection(Section):
     emit_p: float = Field(default=1e-3, gt=0, lt=1)
     """Windows less probable than this become anomalies."""
 
 
-class Diagnosis(_Section):
+class Diagnosis(Section):
     open_p: float = Field(default=1e-6, gt=0, lt=1)
     """How improbable a stretch must be to open an incident."""
     quiet_s: float = Field(default=300, gt=0)
@@ -50,7 +48,7 @@ class Diagnosis(_Section):
     """RankerWeights as JSON; the shipped ones if empty."""
 
 
-class Actions(_Section):
+class Actions(Section):
     critical_services: frozenset[str] = frozenset()
     policies: Path | None = None
     """Directory of policy files; the shipped ones if empty."""
@@ -58,7 +56,7 @@ class Actions(_Section):
     """Directory of runbooks; the shipped ones if empty."""
 
 
-class _Secret(_Section):
+class _Secret(Section):
     token: SecretStr | None = Field(default=None, min_length=16)
     """Sixteen characters or more."""
     token_file: Path | None = None
@@ -66,13 +64,8 @@ class _Secret(_Section):
 
     def secret(self) -> str:
         """The token, from here or from its file; empty if there is none. Raises SettingsError."""
-        if self.token_file is None:
-            return self.token.get_secret_value() if self.token else ""
-        try:
-            text = self.token_file.read_text().strip()
-        except OSError as error:
-            raise SettingsError(f"a token cannot be read: {error}", where=str(self.token_file)) from error
-        if len(text) < 16:
+        text = secret_of(self.token, self.token_file, "a token")
+        if self.token_file is not None and len(text) < 16:
             raise SettingsError(
                 "the token has fewer than 16 characters", where=str(self.token_file), todo="Write a longer one"
             )
@@ -101,7 +94,7 @@ class Webhook(_Secret):
     url: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
 
 
-class Gateway(_Section):
+class Gateway(Section):
     """`up`: who may send, how much, and who is told."""
 
     tokens: tuple[Token, ...] = ()
@@ -120,7 +113,7 @@ class Gateway(_Section):
         return self
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be told. `tidegate doctor` prints what is in force."""
 
     streams: Streams = Streams()
@@ -128,6 +121,7 @@ class Settings(_Section):
     diagnosis: Diagnosis = Diagnosis()
     actions: Actions = Actions()
     gateway: Gateway = Gateway()
+    kafka: Kafka = Kafka()
 
     @classmethod
     def read(cls, path: Path | None) -> Self:

@@ -1,0 +1,102 @@
+"""The section `kafka:`, for both clients; `plain` gives the streams room its frozen settings, with secrets read.
+
+Contradictions are found here, before any connection: a mechanism without a protocol that has one, a user without a
+password, half a certificate.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from streams import KafkaSecurity, KafkaSettings, OAuth
+from tidegate._section import Section, not_both, secret_of
+
+_MECHANISMS = Literal["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"]
+
+
+class OAuthClient(Section):
+    token_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    client_id: str = ""
+    client_secret: SecretStr | None = None
+    client_secret_file: Path | None = None
+    scope: str = ""
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        not_both("client_secret", self.client_secret, self.client_secret_file)
+        return self
+
+
+class Security(Section):
+    """Who we are and whom we trust."""
+
+    protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    mechanism: _MECHANISMS | None = None
+    username: str = ""
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr | None = None
+    key_password_file: Path | None = None
+    oauth: OAuthClient = OAuthClient()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        not_both("password", self.password, self.password_file)
+        not_both("key_password", self.key_password, self.key_password_file)
+        has_sasl, has_tls = self.protocol.startswith("sasl"), self.protocol.endswith("ssl")
+        if has_sasl != (self.mechanism is not None):
+            wrong = "needs a `mechanism`" if has_sasl else "has no mechanism: use sasl_ssl, or leave `mechanism` out"
+            raise ValueError(f"protocol {self.protocol} {wrong}")
+        if self.mechanism == "oauthbearer":
+            if not (self.oauth.token_url and self.oauth.client_id):
+                raise ValueError("oauthbearer needs `oauth.token_url` and `oauth.client_id`")
+        elif has_sasl and not (self.username and (self.password or self.password_file)):
+            raise ValueError(f"mechanism {self.mechanism} needs `username` and `password` or `password_file`")
+        if not has_tls and (self.ca_file or self.cert_file):
+            raise ValueError(f"protocol {self.protocol} takes no certificates: use ssl or sasl_ssl")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("`cert_file` and `key_file` belong together")
+        return self
+
+    def plain(self) -> KafkaSecurity:
+        oauth = OAuth(
+            self.oauth.token_url, self.oauth.client_id,
+            secret_of(self.oauth.client_secret, self.oauth.client_secret_file, "the oauth secret"), self.oauth.scope,
+        )  # fmt: skip
+        return KafkaSecurity(
+            self.protocol, self.mechanism, self.username,
+            secret_of(self.password, self.password_file, "the Kafka password"), self.ca_file, self.cert_file,
+            self.key_file, secret_of(self.key_password, self.key_password_file, "the password of the key"), oauth,
+        )  # fmt: skip
+
+
+class Kafka(Section):
+    """Where the brokers are; empty `brokers` is a deployment without Kafka."""
+
+    brokers: str = ""
+    prefix: str = Field(default="tidegate", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    """In front of topics, groups and principals."""
+    replication: int | None = Field(default=None, ge=1, le=16)
+    """Copies of each topic; 3 if not given, or as many as there are brokers if fewer."""
+    horizon_days: int = Field(default=7, ge=1, le=3650)
+    """How far back a replay may begin."""
+    security: Security = Security()
+    session_timeout_ms: int = Field(default=6000, ge=6000, le=1_800_000)
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    instance_id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,200}$")
+    timeout_s: float = Field(default=10, gt=0, le=300)
+    extra: dict[str, str | int | float | bool] = {}
+    """Further settings of librdkafka, as they are."""
+
+    def plain(self, brokers: str = "") -> KafkaSettings:
+        """With secrets read. brokers: from the command line, wins. Raises SettingsError, TransportError."""
+        plain = KafkaSettings(
+            self.brokers, self.prefix, self.replication, self.horizon_days, self.security.plain(),
+            self.session_timeout_ms, self.group_protocol, self.instance_id, self.timeout_s, dict(self.extra),
+        )  # fmt: skip
+        return replace(plain, brokers=brokers) if brokers else plain
