@@ -200,6 +200,7 @@ class _Reader:
         self._next = dict(starts)
         self._place = {(self._real(topic), partition): (topic, partition) for topic, partition in starts}
         self._consumer.assign([TopicPartition(self._real(t), p, offset) for (t, p), offset in starts.items()])
+        self.resume(starts)  # a pause outlives the assignment in which it was said
         self._heard_s = time.monotonic()
 
     def pause(self, places: Iterable[Place]) -> None:
