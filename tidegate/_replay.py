@@ -108,7 +108,7 @@ def _is_ours(message: Message) -> bool:
 def collect(run: Run, messages: Iterable[Message]) -> None:
     """Take the incidents, diagnoses and actions out of messages, each once; the last revision stands.
 
-    A log that delivers twice may repeat an old revision after a newer one, so they are taken in the order of event time.
+    A log that delivers twice may repeat an old revision after a newer one, so they are taken by event time.
     """
     wanted = (m for m in messages if m.topic in (sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS))
     by_id = {(m.topic, m.header("ce_id")): m for m in wanted if sc.record_type(m) != "watermark"}

@@ -73,7 +73,7 @@ class Shards:
     def _step(self, i: int) -> None:
         task, at = self.tasks[i], self._offsets[i]
         place = self._rng.choice(self._open(i))
-        batch = self.topics.logs[place][at[place] :][: self._rng.randint(1, 60)]
+        batch = self.topics.logs[place][at[place] :][: self._rng.randint(1, 20)]
         emits = task.take(batch)
         at[place] += len(batch)
         self.topics.append(emits[: self._rng.randint(0, len(emits))] if self._dies() else emits)
