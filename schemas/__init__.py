@@ -17,6 +17,7 @@ from schemas._frames import (
 )  # fmt: skip
 from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, series_id, sha256, shard_of
 from schemas._reference import CalendarEntry, Change, ChangeKind, TopologyEdge
+from schemas._series import SeriesDefs
 from schemas._telemetry import (
     Coverage, DeadLetter, Entity, EvidencePointer, Gap, SeriesDef, Signal, SnapshotManifest, Watermark,
 )  # fmt: skip
@@ -36,7 +37,8 @@ __all__ = [
     "Diagnosis", "Effect", "Entity", "EntityId", "Evidence", "EvidencePointer", "Feedback", "Frame",
     "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry", "Json",
     "Observation", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
-    "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Unknown", "Watermark", "canonical",
+    "SeriesDefs", "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Unknown", "Watermark",
+    "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "encode_frame", "encode_histograms", "encode_rows",
     "headers_of", "read", "record_id", "record_type", "rounded", "rfc3339", "series_id", "sha256", "shard_of",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ Opening one costs some microseconds whatever its size; there is never one messag
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,13 +16,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas._errors import FrameInvalid
+from schemas._ipc import END, Layout
+from schemas._series import SeriesDefs
 from schemas._telemetry import SeriesDef
 from schemas.core import F64, I64, U64
 
 _NS = pa.timestamp("ns")
 _TEXT = pa.dictionary(pa.int32(), pa.string())
-_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-"""How an Arrow IPC stream ends; without it a cut in the last bytes would pass."""
+_KEY = b"tidegate"
+_DEFS = b',"defs":['
 
 FRAME_FIELDS: dict[str, pa.DataType] = {"series": pa.uint64(), "t": _NS, "value": pa.float64()}
 HISTOGRAM_FIELDS: dict[str, pa.DataType] = {"series": pa.uint64(), "t": _NS, "bucket": pa.int16(), "count": pa.uint64()}
@@ -38,12 +41,15 @@ SPAN_FIELDS: dict[str, pa.DataType] = {
 
 
 class Frame(NamedTuple):
-    """A decoded frame. series uint64 (n,), t int64 ns (n,), value float64 (n,); defs: definitions that ride along."""
+    """A decoded frame. series uint64 (n,), t int64 ns (n,), value float64 (n,), not to be written to.
+
+    defs: definitions that ride along, parsed when asked for.
+    """
 
     series: U64
     t: I64
     value: F64
-    defs: list[SeriesDef]
+    defs: SeriesDefs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +60,64 @@ class HistogramFrame:
     t: I64
     bucket: NDArray[np.int16]
     count: I64
-    defs: list[SeriesDef]
+    defs: SeriesDefs
 
 
-def encode_frame(series: U64, t: I64, value: F64, *, shards: I64, defs: list[SeriesDef]) -> bytes:
-    """Points of one partition as a frame; `shards` (n,) is the shard of each point.
+def encode_frame(series: U64, t: I64, value: F64, *, shards: Any, defs: Iterable[SeriesDef] = ()) -> bytes:
+    """Points of one partition as a frame; `shards`, whole numbers (n,), is the shard of each point.
 
-    The k-th sample of a series goes to tick block k, so ids are unique inside a block; order of samples of one series
-    is kept. Raises nothing; n may be 0.
+    The k-th sample of a series goes to tick block k, so ids are unique inside a block. Rows are sorted by (block,
+    shard) and otherwise stay in their order. Raises nothing; n may be 0.
     """
+    rows, bounds = _order(series, shards)
+    columns: list[Any] = [np.asarray(series, np.uint64), np.asarray(t, np.int64), np.asarray(value, np.float64)]
+    columns = [np.ascontiguousarray(c) for c in columns] if rows is None else [column[rows] for column in columns]
+    present = np.flatnonzero(np.bincount(shards)).tolist() if len(series) else []
+    meta = b'{"v":1,"blocks":%s,"shards":%s' % (_numbers(bounds), _numbers(present))
+    listed = SeriesDefs.of(defs).joined()
+    return _FRAME.write(columns, meta + _DEFS + listed + b"]}", is_common=not listed and len(bounds) == 1)
+
+
+def _order(series: U64, shards: Any) -> tuple[Any, list[int]]:
+    """Positions of the rows in the frame, None if they stay, and where its blocks begin."""
+    if not len(series):
+        return None, []
+    ordered = np.sort(series)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return None if (shards[1:] >= shards[:-1]).all() else np.argsort(_small(shards), kind="stable"), [0]
     order = np.argsort(series, kind="stable")
     ordered = series[order]
-    first = np.r_[True, ordered[1:] != ordered[:-1]] if len(ordered) else np.zeros(0, bool)
-    starts = np.flatnonzero(first)
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     block = np.empty(len(series), np.int64)
     block[order] = np.arange(len(series)) - np.repeat(starts, np.diff(np.r_[starts, len(series)]))
-    rows = np.lexsort((series, shards, block))
-    bounds = np.flatnonzero(np.r_[True, np.diff(block[rows]) != 0]).tolist() if len(rows) else []
-    present = sorted(set(shards.tolist()))
-    meta = {"v": 1, "blocks": bounds, "shards": present, "defs": [d.model_dump(mode="json") for d in defs]}
-    return _write(FRAME_FIELDS, [series[rows], t[rows], value[rows]], meta)
+    sizes = np.bincount(block)
+    rows = np.argsort(_small(block * (int(shards.max()) + 1) + shards), kind="stable")
+    return rows, [0, *np.cumsum(sizes)[:-1].tolist()]
+
+
+def _small(numbers: Any) -> Any:
+    """The same numbers in sixteen bits if they fit: those numpy sorts by radix."""
+    return numbers.astype(np.uint16) if int(numbers.max()) < 1 << 16 else numbers
+
+
+def _numbers(values: list[int]) -> bytes:
+    return b"[" + b",".join([b"%d" % value for value in values]) + b"]"
 
 
 def decode_frame(data: bytes) -> Frame:
     """Raises FrameInvalid if the bytes are cut short or hold something else."""
+    found = _FRAME.read(data)
+    if found is not None:
+        (series, t, value), meta = found
+        return Frame(series, t, value, _definitions(meta))
     batch, meta = _read(data, FRAME_FIELDS, "frame")
     return Frame(_numpy(batch, 0), _numpy(batch, 1), _numpy(batch, 2), _definitions(meta))
 
 
-def encode_histograms(series: U64, t: I64, bucket: NDArray[np.int16], count: I64, *, defs: list[SeriesDef]) -> bytes:
-    meta = {"v": 1, "defs": [d.model_dump(mode="json") for d in defs]}
+def encode_histograms(
+    series: U64, t: I64, bucket: NDArray[np.int16], count: I64, *, defs: Iterable[SeriesDef] = ()
+) -> bytes:
+    meta = b'{"v":1' + _DEFS + SeriesDefs.of(defs).joined() + b"]}"
     return _write(HISTOGRAM_FIELDS, [series, t, bucket, count.astype(np.uint64)], meta)
 
 
@@ -96,7 +130,7 @@ def decode_histograms(data: bytes) -> HistogramFrame:
 
 def encode_rows(fields: dict[str, pa.DataType], columns: list[Any]) -> bytes:
     """Log or span columns (`LOG_FIELDS`, `SPAN_FIELDS`), lists or arrays in the order of the fields."""
-    return _write(fields, columns, {"v": 1})
+    return _write(fields, columns, b'{"v":1}')
 
 
 def decode_rows(data: bytes, fields: dict[str, pa.DataType]) -> pa.RecordBatch:
@@ -104,12 +138,12 @@ def decode_rows(data: bytes, fields: dict[str, pa.DataType]) -> pa.RecordBatch:
     return _read(data, fields, "log or span batch")[0]
 
 
-def _write(fields: dict[str, pa.DataType], columns: list[Any], meta: dict[str, Any]) -> bytes:
+def _write(fields: dict[str, pa.DataType], columns: list[Any], meta: bytes) -> bytes:
     arrays = [
         column if isinstance(column, pa.Array) and column.type == kind else _array(column, kind)
         for column, kind in zip(columns, fields.values(), strict=True)
     ]
-    schema = pa.schema(list(fields.items()), metadata={"tidegate": json.dumps(meta, separators=(",", ":"))})
+    schema = pa.schema(list(fields.items()), metadata={_KEY: meta})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.record_batch(arrays, schema=schema))
@@ -124,14 +158,15 @@ def _array(column: Any, kind: pa.DataType) -> pa.Array:
     return pa.array(column, kind)
 
 
-def _read(data: bytes, fields: dict[str, pa.DataType], what: str) -> tuple[pa.RecordBatch, dict[str, Any]]:
+def _read(data: bytes, fields: dict[str, pa.DataType], what: str) -> tuple[pa.RecordBatch, bytes]:
     try:
         with pa.ipc.open_stream(data) as reader:
             batches = list(reader)
-        if len(batches) != 1 or not data.endswith(_END):
+        if len(batches) != 1 or not data.endswith(END):
             raise ValueError(f"{len(batches)} record batches, or the end of the stream is missing")
         batch = batches[0]
-        meta = json.loads((batch.schema.metadata or {}).get(b"tidegate", b"{}"))
+        meta = (batch.schema.metadata or {}).get(_KEY, b"{}")
+        json.loads(meta)
     except (pa.ArrowException, StopIteration, ValueError, OSError) as error:
         raise FrameInvalid(f"not a {what}: {str(error)[:200]}", todo="See the dead letter for the bytes") from error
     found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
@@ -148,5 +183,19 @@ def _numpy(batch: pa.RecordBatch, index: int) -> Any:
     return column.to_numpy(zero_copy_only=False)
 
 
-def _definitions(meta: dict[str, Any]) -> list[SeriesDef]:
-    return [SeriesDef.model_validate(d, extra="ignore") for d in meta.get("defs", [])]
+def _definitions(meta: bytes) -> SeriesDefs:
+    """The definitions in metadata, ours or another writer's. Raises FrameInvalid."""
+    if meta.endswith(_DEFS + b"]}"):
+        return _NONE
+    try:
+        at = meta.find(_DEFS)
+        if at >= 0 and meta.endswith(b"]}"):
+            return SeriesDefs.read(meta[at + len(_DEFS) : -2])
+        found = json.loads(meta or b"{}").get("defs", [])
+        return SeriesDefs([json.dumps(entry, separators=(",", ":")).encode() for entry in found])
+    except (ValueError, AttributeError, TypeError) as error:
+        raise FrameInvalid(f"definitions cannot be read: {str(error)[:200]}", todo="See the dead letter") from error
+
+
+_FRAME = Layout(FRAME_FIELDS, _KEY)
+_NONE = SeriesDefs()

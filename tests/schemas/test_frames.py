@@ -22,6 +22,7 @@ from schemas import (
     encode_histograms,
     encode_rows,
 )
+from schemas._ipc import Layout
 
 POINT = st.tuples(st.integers(0, 5) | st.integers(0, 2**64 - 1), st.integers(0, 2**62), st.floats(width=64))
 DEF = SeriesDef(id="00000000000000ff", entity_id="t/service/a", service="a", name="cpu", labels={"k": "ü"})
@@ -121,3 +122,55 @@ def test_any_arrow_reader_can_read_a_frame() -> None:
     data = encode_frame(*columns([(1, 5, 0.5)]), shards=np.array([0]), defs=[])
     table = pa.ipc.open_stream(data).read_all()
     assert dict(zip(table.schema.names, table.schema.types, strict=True)) == FRAME_FIELDS
+
+
+AWKWARD = ['},{"id":"', 'a"b', "\\", "ü\n\t", "\u2028\x00", '"}', "]}", ',"defs":[']
+definitions = st.builds(
+    SeriesDef,
+    id=st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+    entity_id=st.sampled_from(AWKWARD),
+    service=st.text(max_size=3),
+    name=st.sampled_from(AWKWARD) | st.text(max_size=3),
+    labels=st.dictionaries(st.sampled_from(AWKWARD), st.sampled_from(AWKWARD), max_size=3),
+    upper=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(definitions, max_size=5))
+def test_definitions_ride_along_whatever_they_say_and_their_ids_are_known_unparsed(defs: list[SeriesDef]) -> None:
+    data = encode_frame(*columns([(1, 5, 0.5)]), shards=np.array([0]), defs=defs)
+    found = decode_frame(data).defs
+    assert found == defs and [found[i] for i in range(len(found))] == defs
+    assert found.ids.tolist() == [int(d.id, 16) for d in defs]
+    assert list(found.texts) == [d.to_bytes() for d in defs]
+    meta = json.loads(pa.ipc.open_stream(data).schema.metadata[b"tidegate"])
+    assert [SeriesDef.model_validate(entry) for entry in meta["defs"]] == defs
+
+
+def test_definitions_of_another_writer_are_read_however_it_writes_json() -> None:
+    meta = {"defs": [{"later": {"id": "x"}, **DEF.model_dump(mode="json")}], "v": 1}
+    schema = pa.schema(list(FRAME_FIELDS.items()), metadata={"tidegate": json.dumps(meta)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch([[1], [5], [0.5]], schema=schema))
+    frame = decode_frame(sink.getvalue().to_pybytes())
+    assert (frame.series.tolist(), frame.defs, frame.defs.ids.tolist()) == ([1], [DEF], [255])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 3000), st.integers(0, 40))
+def test_a_frame_is_to_the_byte_what_arrow_itself_writes(n: int, padding: int) -> None:
+    layout = Layout(FRAME_FIELDS, b"tidegate")
+    series, t, value = np.arange(n, dtype=np.uint64), np.arange(n), np.arange(n) / 7
+    meta = b"x" * padding
+    schema = pa.schema(list(FRAME_FIELDS.items()), metadata={"tidegate": meta})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch([series, pa.array(t).cast(FRAME_FIELDS["t"]), value], schema=schema))
+    data = layout.write([series, t, value], meta, is_common=bool(padding % 2))
+    assert data == sink.getvalue().to_pybytes()
+    if n:
+        found = layout.read(data)
+        assert found is not None and found[1] == meta
+        assert [column.tolist() for column in found[0]] == [series.tolist(), t.tolist(), value.tolist()]
