@@ -1,4 +1,10 @@
-"""Telemetry in: sources, importers, frames, event time, windows, logs, replay. The names here are its face."""
+"""Telemetry in: sources, importers, frames, event time, windows, logs, replay. The names here are its face.
+
+What needs the Kafka libraries is behind `streams.kafka`, loaded when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from streams import _dead as dead_letters
 from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points, Source
@@ -9,6 +15,7 @@ from streams._engine import SOURCES, Engine, Runner
 from streams._errors import ImportError_, RecordingError, SnapshotError, SourceError, StreamsError, TransportError
 from streams._histograms import HistogramState, HistogramWindower
 from streams._import import Importer, import_
+from streams._kafka_acl import Access
 from streams._kafka_names import real_name, topic_of
 from streams._kafka_settings import KafkaSecurity, KafkaSettings, OAuth
 from streams._ledger import Ledger, imbalance, report, summed
@@ -24,64 +31,30 @@ from streams._task import FROM, SEQ, Place, Task, writer_of
 from streams._window_state import STATE_BYTES_PER_SERIES, WindowState
 from streams._windows import Windower
 
+if TYPE_CHECKING:
+    from streams import _kafka as kafka
+
 __all__ = [
-    "CLOCK",
-    "Decoded",
-    "DeriveLogs",
-    "DeriveSpans",
-    "EmbeddedLog",
-    "Engine",
-    "FROM",
-    "HistogramPoints",
-    "HistogramState",
-    "HistogramWindower",
-    "ImportError_",
-    "Importer",
-    "KIND",
-    "KafkaSecurity",
-    "KafkaSettings",
-    "Ledger",
-    "LiveTime",
-    "Log",
-    "MemoryLog",
-    "NO_HISTOGRAMS",
-    "NO_POINTS",
-    "Normalise",
-    "OAuth",
-    "PANE_NS",
-    "Place",
-    "Points",
-    "Recording",
-    "RecordingError",
-    "RecordingWriter",
-    "Runner",
-    "SEQ",
-    "SOURCE",
-    "SOURCES",
-    "STATE_BYTES_PER_SERIES",
-    "SnapshotError",
-    "SnapshotStore",
-    "Source",
-    "SourceError",
-    "StagePlan",
-    "Stored",
-    "StreamSettings",
-    "StreamsError",
-    "Task",
-    "TransportError",
-    "WindowState",
-    "Windower",
-    "dead_letters",
-    "imbalance",
-    "import_",
-    "pack",
-    "plan",
-    "real_name",
-    "report",
-    "sender_of",
-    "still_after_ns",
-    "summed",
-    "topic_of",
-    "unpack",
-    "writer_of",
-]
+    "CLOCK", "FROM", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SEQ", "SOURCE", "SOURCES",
+    "STATE_BYTES_PER_SERIES", "Access", "Decoded", "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine",
+    "HistogramPoints", "HistogramState", "HistogramWindower", "ImportError_", "Importer", "KafkaSecurity",
+    "KafkaSettings", "Ledger", "LiveTime", "Log", "MemoryLog", "Normalise", "OAuth", "Place", "Points", "Recording",
+    "RecordingError", "RecordingWriter", "Runner", "SnapshotError", "SnapshotStore", "Source", "SourceError",
+    "StagePlan", "Stored", "StreamSettings", "StreamsError", "Task", "TransportError", "WindowState", "Windower",
+    "dead_letters", "imbalance", "import_", "kafka", "pack", "plan", "real_name", "report", "sender_of",
+    "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
+]  # fmt: skip
+
+if not TYPE_CHECKING:  # a checker would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name != "kafka":
+            raise AttributeError(f"module 'streams' has no attribute '{name}'")
+        try:
+            return import_module("streams._kafka")
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "confluent_kafka":
+                raise
+            raise TransportError(
+                "the Kafka libraries are not installed", code="KAFKA_MISSING", todo="pip install 'tidegate[kafka]'"
+            ) from error
