@@ -26,8 +26,26 @@ def cluster3() -> Iterator[Cluster]:
         _started.remove(cluster)
 
 
+@pytest.fixture(scope="session")
+def secured() -> Iterator[Cluster]:
+    """One node that asks who you are: `secured.client("alice", "scram")` (plain, oauth, mtls), `secured.allow(...)`."""
+    with Cluster(security="secured") as cluster:
+        _started.append(cluster)
+        yield cluster
+        _started.remove(cluster)
+
+
+@pytest.fixture(scope="session")
+def proxied() -> Iterator[Cluster]:
+    """One plain node behind a fault proxy, `proxied.proxy()`; after each test it is healed."""
+    with Cluster(proxied=True) as cluster:
+        _started.append(cluster)
+        yield cluster
+        _started.remove(cluster)
+
+
 @pytest.fixture(autouse=True)
 def _everything_is_up_again() -> Iterator[None]:
     yield
     for cluster in _started:
-        cluster.start()
+        cluster.heal()

@@ -12,10 +12,20 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the client's stubs do not name them
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+from support.fault_proxy import FaultProxy
+from support.kafka_security import Security, Via
 
 from tools.kafka.node import Node, wait_for
 
@@ -34,38 +44,84 @@ def free_ports() -> Iterator[int]:
         yield port
 
 
+_ports = free_ports()  # one for all, so that no two clusters of a run are given the same
+
+
 class Cluster:
     """`with Cluster(3) as kafka:` starts three nodes, ready when the block begins, gone when it ends.
 
     nodes: 1 or 3; each is broker and controller. Three replicate every topic three times and want two in sync.
+    security: "secured" asks every client who it is and denies what no ACL allows (tests/support/kafka_security.py).
+    proxied: clients reach node n only through `proxy(n)`, the nodes reach each other without.
     settings: broker settings over those of tools/kafka/node.py.
     """
 
-    def __init__(self, nodes: int = 1, *, settings: Mapping[str, str] | None = None, heap: str = "384m") -> None:
+    def __init__(
+        self,
+        nodes: int = 1,
+        *,
+        security: Literal["plaintext", "secured"] = "plaintext",
+        proxied: bool = False,
+        settings: Mapping[str, str] | None = None,
+        heap: str = "384m",
+    ) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="tidegate-kafka-"))
-        ports = free_ports()
-        self._ports = {n: (next(ports), next(ports), next(ports)) for n in range(1, nodes + 1)}
+        self._ports = {n: (next(_ports), next(_ports), next(_ports)) for n in range(1, nodes + 1)}
+        self._proxies = {n: FaultProxy((HOST, at[0]), next(_ports), HOST) for n, at in self._ports.items() if proxied}
+        self._security = Security(self.place / "security") if security == "secured" else None
         self._id = base64.urlsafe_b64encode(random.SystemRandom().randbytes(16)).decode().rstrip("=")
         self._nodes = {
-            n: Node(self.place / f"node-{n}", {**self._settings(n), **(settings or {})}, heap=heap) for n in self._ports
+            n: Node(
+                self.place / f"node-{n}",
+                {**self._settings(n), **(settings or {})},
+                heap=heap,
+                jvm=self._security.jvm if self._security else (),
+            )
+            for n in self._ports
         }
         self._formatted = False
+        for proxy in self._proxies.values():
+            proxy.start()
 
     @property
     def bootstrap(self) -> str:
-        """For `bootstrap.servers`: every node, dead or alive."""
-        return ",".join(f"{HOST}:{client}" for client, _, _ in self._ports.values())
+        """For `bootstrap.servers`: every node, dead or alive; its proxy if it has one."""
+        return ",".join(f"{HOST}:{self._door(n)}" for n in self._ports)
 
     def node(self, number: int) -> Node:
-        """`.kill()`, `.stop()`, `.start()`, `.pause()`, `.resume()`; numbers begin at 1. `start()` here does not wait."""
+        """`.kill()`, `.stop()`, `.start()` (does not wait), `.pause()`, `.resume()`; numbers begin at 1."""
         return self._nodes[number]
 
-    def client(self, **more: Any) -> dict[str, Any]:
-        """Settings for any client of librdkafka."""
-        return {"bootstrap.servers": self.bootstrap, **more}
+    def proxy(self, number: int = 1) -> FaultProxy:
+        """Between the clients and this node; only of a cluster made with proxied=True."""
+        return self._proxies[number]
+
+    @property
+    def security(self) -> Security:
+        """CA, passwords and tokens of a secured cluster."""
+        assert self._security, "this cluster is not secured"
+        return self._security
+
+    def client(self, user: str = "", via: Via = "scram", **more: Any) -> dict[str, Any]:
+        """Settings for any client of librdkafka; `user` and `via` only on a secured cluster."""
+        settings: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
+        if user:
+            settings |= self.security.client(user, via)
+            if via == "mtls":  # the listener of certificates, past the proxies
+                settings["bootstrap.servers"] = ",".join(f"{HOST}:{inner}" for _, inner, _ in self._ports.values())
+        return settings | more
 
     def admin(self) -> AdminClient:
-        return AdminClient(self.client())
+        """As `admin` where there are users."""
+        return AdminClient(self.client("admin" if self._security else ""))
+
+    def allow(self, user: str, operation: str, *, topic: str = "", group: str = "", prefix: bool = False) -> None:
+        """Add an ACL, e.g. allow("alice", "WRITE", topic="orders"); `prefix` for every name that begins so."""
+        of, name = (ResourceType.TOPIC, topic) if topic else (ResourceType.GROUP, group)
+        pattern = ResourcePatternType.PREFIXED if prefix else ResourcePatternType.LITERAL
+        acl = AclBinding(of, name, pattern, f"User:{user}", "*", AclOperation[operation], AclPermissionType.ALLOW)
+        admin = self.admin()
+        admin.create_acls([acl])[acl].result(30)
 
     def topic(self, name: str, partitions: int = 1, **config: Any) -> str:
         """Make a topic; names of settings are written with `_` for `.`. Returns the name."""
@@ -78,7 +134,7 @@ class Cluster:
         """Start every node that does not run, and wait until each answers a request for metadata."""
         if not self._formatted:
             for node in self._nodes.values():
-                node.format(self._id)
+                node.format(self._id, self._security.passwords() if self._security else None)
             self._formatted = True
         for node in self._nodes.values():
             node.start()
@@ -104,27 +160,47 @@ class Cluster:
         (self.kill if hard else self.stop)()
         self.start()
 
+    def heal(self) -> None:
+        """No fault in any proxy, every node up and ready."""
+        for proxy in self._proxies.values():
+            proxy.heal()
+        for node in self._nodes.values():
+            node.resume()
+        self.start()
+
     def close(self) -> None:
         """Kill everything and remove the folder."""
-        self.kill()
+        self._end()
         shutil.rmtree(self.place, ignore_errors=True)
 
     def __enter__(self) -> Self:
         try:
             return self.start()
         except BaseException:
-            self.kill()  # the folder stays: its logs say why
+            self._end()  # the folder stays: its logs say why
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _end(self) -> None:
+        self.kill()
+        for proxy in self._proxies.values():
+            proxy.close()
+        if self._security:
+            self._security.close()
+
+    def _door(self, number: int) -> int:
+        """The port that clients of this node use."""
+        return self._proxies[number].port if self._proxies else self._ports[number][0]
 
     def _sees(self, number: int) -> int:
         """How many nodes this one knows of; 0 while it does not answer."""
         port = self._ports[number][0]
         try:
             socket.create_connection((HOST, port), timeout=1).close()
-            asked = AdminClient(self.client() | {"bootstrap.servers": f"{HOST}:{port}", "log_level": 0})
+            user = "admin" if self._security else ""
+            asked = AdminClient(self.client(user) | {"bootstrap.servers": f"{HOST}:{port}", "log_level": 0})
             return len(asked.list_topics(timeout=2).brokers)
         except (OSError, KafkaException):
             return 0
@@ -138,7 +214,7 @@ class Cluster:
             "node.id": str(number),
             "controller.quorum.voters": ",".join(f"{n}@{HOST}:{ports[2]}" for n, ports in self._ports.items()),
             "listeners": f"CLIENT://{HOST}:{client},INNER://{HOST}:{inner},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"CLIENT://{HOST}:{client},INNER://{HOST}:{inner}",
+            "advertised.listeners": f"CLIENT://{HOST}:{self._door(number)},INNER://{HOST}:{inner}",
             "listener.security.protocol.map": "CLIENT:PLAINTEXT,INNER:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "INNER",
             "controller.listener.names": "CONTROLLER",
@@ -149,6 +225,7 @@ class Cluster:
             "transaction.state.log.min.isr": str(insync),
             "share.coordinator.state.topic.replication.factor": str(copies),
             "share.coordinator.state.topic.min.isr": str(insync),
+            **(self._security.broker() if self._security else {}),
         }
 
 

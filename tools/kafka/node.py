@@ -4,8 +4,10 @@ A node is broker and controller at once (KRaft), small enough that three fit bes
 compiler only, warnings only. What it prints lies in `server.log` of its folder.
 """
 
+import atexit
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -92,6 +94,7 @@ class Node:
                     [*self._java, "kafka.Kafka", str(self._file)],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )  # fmt: skip
+            _guard(self._process.pid)
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """SIGTERM: hands its partitions over, closes its logs. SIGKILL when that takes longer than `timeout_s`."""
@@ -99,14 +102,16 @@ class Node:
             self._process.terminate()
             try:
                 self._process.wait(timeout_s)
+                _guard(-self._process.pid)
             except subprocess.TimeoutExpired:
                 self.kill()
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._signal(signal.SIGKILL)
-        if self._process:
+        if self._process and self.pid is not None:
+            self._process.kill()
             self._process.wait()
+            _guard(-self._process.pid)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
@@ -137,6 +142,43 @@ class Node:
     def _signal(self, number: signal.Signals) -> None:
         if self._process and self.pid is not None:
             self._process.send_signal(number)
+
+
+_GUARD = """
+import os, signal, sys
+alive = set()
+for line in sys.stdin:
+    pid = int(line)
+    alive.add(pid) if pid > 0 else alive.discard(-pid)
+for pid in alive:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        print("gone already:", pid, file=sys.stderr)
+"""
+_guards: list["subprocess.Popen[str]"] = []
+
+
+def _guard(pid: int) -> None:
+    """Have `pid` killed when this process ends in whatever way, SIGKILL included; `-pid` takes it off the list.
+
+    A child of ours reads the list from a pipe that only we can write to: the pipe ends when we do.
+    """
+    if not _guards:
+        _guards.append(
+            subprocess.Popen(
+                [sys.executable, "-S", "-c", _GUARD],
+                stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        atexit.register(_guards[0].communicate)
+    pipe = _guards[0].stdin
+    assert pipe is not None
+    pipe.write(f"{pid}\n")
+    pipe.flush()
 
 
 def wait_for(ready: Callable[[], bool], nodes: Iterable[Node]) -> None:
