@@ -10,7 +10,7 @@ from schemas._diagnosis import (
     Unknown,
 )  # fmt: skip
 from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError
-from schemas._events import emit, headers_of, read, record_type, rfc3339
+from schemas._events import emit, emit_texts, headers_of, read, record_type, rfc3339
 from schemas._frames import (
     FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, decode_frame, decode_histograms,
     decode_rows, encode_frame, encode_histograms, encode_rows,
@@ -39,6 +39,7 @@ __all__ = [
     "Observation", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
     "SeriesDefs", "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Unknown", "Watermark",
     "canonical",
-    "decode_frame", "decode_histograms", "decode_rows", "emit", "encode_frame", "encode_histograms", "encode_rows",
+    "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
+    "encode_rows",
     "headers_of", "read", "record_id", "record_type", "rounded", "rfc3339", "series_id", "sha256", "shard_of",
 ]  # fmt: skip

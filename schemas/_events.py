@@ -4,7 +4,9 @@ The attributes are rendered here, not by the SDK object, because they are on a w
 (`cloudevents.core.bindings.kafka.from_kafka`) reads exactly what was meant.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from schemas._base import Record
 from schemas._errors import RecordInvalid
@@ -21,21 +23,42 @@ def rfc3339(ns: int) -> str:
     >>> rfc3339(1_674_987_610_000_000_001)
     '2023-01-29T10:20:10.000000001Z'
     """
-    whole = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=ns // NS)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{ns % NS:09d}Z"
+    second, rest = divmod(ns, NS)
+    return f"{_second(second)}.{rest:09d}Z"
 
 
-def headers_of(record: Record, *, id: str, source: str, event_ns: int, type_suffix: str = "") -> Headers:
-    """The CloudEvents attributes of a record; `dataschema` names record and major version."""
-    return (
-        ("ce_specversion", b"1.0"),
-        ("ce_type", f"{PREFIX}{record.TYPE}{type_suffix}".encode()),
-        ("ce_id", id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_time", rfc3339(event_ns).encode()),
-        ("ce_dataschema", f"urn:tidegate:schema:{record.TYPE}:{record.VERSION}".encode()),
-        ("content-type", b"application/json"),
-    )
+@lru_cache(256)
+def _second(second: int) -> str:
+    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S}"
+
+
+def headers_of(record: Record | type[Record], *, id: str, source: str, event_ns: int, type_suffix: str = "") -> Headers:
+    """The CloudEvents attributes of a record, or of a kind of records; `dataschema` names record and major version."""
+    before, ce_source, after = _fixed(record.TYPE, record.VERSION, source, type_suffix)
+    return (*before, ("ce_id", id.encode()), ce_source, ("ce_time", rfc3339(event_ns).encode()), *after)
+
+
+@lru_cache(1024)
+def _fixed(kind: str, version: int, source: str, suffix: str) -> tuple[Headers, tuple[str, bytes], Headers]:
+    """What all records of a kind from one source have: headers before the id, `ce_source`, headers after the time."""
+    before = (("ce_specversion", b"1.0"), ("ce_type", f"{PREFIX}{kind}{suffix}".encode()))
+    schema = f"urn:tidegate:schema:{kind}:{version}".encode()
+    after = (("ce_dataschema", schema), ("content-type", b"application/json"))
+    return before, ("ce_source", source.encode()), after
+
+
+def emit_texts(
+    topic: str, kind: type[Record], texts: Iterable[bytes], ids: Iterable[str], *, source: str, event_ns: int
+) -> list[Emit]:
+    """Many records of one kind at one time that are JSON bytes already; the key of each is its id."""
+    *before, _, ce_source, ce_time, data_schema, content = headers_of(kind, id="", source=source, event_ns=event_ns)
+    after = (ce_source, ce_time, data_schema, content)
+    first, second = before
+    found = []
+    for text, id in zip(texts, ids, strict=True):
+        key = id.encode()
+        found.append(Emit(topic, key, text, (first, second, ("ce_id", key), *after), event_ns))
+    return found
 
 
 def emit(topic: str, record: Record, *, id: str, key: str, source: str, event_ns: int, type_suffix: str = "") -> Emit:

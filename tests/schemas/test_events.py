@@ -6,7 +6,7 @@ import pytest
 from cloudevents.core.bindings import kafka
 from cloudevents.core.formats.json import JSONFormat
 
-from schemas import FEEDBACK, Feedback, RecordInvalid, Watermark, emit, read, record_type
+from schemas import FEEDBACK, Feedback, RecordInvalid, Watermark, emit, emit_texts, read, record_type, rfc3339
 from schemas.core import Emit, Message
 
 RECORD = Feedback(id="f-1", incident_id="i-1", verdict="right", said_by="ada", said_ns=1_674_987_610_000_000_001)
@@ -62,3 +62,19 @@ def test_an_unknown_record_type_is_refused_with_its_place() -> None:
     unknown = received(SENT, ce_type=b"io.tidegate.novelty", ce_dataschema=b"urn:tidegate:schema:novelty:1")
     with pytest.raises(RecordInvalid, match=r"tidegate.feedback.v1/0@7: unknown record type 'io.tidegate.novelty'"):
         read(unknown)
+
+
+def test_records_that_are_bytes_already_are_enveloped_like_others() -> None:
+    one = emit(FEEDBACK, RECORD, id="f-1", key="f-1", source="tidegate/console", event_ns=RECORD.said_ns)
+    many = emit_texts(
+        FEEDBACK, Feedback, [RECORD.to_bytes()] * 2, ["f-1", "f-2"], source="tidegate/console", event_ns=RECORD.said_ns
+    )
+    assert many[0] == one
+    assert dict(many[1].headers) == dict(one.headers) | {"ce_id": b"f-2"} and many[1].key == b"f-2"
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"), [(-1, "1969-12-31T23:59:59.999999999Z"), (0, "1970-01-01T00:00:00.000000000Z")]
+)
+def test_times_before_the_epoch_are_times(ns: int, text: str) -> None:
+    assert rfc3339(ns) == text

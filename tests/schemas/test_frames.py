@@ -155,7 +155,7 @@ def test_definitions_of_another_writer_are_read_however_it_writes_json() -> None
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.record_batch([[1], [5], [0.5]], schema=schema))
     frame = decode_frame(sink.getvalue().to_pybytes())
-    assert (frame.series.tolist(), frame.defs, frame.defs.ids.tolist()) == ([1], [DEF], [255])
+    assert (frame.series.tolist(), list(frame.defs), frame.defs.ids.tolist()) == ([1], [DEF], [255])
 
 
 @settings(max_examples=50, deadline=None)
