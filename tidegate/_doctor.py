@@ -4,12 +4,14 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from streams import TransportError
 from tidegate import PACKAGES, _catalogue, _pipeline
+from tidegate._errors import SettingsError
 from tidegate._settings import Settings
 
 _OPTIONAL = {
     "numba": ("fast", "OTLP decoding by compiled code; without it the same answers, slower"),
-    "confluent_kafka": ("kafka", "not used yet"),
+    "confluent_kafka": ("kafka", "the Kafka transport"),
     "prophet": ("forecast", "not used yet"),
     "openai": ("llm", "not used yet"),
 }
@@ -32,6 +34,8 @@ def examine(settings: Settings) -> list[dict[str, str]]:
     weights = _pipeline.load_weights(settings.diagnosis.weights)
     rows.append(_row("ok", "ranker weights", f"{weights.data}, fitted on {len(weights.fitted_on)} incidents"))
     rows.append(_row("optional", "calibration", "none: every confidence is null, so every decision is advice"))
+    if settings.kafka.brokers:
+        rows.append(_kafka(settings))
     runs = Path("runs/newest/run.json")
     rows.append(
         _row("ok", "last run", str(runs.parent))
@@ -39,6 +43,16 @@ def examine(settings: Settings) -> list[dict[str, str]]:
         else _row("optional", "last run", "none", "tidegate demo")
     )
     return rows
+
+
+def _kafka(settings: Settings) -> dict[str, str]:
+    try:
+        from streams import kafka
+
+        plain = settings.kafka.plain()
+        return _row("ok", "kafka", f"{plain.described()}: {kafka.probe(plain).described()}")
+    except (TransportError, SettingsError) as error:
+        return _row("bad", "kafka", f"{error.where}: {error.what} [{error.code}]", error.todo)
 
 
 def committed(schemas: Path) -> dict[str, str]:
