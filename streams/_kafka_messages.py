@@ -18,7 +18,8 @@ AT = "tidegate-at"
 RECEIVED = "tidegate-received"
 _MS = 1_000_000
 _END = 1 << 63
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
+"""As `Producer.produce` takes them."""
 
 
 class KafkaMessage(Protocol):

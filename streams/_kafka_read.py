@@ -6,7 +6,6 @@ timestamps say only when. A look at an offset takes the newest of some consecuti
 up with old records does not mislead as long as another writes beside it.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -188,7 +187,7 @@ class _Reader:
         self._consumer: Consumer = consumer(self._settings, **told)
         self._next: dict[Place, int] = {}
         self._place: dict[tuple[str, int], Place] = {}
-        self._heard_s = time.monotonic()
+        self._silent_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -201,7 +200,7 @@ class _Reader:
         self._place = {(self._real(topic), partition): (topic, partition) for topic, partition in starts}
         self._consumer.assign([TopicPartition(self._real(t), p, offset) for (t, p), offset in starts.items()])
         self.resume(starts)  # a pause outlives the assignment in which it was said
-        self._heard_s = time.monotonic()
+        self._silent_s = 0.0
 
     def pause(self, places: Iterable[Place]) -> None:
         if found := [TopicPartition(self._real(topic), partition) for topic, partition in places]:
@@ -215,14 +214,15 @@ class _Reader:
         """What has come, waiting a little; None stands for the end of a partition. `missing`: who is waited for."""
         first = self._consumer.poll(_POLL_S)
         if first is None:
-            if time.monotonic() - self._heard_s > self._patience_s:
+            self._silent_s += _POLL_S
+            if self._silent_s > self._patience_s:
                 silent = ", ".join(f"{self._real(topic)}/{partition}" for topic, partition in missing[:3])
                 raise TransportError(
                     f"no answer for {self._patience_s:.0f} s; waiting for {silent or 'nothing'}", code="KAFKA_SILENT",
                     where=self._settings.brokers, todo="Are all brokers up, and do all partitions have a leader?",
                 )  # fmt: skip
             return
-        self._heard_s = time.monotonic()
+        self._silent_s = 0.0
         for kafka in (first, *self._consumer.consume(_BATCH, 0)):
             error = kafka.error()
             where = kafka.topic(), kafka.partition()

@@ -11,7 +11,7 @@ from typing import Any
 
 import schemas as sc
 from schemas.core import NS, Message
-from streams import SOURCES, Engine, Ledger, MemoryLog, RecordingError, report
+from streams import FROM, SOURCES, Engine, Ledger, MemoryLog, RecordingError, report
 from tidegate._pipeline import Pipeline, ledger_of
 
 KEPT = (sc.ANOMALIES, sc.TOPOLOGY, sc.CHANGES, sc.CALENDAR, sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS, sc.DEAD_LETTERS)
@@ -57,13 +57,18 @@ class Run:
 
 
 def replay(
-    messages: Iterable[Message], pipeline: Pipeline, *, partitions: int = 1, on_progress: Progress | None = None
-) -> Run:
-    """Run messages, in the order given, through the pipeline; CPU is counted from the first message to the last."""
+    messages: Iterable[Message], pipeline: Pipeline, *, partitions: int = 1, since_ns: int = 0,
+    on_progress: Progress | None = None,
+) -> Run:  # fmt: skip
+    """Run messages, in the order given, through the pipeline; CPU is counted from the first message to the last.
+
+    since_ns: where a replay of a stretch begins; older reference data is taken whoever made it.
+    """
     log = MemoryLog(partitions, keep=KEPT)
     engine = Engine(log, pipeline.stages, partitions=partitions, outside=pipeline.outside, is_batched=True)
     wanted = {topic for runner in engine.runners for topic in runner.stage.inputs}
     made = {topic for runner in engine.runners for topic in runner.stage.outputs}
+    running = frozenset(runner.stage.name for runner in engine.runners)
     run = Run(versions=pipeline.versions)
     started = time.process_time()
     batch: list[Message] = []
@@ -76,10 +81,12 @@ def replay(
         log.trim(log.last())
 
     for message in messages:
-        if message.topic not in wanted or (message.topic in made and _is_ours(message)):
+        if message.topic not in wanted or (message.topic in made and _is_made_again(message, running, since_ns)):
             continue  # what a stage of this run makes again does not come from the recording of another run
         if not sc.record_type(message) and message.event_ns > 0:
-            first, last = min(first or message.event_ns, message.event_ns), max(last, message.received_ns)
+            is_raw = sc.TOPICS[message.topic].content == "source"
+            first = min(first or message.event_ns, message.event_ns)
+            last = max(last, message.received_ns if is_raw else message.event_ns)
         batch.append(message)
         fed += 1
         if len(batch) >= _BATCH:
@@ -100,8 +107,17 @@ def replay(
     return run
 
 
-def _is_ours(message: Message) -> bool:
-    """Whether a stage made it; only changes, calendar entries and edges may have been put there by others."""
+def _is_made_again(message: Message, running: frozenset[str], since_ns: int) -> bool:
+    """Whether a stage of this run makes it. Changes, calendar entries and edges may have been put there by others.
+
+    Where the log does not say which task wrote a record, a record of a topic that stages write is taken for theirs.
+    """
+    is_mark = sc.record_type(message) == "watermark"
+    writer = message.key.decode("utf-8", "replace") if is_mark else message.header(FROM)
+    if message.topic in REFERENCE and message.event_ns < since_ns and not is_mark:
+        return False
+    if "@" in writer:
+        return writer.partition("@")[0] in running
     return message.topic not in REFERENCE or message.header("ce_source").startswith("tidegate/")
 
 
