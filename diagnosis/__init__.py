@@ -1,13 +1,28 @@
 """Anomalies in, an incident with ranked hypotheses out. No clock, no network: what it says follows from the records."""
 
+from diagnosis._contract import (
+    MOST_BYTES,
+    Answer,
+    Context,
+    Finding,
+    HttpReader,
+    Parameters,
+    Query,
+    QueryFailed,
+    Speaks,
+    Suspect,
+    TopicsReader,
+)  # fmt: skip
 from diagnosis._correlate import Settings
 from diagnosis._errors import DiagnosisError, StateInvalid
 from diagnosis._evidence import EvidenceTable, evidence_matrix, evidence_table
+from diagnosis._inquire import Mode
 from diagnosis._kinds import KINDS
 from diagnosis._rank import equal_weights, rank
 from diagnosis._stage import Diagnose, DiagnoseState
 
 __all__ = [
-    "KINDS", "Diagnose", "DiagnoseState", "DiagnosisError", "EvidenceTable", "Settings", "StateInvalid",
-    "equal_weights", "evidence_matrix", "evidence_table", "rank",
+    "KINDS", "MOST_BYTES", "Answer", "Context", "Diagnose", "DiagnoseState", "DiagnosisError", "EvidenceTable",
+    "Finding", "HttpReader", "Mode", "Parameters", "Query", "QueryFailed", "Settings", "Speaks", "StateInvalid",
+    "Suspect", "TopicsReader", "equal_weights", "evidence_matrix", "evidence_table", "rank",
 ]  # fmt: skip

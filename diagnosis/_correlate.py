@@ -32,6 +32,8 @@ class Settings:
     """Anomalies so long before the opening belong to it, and are combined for it."""
     quiet_s: float = 300.0
     revise_s: float = 30.0
+    deadline_s: float = 60.0
+    """What is not answered by then is asked once more."""
     most_recent: int = 2000
     most_series: int = 5000
     most_windows: int = 20

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnosis._kinds import KINDS, SYMPTOMS, beyond, disjoint, ends_of, importance, kind_of
+from diagnosis._observe import Told
 from schemas import Anomaly, Change, Entity, TopologyEdge
 from schemas.core import NS
 
@@ -42,6 +43,8 @@ class EvidenceTable(NamedTuple):
     entity_ids: tuple[str, ...]
     first_ns: dict[int, int]
     onset_ns: int
+    asked: dict[tuple[int, int], Told]
+    """By cell: what investigation found; its kinds are columns behind the others."""
 
 
 def evidence_matrix(
@@ -60,8 +63,11 @@ def evidence_table(
     topology: Iterable[TopologyEdge],
     changes: Iterable[Change],
     onset_ns: int | None = None,
+    told: Iterable[Told] = (),
 ) -> EvidenceTable:
     """Candidates are services with evidence or a change shortly before; the order of the inputs does not matter.
+
+    told: findings of investigation; they make nobody a candidate.
 
     onset_ns: start of trouble, or None for the start of the earliest anomaly. No candidates: an empty table.
     """
@@ -108,7 +114,8 @@ def evidence_table(
         matrix[row[service], column["change"]] = _proximity(change, onset)
     entity_ids = tuple(Entity(tenant=tenants[s], kind="service", service=s, name=s).entity_id for s in candidates)
     by_row = {row[service]: change for service, change in recent.items()}
-    return EvidenceTable(candidates, KINDS, matrix, shown, by_row, entity_ids, first, onset)
+    kinds, matrix, asked = _with_asked(row, matrix, told)
+    return EvidenceTable(candidates, kinds, matrix, shown, by_row, entity_ids, first, onset, asked)
 
 
 def surprise(anomaly: Anomaly) -> float:
@@ -117,6 +124,21 @@ def surprise(anomaly: Anomaly) -> float:
     Of lines all orders count: theirs are small counts, hardly ever improbable at all.
     """
     return -math.log10(anomaly.p_value) if anomaly.kind.startswith("template_") else beyond(anomaly)
+
+
+def _with_asked(
+    row: dict[str, int], matrix: NDArray[np.float64], told: Iterable[Told]
+) -> tuple[tuple[str, ...], NDArray[np.float64], dict[tuple[int, int], Told]]:
+    """A column for each kind that was found; of several findings the strongest counts."""
+    found = sorted((t for t in told if t.service in row and t.strength > 0), key=lambda t: (t.strength, t.text))
+    more = tuple(sorted({t.kind for t in found}))
+    if not more:
+        return KINDS, matrix, {}
+    wide = np.hstack([matrix, np.zeros((len(matrix), len(more)))])
+    asked = {(row[t.service], len(KINDS) + more.index(t.kind)): t for t in found}
+    for cell, finding in asked.items():
+        wide[cell] = finding.strength
+    return (*KINDS, *more), wide, asked
 
 
 def together(windows: list[Anomaly]) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from diagnosis._evidence import EvidenceTable
 from diagnosis._kinds import FAMILIES, KINDS
+from diagnosis._observe import ASKED_WEIGHT
 from diagnosis._text import describe
 from schemas import Cause, Evidence, Hypothesis, RankerWeights
 
@@ -28,9 +29,11 @@ def equal_weights() -> RankerWeights:
 def rank(table: EvidenceTable, weights: RankerWeights) -> tuple[list[Hypothesis], str | None]:
     """Hypotheses, best first, and the reason to abstain or None: NO_EVIDENCE, CLOSE_CALL.
 
-    A kind without a weight counts nothing; a negative weight counts as zero.
+    A kind without a weight counts nothing, but what was asked for counts by a prior; a negative weight counts as zero.
     """
-    w = np.array([max(weights.weights.get(kind, 0.0), 0.0) for kind in table.kinds])
+    asked = {table.kinds[j] for _, j in table.asked}
+    prior = [ASKED_WEIGHT if kind in asked else 0.0 for kind in table.kinds]
+    w = np.array([max(weights.weights.get(kind, p), 0.0) for kind, p in zip(table.kinds, prior, strict=True)])
     terms = table.matrix * w
     scores = [float(f"{value:.12g}") for value in terms.sum(axis=1)]
     order = sorted((i for i, score in enumerate(scores) if score > 0), key=lambda i: (-scores[i], table.entity_ids[i]))
@@ -47,7 +50,9 @@ def _hypothesis(table: EvidenceTable, i: int, terms: NDArray[np.float64], score:
     by_kind = {kind: float(f"{terms[j]:.12g}") for j, kind in enumerate(table.kinds) if terms[j] > 0}
     change = table.changes.get(i)
     likely = change is not None and table.matrix[i, KINDS.index("change")] >= LIKELY_CHANGE and len(by_kind) > 1
-    family = _family(by_kind, likely)
+    told = {table.kinds[j]: finding for (row, j), finding in table.asked.items() if row == i}
+    families = FAMILIES | {kind: finding.family for kind, finding in told.items() if finding.family}
+    family = _family(by_kind, families, likely)
     ordered = sorted(by_kind.items(), key=lambda pair: (-pair[1], pair[0]))
     evidence = [item for kind, term in ordered for item in _items(table, i, kind, term)]
     cause = Cause(
@@ -58,17 +63,21 @@ def _hypothesis(table: EvidenceTable, i: int, terms: NDArray[np.float64], score:
     return Hypothesis(cause=cause, score=score, reason=reason, evidence=evidence)
 
 
-def _family(by_kind: Mapping[str, float], likely_change: bool) -> str:
+def _family(by_kind: Mapping[str, float], families: Mapping[str, str], likely_change: bool) -> str:
     """What the largest contribution speaks for; `change` if the service was changed shortly before its trouble."""
     if likely_change:
         return "change"
-    totals = sorted((-term, FAMILIES[kind]) for kind, term in by_kind.items() if kind in FAMILIES)
+    totals = sorted((-term, families[kind]) for kind, term in by_kind.items() if kind in families)
     return totals[0][1] if totals else "unknown"
 
 
 def _items(table: EvidenceTable, i: int, kind: str, term: float) -> list[Evidence]:
     """The records behind one contribution; it is split evenly among those that are shown."""
-    found = table.anomalies.get((i, KINDS.index(kind)), [])
+    cell = i, table.kinds.index(kind)
+    if cell in table.asked:
+        told = table.asked[cell]
+        return [Evidence(kind=kind, supports=True, weight=term, text=told.text, pointer=told.pointer)]
+    found = table.anomalies.get(cell, [])
     if found:
         share = float(f"{term / len(found):.12g}")
         return [Evidence(kind=kind, supports=True, weight=share, text=describe(a), pointer=a.pointer) for a in found]

@@ -5,14 +5,17 @@ depend on how often ticks come, and a live run and its replay agree to the bit.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import schemas as sc
+from diagnosis import _inquire
+from diagnosis._contract import Query
 from diagnosis._correlate import Group, Open, Settings, arrive, check, incident_of
 from diagnosis._errors import StateInvalid
 from diagnosis._evidence import CHANGE_HORIZON_S, evidence_table
+from diagnosis._inquire import ATTEMPTS, Investigation, Mode, Question
 from diagnosis._rank import rank
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
@@ -29,6 +32,7 @@ class DiagnoseState:
     groups: dict[tuple[str, str], Group] = field(default_factory=dict)
     edges: dict[str, sc.TopologyEdge] = field(default_factory=dict)
     changes: dict[str, sc.Change] = field(default_factory=dict)
+    investigation: Investigation = field(default_factory=Investigation)
     counts: dict[str, int] = field(default_factory=dict)
 
     def count(self, what: str) -> None:
@@ -36,18 +40,39 @@ class DiagnoseState:
 
 
 class Diagnose:
-    """A `schemas.core.Stage`. Diagnoses are UNCALIBRATED: this stage knows no calibration yet."""
+    """A `schemas.core.Stage`. Diagnoses are UNCALIBRATED: this stage knows no calibration yet.
+
+    queries: what may be asked, by kind. mode: `off` asks nothing and reads no observations. The journal holds topics
+    that it reads and also writes to, without marks: nobody waits for it there, least of all itself.
+    """
 
     name = "diagnose"
-    inputs = (sc.ANOMALIES, sc.CHANGES, sc.TOPOLOGY)
-    outputs = (sc.INCIDENTS, sc.DIAGNOSES)
     ordered = True
     makes_time = False
 
-    def __init__(self, weights: sc.RankerWeights, settings: Settings | None = None) -> None:
+    def __init__(
+        self, weights: sc.RankerWeights, settings: Settings | None = None, *,
+        queries: Mapping[str, Query] | None = None, mode: Mode = "off",
+    ) -> None:  # fmt: skip
         self._weights = weights
         self._settings = settings or Settings()
+        self._mode: Mode = mode
+        self._queries = dict(queries or {})
         self._versions = {"ranker": weights.digest, "code": CODE}
+        if mode != "off":
+            self._versions |= {f"query.{kind}": query.version for kind, query in sorted(self._queries.items())}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (sc.ANOMALIES, sc.CHANGES, sc.TOPOLOGY, *self.journal)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (sc.INCIDENTS, sc.DIAGNOSES, *((sc.INQUIRIES,) if self._mode != "off" else ()))
+
+    @property
+    def journal(self) -> tuple[str, ...]:
+        return (sc.OBSERVATIONS,) if self._mode != "off" else ()
 
     def initial(self) -> DiagnoseState:
         return DiagnoseState()
@@ -61,6 +86,8 @@ class Diagnose:
             out = list(self._pass(state, event.through_ns if event.final else event.through_ns - 1))
             if event.final:
                 out += self._finish(state, event.through_ns)
+            else:
+                out += self._place(state, event.through_ns)
             return state, out
         out = list(self._pass(state, event.event_ns - 1))
         self._take(state, event)
@@ -83,6 +110,9 @@ class Diagnose:
             for group in state.groups.values():
                 if group.open is not None:
                     group.open.changed_ns = group.open.changed_ns or message.event_ns
+        elif isinstance(record, sc.Observation):
+            if counted := _inquire.arrive(state.investigation, record, self._mode):
+                state.count(counted)
         else:
             state.count("ignored")
 
@@ -101,9 +131,13 @@ class Diagnose:
             due = sorted(
                 (at, what, key)
                 for key, group in state.groups.items()
-                for at, what in self._timers(group)
+                for at, what in self._timers(group, state.investigation)
                 if at <= through_ns
             )
+            planned = min((o.effective_ns or 0 for o in state.investigation.planned.values()), default=through_ns + 1)
+            if planned <= through_ns and (not due or planned <= due[0][0]):
+                self._settle_planned(state, planned)
+                continue
             if not due:
                 return
             at, what, key = due[0]
@@ -111,18 +145,77 @@ class Diagnose:
             if what == 0:
                 check(group, key, self._settings)
             elif what == 1:
+                yield from self._deadline(state, group, at)
+            elif what == 2:
                 yield from self._revise(state, key, group, at)
             else:
                 yield from self._close(state, key, group, at)
 
-    def _timers(self, group: Group) -> Iterator[tuple[int, int]]:
-        """What a group waits for: 0 the end of an instant, 1 a revision, 2 its close."""
+    def _timers(self, group: Group, investigation: Investigation) -> Iterator[tuple[int, int]]:
+        """What a group waits for: 0 the end of an instant, 1 an answer, 2 a revision, 3 its close."""
         if group.check_ns is not None:
             yield group.check_ns, 0
         if group.open is not None:
+            waiting = [q.inquiry.deadline_ns for q in investigation.asked.get(group.open.id, ()) if q.is_pending]
+            if waiting:
+                yield min(waiting), 1
             if group.open.changed_ns is not None:
-                yield max(group.open.changed_ns, group.open.revised_ns + int(self._settings.revise_s * NS)), 1
-            yield group.open.strong_ns + int(self._settings.quiet_s * NS), 2
+                yield max(group.open.changed_ns, group.open.revised_ns + int(self._settings.revise_s * NS)), 2
+            yield group.open.strong_ns + int(self._settings.quiet_s * NS), 3
+
+    # --- investigation ---
+
+    def _place(self, state: DiagnoseState, through_ns: int) -> Iterator[Output]:
+        """All before this tick is over: answers that came count from here on, and that is written down."""
+        state.investigation.through_ns = through_ns
+        for question, observation in _inquire.place(state.investigation, through_ns):
+            self._changed(state, observation.incident_id, through_ns)
+            yield self._written(question, observation)
+
+    def _settle_planned(self, state: DiagnoseState, at_ns: int) -> None:
+        """What has its place at this instant, from a replay or from before a restart."""
+        planned = state.investigation.planned
+        for identity in sorted(i for i, o in planned.items() if o.effective_ns == at_ns):
+            observation = planned.pop(identity)
+            question = state.investigation.find(observation)
+            if question is not None and question.is_pending:
+                question.settle(observation)
+                self._changed(state, observation.incident_id, at_ns)
+            else:
+                state.count("observations_unexpected")
+
+    def _changed(self, state: DiagnoseState, incident_id: str, at_ns: int) -> None:
+        for group in state.groups.values():
+            if group.open is not None and group.open.id == incident_id:
+                group.open.changed_ns = group.open.changed_ns or at_ns
+
+    def _deadline(self, state: DiagnoseState, group: Group, at_ns: int) -> Iterator[Output]:
+        """Ask once more, then know that it is not known."""
+        if group.open is None:
+            return
+        for question in state.investigation.asked.get(group.open.id, ()):
+            if question.is_pending and question.inquiry.deadline_ns <= at_ns:
+                if question.inquiry.attempt < ATTEMPTS:
+                    yield self._asked(_inquire.ask_again(question, at_ns))
+                else:
+                    yield from self._give_up(question, at_ns)
+                    group.open.changed_ns = group.open.changed_ns or at_ns
+
+    def _give_up(self, question: Question, at_ns: int) -> Iterator[Output]:
+        written = _inquire.give_up(question, at_ns, self._mode)
+        if written is not None:
+            yield self._written(question, written)
+
+    def _asked(self, inquiry: sc.Inquiry) -> Emit:
+        at, key = inquiry.asked_ns, inquiry.incident_id
+        return sc.emit(sc.INQUIRIES, inquiry, id=inquiry.id, key=key, source=SOURCE, event_ns=at)
+
+    def _written(self, question: Question, observation: sc.Observation) -> Emit:
+        """Its event time is that of the question, so that whoever reads it again has it long before it counts."""
+        at, key = question.first_ns, observation.incident_id
+        return sc.emit(sc.OBSERVATIONS, observation, id=observation.id, key=key, source=SOURCE, event_ns=at)
+
+    # --- incidents ---
 
     def _finish(self, state: DiagnoseState, through_ns: int) -> Iterator[Output]:
         for key, group in sorted(state.groups.items()):
@@ -131,10 +224,15 @@ class Diagnose:
 
     def _close(self, state: DiagnoseState, key: tuple[str, str], group: Group, at_ns: int) -> Iterator[Output]:
         if group.open is not None:
+            questions = state.investigation.asked.get(group.open.id, [])
+            for question in (q for q in questions if q.is_pending):
+                yield from self._give_up(question, at_ns)
+                group.open.changed_ns = group.open.changed_ns or at_ns
             if group.open.changed_ns is not None:
                 yield from self._revise(state, key, group, at_ns)
             group.open.revision += 1
             yield self._incident(key, group.open, at_ns, closed=True)
+            state.investigation.asked.pop(group.open.id, None)
         group.open, group.recent = None, []
 
     def _revise(self, state: DiagnoseState, key: tuple[str, str], group: Group, at_ns: int) -> Iterator[Output]:
@@ -149,7 +247,9 @@ class Diagnose:
         tenant = key[0]
         edges = [edge for edge in state.edges.values() if edge.tenant == tenant]
         changes = [change for change in state.changes.values() if change.tenant == tenant]
-        hypotheses, abstained = rank(evidence_table(members, edges, changes), self._weights)
+        questions = state.investigation.asked.get(open_.id, [])
+        told = _inquire.findings(questions, self._queries)
+        hypotheses, abstained = rank(evidence_table(members, edges, changes, told=told), self._weights)
         seen = [anomaly.completeness for anomaly in members]
         diagnosis = sc.Diagnosis(
             id=sc.record_id("diagnosis", open_.id, open_.revision),
@@ -164,8 +264,16 @@ class Diagnose:
             hypotheses=hypotheses,
             completeness=float(f"{sum(seen) / len(seen):.12g}") if seen else 1.0,
             versions=self._versions,
+            unknown=_inquire.unknown(questions),
         )
         yield sc.emit(sc.DIAGNOSES, diagnosis, id=diagnosis.id, key=open_.id, source=SOURCE, event_ns=at_ns)
+        if self._mode != "off" and not questions and _inquire.is_open(hypotheses, abstained):
+            found = _inquire.suspects(tenant, hypotheses, members, edges, changes, at_ns)
+            deadline = int(self._settings.deadline_s * NS)
+            asked = _inquire.plan(open_.id, incident.severity, found, self._queries, deadline)
+            if asked:
+                state.investigation.asked[open_.id] = asked
+            yield from (self._asked(question.inquiry) for question in asked)
 
     def _incident(self, key: tuple[str, str], open_: Open, at_ns: int, *, closed: bool) -> Emit:
         record = incident_of(key, open_, at_ns, self._settings, closed=closed)
@@ -182,6 +290,7 @@ class Diagnose:
             "edges": [_out(edge) for _, edge in sorted(state.edges.items())],
             "changes": [_out(change) for _, change in sorted(state.changes.items())],
             "counts": state.counts,
+            "investigation": _inquire.dumped(state.investigation),
         }
         return json.dumps(document, sort_keys=True).encode()
 
@@ -194,6 +303,7 @@ class Diagnose:
             state = DiagnoseState(counts=document["counts"])
             state.edges = {e["id"]: sc.TopologyEdge.model_validate(e) for e in document["edges"]}
             state.changes = {c["id"]: sc.Change.model_validate(c) for c in document["changes"]}
+            state.investigation = _inquire.loaded(document.get("investigation"))
             for item in document["groups"]:
                 state.groups[item["key"][0], item["key"][1]] = _group_in(item)
         except (ValueError, KeyError, TypeError) as error:

@@ -1,0 +1,139 @@
+"""The contract of a query: one read-only question to one subsystem, with a bounded and typed answer.
+
+A query is told what it may read through its context, so it imports no client and holds no credential. What it answers
+are findings: an enumerated kind of evidence, a service, numbers. No text of a subsystem goes further than that, so
+nothing that somebody wrote into a log or a label can steer a diagnosis.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas import Anomaly, Change, Json, SeriesDef
+from schemas.core import F64, I64
+
+MOST_BYTES = 16 * 1024
+"""Of one answer as canonical JSON."""
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Parameters(BaseModel):
+    """Base of what a query is asked with; written by ourselves, so an unknown field is a bug."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Finding(BaseModel):
+    """One thing that was found. `strength` 0 says: looked, and nothing speaks for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str = Field(pattern=r"^[a-z_]{1,40}$")
+    service: str = Field(min_length=1, max_length=200)
+    strength: Share
+    now: float | None = None
+    before: float | None = None
+    """What `now` is compared with: earlier, other versions, neighbours."""
+    samples: int = Field(default=0, ge=0)
+    start_ns: int
+    end_ns: int
+
+
+class Answer(BaseModel):
+    """What a query answers. `cost` in units of one small read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    findings: list[Finding] = Field(default=[], max_length=64)
+    cost: float = Field(default=1.0, ge=0)
+
+
+class Speaks(NamedTuple):
+    """What a kind of evidence speaks for. family: of faults, empty if it only says where. words: for people."""
+
+    family: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A candidate of an open incident, as the ranker sees it; what a query builds its parameters from.
+
+    anomaly: the least probable one of this service. callees: services that it calls, sorted.
+    """
+
+    tenant: str
+    service: str
+    anomaly: Anomaly | None
+    callees: tuple[str, ...]
+    change: Change | None
+    onset_ns: int
+    as_of_ns: int
+
+
+class QueryFailed(Exception):
+    """An expected failure of a query; `code` goes into the observation."""
+
+    def __init__(self, code: str, what: str) -> None:
+        self.code, self.what = code, what
+        super().__init__(f"{what} [{code}]")
+
+
+class TopicsReader(Protocol):
+    """Reads our own topics. Each call is bounded by its caller's time; raises QueryFailed."""
+
+    async def definitions(self, tenant: str, service: str, name: str) -> Sequence[SeriesDef]:
+        """Every series of that name that the service has or had."""
+        ...
+
+    async def points(
+        self, tenant: str, service: str, series: Sequence[str], start_ns: int, end_ns: int
+    ) -> Mapping[str, tuple[I64, F64]]:
+        """By series id (hex): times and values in [start, end), sorted by time; series without points are left out."""
+        ...
+
+
+class HttpReader(Protocol):
+    """Reads one HTTP service, whose address and credential only it knows; raises QueryFailed."""
+
+    async def get(self, path: str, query: Mapping[str, str]) -> Json:
+        """The JSON document at a path below the address."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a query may read. A subsystem that is not set up is None, and the query is then not asked."""
+
+    topics: TopicsReader | None = None
+    prometheus: HttpReader | None = None
+    prometheus_label: str = "pod"
+    """The label that names a service there: the plain name, or the name with a suffix behind a hyphen."""
+
+
+class Query(Protocol):
+    """A plug-in in `diagnosis/queries/`; its module says `PLUGIN = TheClass`, which is called without arguments.
+
+    kind: its name, unique. subsystem: whom it asks. version: changes whenever its answers may. about: in a few words
+    what it confirms. evidence: the kinds of evidence that it may find. cost: in units of one small read; cheap ones are
+    asked first. timeout_s: of one run.
+    """
+
+    kind: str
+    subsystem: str
+    version: str
+    about: str
+    evidence: Mapping[str, Speaks]
+    cost: float
+    timeout_s: float
+    parameters: type[Parameters]
+
+    def ask(self, suspect: Suspect) -> Parameters | None:
+        """What to ask about a suspect, or None if there is nothing to ask; a pure function."""
+        ...
+
+    async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
+        """Ask. Reads only; raises QueryFailed, or what it does not expect, which counts as a failure too."""
+        ...

@@ -1,0 +1,277 @@
+"""What to ask about an open incident, and what became of each question. Pure: answers come in as records.
+
+Answers come whenever they come; they have no place in event time of their own, and investigators make no watermarks
+that anybody could wait for. So the diagnose stage itself gives an answer its place: at the next tick, from where on it
+counts. It writes the answer again with that time, and a replay obeys what was written (ADR 8).
+A question that nobody answered by its deadline is asked once more; then it is known to be unknown.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from diagnosis._contract import Query, Suspect
+from diagnosis._evidence import service_of
+from diagnosis._observe import Told, fits, told
+from schemas import (
+    Anomaly,
+    Change,
+    Hypothesis,
+    Inquiry,
+    Observation,
+    Record,
+    TopologyEdge,
+    Unknown,
+    canonical,
+    record_id,
+)  # fmt: skip
+from schemas.core import NS
+
+MOST_ASKED = 8
+"""Questions of one incident."""
+MOST_SUSPECTS = 3
+OPEN_SHARE = 0.2  # of the best score: closer than this, asking may change the order; a choice, not tuned
+ATTEMPTS = 2
+MOST_PLANNED = 10_000
+PENDING, NOT_ANSWERED, NOT_RECORDED = "PENDING", "NOT_ANSWERED", "NOT_RECORDED"
+Mode = Literal["off", "ask", "recorded"]
+"""`ask`: live, with investigators. `recorded`: a replay, which knows only what was written down."""
+
+
+@dataclass(slots=True)
+class Question:
+    """One question of an incident. inquiry: its last attempt. first_ns: when it was asked first. observation: what it
+    was told, or the failure; reason: why it is not known.
+    """
+
+    service: str
+    inquiry: Inquiry
+    first_ns: int
+    observation: Observation | None = None
+    reason: str = PENDING
+
+    @property
+    def is_pending(self) -> bool:
+        return self.reason == PENDING
+
+    def settle(self, observation: Observation) -> None:
+        """Take an answer or a failure. Of a failure only its code goes further."""
+        self.observation = observation
+        code = observation.reason if re.fullmatch(r"[A-Z][A-Z0-9_]{0,39}", observation.reason) else "FAILED"
+        self.reason = "" if observation.status == "answered" else code
+
+
+@dataclass(slots=True)
+class Investigation:
+    """Everything that was asked, over all incidents, and what came but has no place in time yet.
+
+    asked: by incident, its questions in the order asked. arrived: by inquiry. planned: by inquiry, with their place.
+    """
+
+    asked: dict[str, list[Question]] = field(default_factory=dict)
+    arrived: dict[str, Observation] = field(default_factory=dict)
+    planned: dict[str, Observation] = field(default_factory=dict)
+    through_ns: int = 0
+
+    def find(self, observation: Observation) -> Question | None:
+        """The question that an observation answers, also if it was asked again since."""
+        for question in self.asked.get(observation.incident_id, ()):
+            first = replace_attempt(question.inquiry, 1, question.inquiry.asked_ns, 0)
+            if fits(observation, question.inquiry) or fits(observation, first):
+                return question
+        return None
+
+
+def is_open(hypotheses: Sequence[Hypothesis], abstained: str | None) -> bool:
+    """Whether the ranking leaves the cause open: it abstains, the best two are close, or the family is unknown."""
+    if abstained is not None or not hypotheses:
+        return True
+    first = hypotheses[0]
+    rivals = len(hypotheses) > 1 and first.score - hypotheses[1].score < OPEN_SHARE * first.score
+    return rivals or first.cause.family == "unknown"
+
+
+def suspects(
+    tenant: str, hypotheses: Sequence[Hypothesis], members: Sequence[Anomaly], edges: Iterable[TopologyEdge],
+    changes: Iterable[Change], at_ns: int,
+) -> list[Suspect]:  # fmt: skip
+    """The best candidates, best first, with what is known of them."""
+    calls: dict[str, set[str]] = {}
+    for edge in edges:
+        calls.setdefault(service_of(edge.caller), set()).add(service_of(edge.callee))
+    known = {change.id: change for change in changes}
+    onset = min((a.start_ns for a in members), default=at_ns)
+    found = []
+    for hypothesis in hypotheses[:MOST_SUSPECTS]:
+        service = hypothesis.cause.entity
+        own = sorted((a for a in members if a.service == service), key=lambda a: (a.p_value, a.id))
+        callees = tuple(sorted(calls.get(service, set()) - {service}))
+        change = known.get(hypothesis.cause.change or "")
+        found.append(Suspect(tenant, service, own[0] if own else None, callees, change, onset, at_ns))
+    return found
+
+
+def plan(
+    incident_id: str, severity: float, found: Sequence[Suspect], queries: Mapping[str, Query], deadline_ns: int
+) -> list[Question]:
+    """At most `MOST_ASKED` questions: cheap ones first, of each the best suspect first.
+
+    deadline_ns: how long after the asking, in event time.
+    """
+    order = sorted(queries.values(), key=lambda query: (query.cost, query.kind))
+    out: list[Question] = []
+    for query in order:
+        for suspect in found:
+            parameters = query.ask(suspect)
+            if parameters is None or len(out) >= MOST_ASKED:
+                continue
+            at = suspect.as_of_ns
+            inquiry = Inquiry(
+                id="", incident_id=incident_id, tenant=suspect.tenant, subsystem=query.subsystem, query=query.kind,
+                parameters=parameters.model_dump(mode="json"), asked_ns=at, deadline_ns=at + deadline_ns,
+                severity=severity,
+            )  # fmt: skip
+            out.append(Question(suspect.service, replace_attempt(inquiry, 1, at, deadline_ns), at))
+    return out
+
+
+def replace_attempt(inquiry: Inquiry, attempt: int, asked_ns: int, deadline_ns: int) -> Inquiry:
+    """The same question as another attempt, with the id that names it."""
+    identity = record_id(
+        "inquiry", inquiry.incident_id, inquiry.subsystem, inquiry.query,
+        canonical(inquiry.parameters).decode(), attempt,
+    )  # fmt: skip
+    changed = {"id": identity, "attempt": attempt, "asked_ns": asked_ns, "deadline_ns": asked_ns + deadline_ns}
+    return inquiry.model_copy(update=changed)
+
+
+def arrive(investigation: Investigation, observation: Observation, mode: Mode) -> str:
+    """Note an observation; returns under which name it is counted, or an empty string.
+
+    With a place in time it is kept until then. Without one it waits for the next tick, unless it comes from outside
+    in a replay, or nobody asked.
+    """
+    identity = observation.inquiry_id
+    if observation.effective_ns is not None:
+        question = investigation.find(observation)
+        is_settled = question is not None and not question.is_pending
+        if is_settled or (question is None and observation.effective_ns < investigation.through_ns):
+            return ""  # our own, read back
+        if len(investigation.planned) >= MOST_PLANNED:
+            return "observations_dropped"
+        investigation.planned.setdefault(identity, observation)
+        investigation.arrived.pop(identity, None)
+        return ""
+    if mode != "ask":
+        return "observations_unplaced"
+    question = investigation.find(observation)
+    if question is None or not question.is_pending or identity in investigation.planned:
+        return "observations_unexpected"
+    investigation.arrived.setdefault(identity, observation)
+    return ""
+
+
+def place(investigation: Investigation, through_ns: int) -> Iterator[tuple[Question, Observation]]:
+    """Give everything that arrived its place: all before `through_ns` is over, so it counts from there."""
+    arrived, investigation.arrived = investigation.arrived, {}
+    for _, observation in sorted(arrived.items()):
+        question = investigation.find(observation)
+        if question is not None and question.is_pending:
+            placed = placed_at(observation, through_ns)
+            question.settle(placed)
+            yield question, placed
+
+
+def placed_at(observation: Observation, effective_ns: int) -> Observation:
+    """The observation as the diagnose stage writes it again."""
+    identity = record_id("observation-placed", observation.inquiry_id)
+    return observation.model_copy(update={"id": identity, "effective_ns": effective_ns})
+
+
+def give_up(question: Question, at_ns: int, mode: Mode) -> Observation | None:
+    """Know that it is not known. Live this is written down as well, so that a replay says the same."""
+    question.reason = NOT_ANSWERED if mode == "ask" else NOT_RECORDED
+    if mode != "ask":
+        return None
+    asked = question.inquiry
+    nothing = Observation(
+        id="", inquiry_id=asked.id, incident_id=asked.incident_id, status="timeout", reason=NOT_ANSWERED,
+        request_sha256=asked.request_sha256, observed_ns=at_ns, age_s=(at_ns - asked.asked_ns) / NS,
+    )  # fmt: skip
+    return placed_at(nothing, at_ns)
+
+
+def ask_again(question: Question, at_ns: int) -> Inquiry:
+    """The next attempt, with as much time as the first had."""
+    asked = question.inquiry
+    question.inquiry = replace_attempt(asked, asked.attempt + 1, at_ns, asked.deadline_ns - asked.asked_ns)
+    return question.inquiry
+
+
+def findings(questions: Iterable[Question], queries: Mapping[str, Query]) -> list[Told]:
+    """All that was answered, in the order asked."""
+    out: list[Told] = []
+    for question in questions:
+        if question.observation is not None and question.observation.status == "answered":
+            found = told(question.observation, question.inquiry, queries)
+            if found is None:
+                question.reason = "ANSWER_INVALID"
+            else:
+                out += found
+    return out
+
+
+def unknown(questions: Iterable[Question]) -> list[Unknown]:
+    """What was asked and is not known, in the order asked."""
+    return [
+        Unknown(subsystem=q.inquiry.subsystem, query=q.inquiry.query, service=q.service, reason=q.reason)
+        for q in questions
+        if q.reason
+    ]
+
+
+def dumped(investigation: Investigation) -> dict[str, Any]:
+    """As JSON, for a snapshot."""
+
+    def out(record: Record | None) -> Any:
+        return None if record is None else record.model_dump(mode="json")
+
+    return {
+        "through_ns": investigation.through_ns,
+        "asked": {
+            incident: [
+                {
+                    "service": q.service,
+                    "inquiry": out(q.inquiry),
+                    "first_ns": q.first_ns,
+                    "observation": out(q.observation),
+                    "reason": q.reason,
+                }
+                for q in questions
+            ]
+            for incident, questions in sorted(investigation.asked.items())
+        },
+        "arrived": [out(o) for _, o in sorted(investigation.arrived.items())],
+        "planned": [out(o) for _, o in sorted(investigation.planned.items())],
+    }
+
+
+def loaded(document: Any) -> Investigation:
+    """Back from `dumped`; None gives an empty one. Raises KeyError, TypeError, ValueError."""
+    if document is None:
+        return Investigation()
+    kept = {name: [Observation.model_validate(o) for o in document[name]] for name in ("arrived", "planned")}
+    return Investigation(
+        {
+            incident: [
+                Question(
+                    q["service"], Inquiry.model_validate(q["inquiry"]), q["first_ns"],
+                    None if q["observation"] is None else Observation.model_validate(q["observation"]), q["reason"],
+                )
+                for q in questions
+            ]
+            for incident, questions in document["asked"].items()
+        },
+        {o.inquiry_id: o for o in kept["arrived"]}, {o.inquiry_id: o for o in kept["planned"]}, document["through_ns"],
+    )  # fmt: skip
