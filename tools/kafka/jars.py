@@ -19,6 +19,7 @@ CACHE = ROOT / ".kafka"
 POM = ROOT / "tools" / "kafka" / "pom.xml"
 JAVA_AT_LEAST = 17  # what the server of Kafka 4 is compiled for
 FETCH_S = 900
+QUIET = ("--batch-mode", "--quiet", "--no-transfer-progress", "-Dstyle.color=never")
 
 
 class KafkaUnavailable(Exception):
@@ -62,18 +63,8 @@ def _fetch(place: Path) -> None:
         )
     part = place.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    # -C: a jar whose checksum is wrong fails the fetch instead of being kept with a warning.
-    command = [
-        maven,
-        "-B",
-        "-q",
-        "-ntp",
-        "-C",
-        "-f",
-        str(POM),
-        "dependency:copy-dependencies",
-        f"-DoutputDirectory={part}",
-    ]
+    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={part}")
+    command = [maven, *QUIET, "--strict-checksums", "-f", str(POM), *goal]
     began = time.monotonic()
     try:
         done = subprocess.run(

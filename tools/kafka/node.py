@@ -28,8 +28,8 @@ JVM = (
 SMALL: Mapping[str, str] = {
     "auto.create.topics.enable": "false",
     "background.threads": "2",
-    "broker.heartbeat.interval.ms": "1000",
-    "broker.session.timeout.ms": "5000",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",  # a node that was killed is not let in again before
     "controlled.shutdown.enable": "true",
     "group.coordinator.threads": "1",
     "group.initial.rebalance.delay.ms": "0",
@@ -78,7 +78,14 @@ class Node:
         self.place.mkdir(parents=True, exist_ok=True)
         self._write()
         users = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in (scram or {}).items()]
-        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._file)]
+        command = [
+            *self._java,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster_id}",
+            "-c",
+            str(self._file),
+        ]
         command += [part for user in users for part in ("--add-scram", user)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
         if done.returncode:
