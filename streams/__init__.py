@@ -27,6 +27,7 @@ from streams._recording import Recording, RecordingWriter
 from streams._settings import PANE_NS, StreamSettings
 from streams._snapshots import SnapshotStore
 from streams._state import pack, unpack
+from streams._stretch import Stretch, is_reference
 from streams._task import FROM, SEQ, Place, Task, writer_of
 from streams._window_state import STATE_BYTES_PER_SERIES, WindowState
 from streams._windows import Windower
@@ -40,9 +41,9 @@ __all__ = [
     "HistogramPoints", "HistogramState", "HistogramWindower", "ImportError_", "Importer", "KafkaSecurity",
     "KafkaSettings", "Ledger", "LiveTime", "Log", "MemoryLog", "Normalise", "OAuth", "Place", "Points", "Recording",
     "RecordingError", "RecordingWriter", "Runner", "SnapshotError", "SnapshotStore", "Source", "SourceError",
-    "StagePlan", "Stored", "StreamSettings", "StreamsError", "Task", "TransportError", "WindowState", "Windower",
-    "dead_letters", "imbalance", "import_", "kafka", "pack", "plan", "real_name", "report", "sender_of",
-    "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
+    "StagePlan", "Stored", "StreamSettings", "StreamsError", "Stretch", "Task", "TransportError", "WindowState",
+    "Windower", "dead_letters", "imbalance", "import_", "is_reference", "kafka", "pack", "plan", "real_name", "report",
+    "sender_of", "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours

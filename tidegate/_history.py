@@ -16,31 +16,25 @@ import pyarrow.parquet as pq
 
 import schemas as sc
 from schemas.core import NS, Emit, Message
-from streams import KIND, KafkaSettings, Place, Recording, Source, SourceError, plan, writer_of
-from streams._stretch import Stretch, is_reference
+from streams import KIND, Place, Recording, Source, SourceError, Stretch, is_reference, plan, writer_of
 from tidegate import _catalogue, _pipeline
 from tidegate._errors import SettingsError
 from tidegate._pipeline import Pipeline
 from tidegate._settings import Settings
 
 if TYPE_CHECKING:
-    from streams._kafka_read import KafkaHistory
+    from streams import kafka
 
 _DEFINITIONS = 2000  # of one frame that is put in front
 
 
-def open_history(settings: KafkaSettings) -> "KafkaHistory":
-    """Kafka to be read again. Raises SettingsError KAFKA_MISSING without the `kafka` extra, TransportError."""
-    try:
-        from streams._kafka_probe import probe
-        from streams._kafka_read import KafkaHistory
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"the Kafka libraries are not installed ({error.name})", code="KAFKA_MISSING",
-            todo="pip install 'tidegate[kafka]'",
-        ) from error  # fmt: skip
-    probe(settings)
-    return KafkaHistory(settings)
+def open_history(settings: Settings, brokers: str) -> "kafka.KafkaHistory":
+    """Kafka to be read again, once it has been asked whether it can. Raises TransportError, SettingsError."""
+    from streams import kafka  # the extra `kafka` may be absent
+
+    plain = settings.kafka.plain(brokers)
+    kafka.probe(plain)
+    return kafka.KafkaHistory(plain)
 
 
 def time_ns(text: str) -> int:
@@ -125,7 +119,7 @@ def in_recording(pipeline: Pipeline, settings: Settings, recording: Recording) -
     return replace(pipeline, outside=outside), partitions
 
 
-def messages(history: "KafkaHistory", pipeline: Pipeline, partitions: int, stretch: Stretch) -> Iterator[Message]:
+def messages(history: "kafka.KafkaHistory", pipeline: Pipeline, partitions: int, stretch: Stretch) -> Iterator[Message]:
     """What a replay of the stretch reads, in order, with what stands in front of it."""
     existing = history.partitions()
     wanted = {topic for stage in pipeline.stages for topic in stage.inputs}
@@ -140,7 +134,7 @@ def messages(history: "KafkaHistory", pipeline: Pipeline, partitions: int, stret
     yield from history.messages(topics, stretch)
 
 
-def shortfall(history: "KafkaHistory", topics: Sequence[str], stretch: Stretch) -> str:
+def shortfall(history: "kafka.KafkaHistory", topics: Sequence[str], stretch: Stretch) -> str:
     """A sentence if the stretch begins before what is kept, else an empty string."""
     extents = history.extents(t for t in topics if not is_reference(t))
     oldest: dict[str, int] = {}

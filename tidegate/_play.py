@@ -42,13 +42,16 @@ class Played:
     skipped: Counter[str] = field(default_factory=Counter)
     waited: int = 0
     """How often the other side asked to come again, or could not be reached."""
+    resumed: int = 0
+    """Messages that lay on Kafka already, from an earlier start."""
     event_time_s: float = 0.0
 
     def document(self) -> dict[str, Any]:
         """As `play --json` prints it."""
         return {
             "sent": self.sent, "bytes": self.bytes, "refused": dict(self.refused), "first_refusal": self.first_refusal,
-            "skipped": dict(self.skipped), "waited": self.waited, "event_time_s": round(self.event_time_s, 3),
+            "skipped": dict(self.skipped), "waited": self.waited, "resumed": self.resumed,
+            "event_time_s": round(self.event_time_s, 3),
         }  # fmt: skip
 
 
@@ -162,13 +165,13 @@ def _copy(
             on_progress(min(counts.total(), total), total)
             if after > until:
                 break
-        for mark in _final_marks(newest) if final else ():
+        for mark in final_marks(newest) if final else ():
             writer.append(mark)
             counts[mark.topic] += 1
     return dict(counts)
 
 
-def _final_marks(newest: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Message]:
+def final_marks(newest: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Message]:
     """A final mark for each partition of a source topic, after the last that came on any of them."""
     ends = {place: end for place, end in newest.items() if place[0] in SOURCE_TOPICS}
     last = max((received for _, received in ends.values()), default=0)
