@@ -28,7 +28,7 @@ class Manifests:
         try:
             reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
             while True:
-                for kafka in reader.consume(500, self._settings.timeout_s):
+                for kafka in reader.consume(500, 0.05):
                     error = kafka.error()
                     if error is None:
                         record = sc.read(to_message(kafka, sc.SNAPSHOTS))

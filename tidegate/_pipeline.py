@@ -66,7 +66,7 @@ def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -
     provenance = {
         "tidegate": __version__, "detectors": versions(detectors), "ranker": weights.digest,
         "policies": policies.digest,
-        "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude={"gateway", "kafka"}))),
+        "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude={"gateway", "kafka", "shards"}))),
     }  # fmt: skip
     return Pipeline(stages[begin : end + 1], provenance, outside)
 

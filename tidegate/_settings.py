@@ -113,6 +113,15 @@ class Gateway(Section):
         return self
 
 
+class Shards(Section):
+    """`run`: stages as processes on Kafka."""
+
+    snapshots: str = "tidegate-snapshots"
+    """Where state is kept: a directory that every process can reach, or an object store (`s3://bucket/path`)."""
+    snapshot_every_s: float = Field(default=30, gt=0, le=3600)
+    """How much work may have to be done again after a crash."""
+
+
 class Settings(Section):
     """Everything that can be told. `tidegate doctor` prints what is in force."""
 
@@ -122,6 +131,7 @@ class Settings(Section):
     actions: Actions = Actions()
     gateway: Gateway = Gateway()
     kafka: Kafka = Kafka()
+    shards: Shards = Shards()
 
     @classmethod
     def read(cls, path: Path | None) -> Self:

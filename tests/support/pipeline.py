@@ -1,0 +1,158 @@
+"""The pipeline on a real broker: topics made, a recorded shop played in, processes started, killed and read."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+from support.kafka import Cluster
+
+import schemas as sc
+from schemas.core import Message
+from simulation import BadDeploy, shop
+from streams import KafkaSettings, MemoryLog, real_name
+from streams._kafka_client import admin, consumer, producer
+from streams._kafka_messages import played_headers, to_message
+from streams._kafka_topics import create
+from tidegate._replay import KEPT, Run, collect
+from tidegate._settings import Settings
+
+START_NS = 1_767_268_800_000_000_000
+SOURCES = (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.RAW)
+
+
+@cache
+def recorded_shop(minutes: int = 7, partitions: int = 2) -> tuple[Message, ...]:
+    """A small shop and a bad deploy; a collector deals messages out in turn, each partition ends with a final mark."""
+    fault, log = BadDeploy(at_s=60 * (minutes - 3), error_ratio=0.5, innocent_s=60), MemoryLog()
+    found: list[Message] = []
+    for n, emit in enumerate(shop(5, START_NS, 60 * minutes, fault=fault, rate=10)):
+        log.append([emit], writer="shop")
+        message = log.read([emit.topic], log.last() - 1, 1)[0].message
+        if sc.record_type(message) == "watermark":
+            end = sc.Watermark(stage="outside", through_ns=message.event_ns, final=True).to_bytes()
+            found += [message._replace(partition=p, value=end) for p in range(partitions)]
+        else:
+            found.append(message._replace(partition=n // 3 % partitions))
+    return tuple(found)
+
+
+class Deployed:
+    """Topics of one prefix on a cluster, and the processes that run there."""
+
+    def __init__(self, cluster: Cluster, place: Path, *, prefix: str, partitions: int, **more: Any) -> None:
+        self.place = place
+        document = {
+            "streams": {"partitions": partitions, "idle_after_s": 3}, "shards": {"snapshots": str(place / "state")},
+            "kafka": {"brokers": cluster.bootstrap, "prefix": prefix},
+        }  # fmt: skip
+        for section, values in more.items():
+            document.setdefault(section, {}).update(values)
+        self.file = place / "settings.yaml"
+        self.file.write_text(yaml.safe_dump(document))
+        self.settings = Settings.read(self.file)
+        self.kafka: KafkaSettings = self.settings.kafka.plain()
+        create(admin(self.kafka), self.kafka, partitions)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def play(self, messages: Iterable[Message], *, pause_s: float = 0.0) -> None:
+        """Produce recorded source messages into their partitions, as a player does."""
+        sender = producer(self.kafka)
+        for message in messages:
+            sender.produce(
+                real_name(message.topic, self.kafka.prefix), message.value, message.key, message.partition,
+                headers=list(played_headers(message)),
+            )  # fmt: skip
+            sender.poll(0)
+            if pause_s:
+                time.sleep(pause_s)
+        assert sender.flush(60) == 0
+
+    def start(self, *stages: str) -> subprocess.Popen[bytes]:
+        """A process of `tidegate run`."""
+        log = (self.place / f"process-{len(self.processes)}.log").open("wb")
+        command = [sys.executable, "-m", "tidegate", "run", *stages, "--settings", str(self.file), "--json"]
+        process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        """SIGTERM to all; a process that ends otherwise than cleanly is a failure."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        codes = [process.wait(30) for process in self.processes]
+        assert codes == [0] * len(codes), self.logs()
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes.clear()
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text()[-3000:] for path in sorted(self.place.glob("process-*.log")))
+
+    def read(self, topic: str) -> list[Message]:
+        """Everything in a topic."""
+        reader = consumer(self.kafka)
+        real = real_name(topic, self.kafka.prefix)
+        partitions = reader.list_topics(real).topics[real].partitions
+        reader.assign([TopicPartition(real, p, OFFSET_BEGINNING) for p in partitions])
+        found, ended = [], 0
+        while ended < len(partitions):
+            for kafka in reader.consume(500, 0.05):
+                if kafka.error() is None:
+                    found.append(to_message(kafka, topic))
+                else:
+                    ended += 1
+        reader.close()
+        return found
+
+    def run(self) -> Run:
+        """Incidents, diagnoses and actions so far, each once."""
+        run = Run()
+        collect(run, [message for topic in KEPT for message in self.read(topic)])
+        return run
+
+    def wait(self, is_done: Callable[[Run], bool], timeout_s: float = 60) -> Run:
+        """Wait until the decide stage has ended everything; raises with the logs of the processes otherwise."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            run = self.run()
+            if is_done(run):
+                return run
+            dead = [process for process in self.processes if process.poll() not in (None, 0, -signal.SIGKILL)]
+            assert not dead, self.logs()
+            time.sleep(0.3)
+        raise AssertionError(f"not done after {timeout_s} s:\n{self.logs()}")
+
+    def has_ended(self) -> bool:
+        """The last stage has said its final mark."""
+        marks = [sc.read(m) for m in self.read(sc.ACTIONS) if sc.record_type(m) == "watermark"]
+        return any(isinstance(mark, sc.Watermark) and mark.final for mark in marks)
+
+    def ledger(self) -> Any:
+        """Both ledgers, from the newest snapshots of all tasks."""
+        from streams import Ledger, SnapshotStore, Task, report, summed
+        from streams._kafka_snapshots import Manifests
+        from tidegate._pipeline import ledger_of
+        from tidegate._shards import deployment
+
+        deployed, store = deployment(self.settings), SnapshotStore(self.settings.shards.snapshots)
+        ledgers: list[Ledger] = []
+        missing = 0
+        for stage in deployed.pipeline.stages:
+            for instance, manifests in Manifests(self.kafka).of(stage.name).items():
+                task = Task.start(stage, {}, deployed.partitions, instance=instance)
+                task.restore(store.read(manifests[0].file, manifests[0].sha256))
+                ledgers.append(ledger_of([task]))
+                missing += task.counts.get("missing", 0)
+        assert missing == 0
+        return report(summed(ledgers))

@@ -1,0 +1,57 @@
+"""The command `run`: stages of the pipeline as a process on Kafka."""
+
+import signal
+import sys
+import threading
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from tidegate._commands import Config, Json, say
+from tidegate._pipeline import ORDER
+from tidegate._settings import Settings
+from tidegate._shards import Shards, deployment
+
+Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    stages: Annotated[
+        list[str] | None, typer.Argument(help=f"Of this process; all if none: {', '.join(ORDER)}.")
+    ] = None,
+    brokers: Brokers = "",
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Forget the snapshots: make the state again from the topics.")
+    ] = False,
+    settings: Config = None,
+    json_: Json = False,
+) -> None:
+    """The pipeline on Kafka: run it as often as there is work; each process takes its share. SIGTERM stops it."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer() if json_ or not sys.stderr.isatty() else structlog.dev.ConsoleRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )  # fmt: skip
+    log = structlog.get_logger()
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    found = Settings.read(settings)
+    deployed = deployment(found, brokers=brokers)
+
+    def event(text: str, **facts: Any) -> None:
+        log.info(text, **facts)
+
+    shards = Shards(found, deployed, stages or (), rebuild=rebuild, say=event)
+    names = [worker.stage.name for worker in shards.workers]
+    log.info("process started", stages=names, partitions=deployed.partitions, brokers=deployed.kafka.brokers)
+    shards.run(stop)
+    if json_:
+        say({"stages": names})
