@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from streams import Recording, import_
-from tidegate import _catalogue, _dead_letters, _demo, _pipeline, _replay, _run
+from tidegate import _catalogue, _dead_letters, _demo, _event_time, _history, _pipeline, _replay, _run
 from tidegate._errors import SettingsError
 from tidegate._progress import bar
 from tidegate._settings import Settings
@@ -18,6 +18,10 @@ Config = Annotated[Path | None, typer.Option("--settings", help="YAML file with 
 RunDir = Annotated[
     Path, typer.Option("--run", help="Run directory to write or read; `explain` also reads the --dir of `up`.")
 ]
+
+Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT of Kafka; wins over kafka.brokers.")]
+Begin = Annotated[str | None, typer.Option("--from", help="Event time: 2026-01-01T12:00:00Z or epoch seconds.")]
+End = Annotated[str | None, typer.Option("--to", help="Event time at which to stop, not included.")]
 
 
 def say(document: dict[str, Any]) -> None:
@@ -70,27 +74,48 @@ def import_command(
 
 
 def replay(
-    recording: Annotated[Path, typer.Argument(help="A recording: from `import`, `record`, or a run directory.")],
+    recording: Annotated[
+        Path | None, typer.Argument(help="A recording: from `import`, `record`, or a run directory. None: Kafka.")
+    ] = None,
     from_stage: Annotated[
         str, typer.Option("--from-stage", help=f"First stage to run: {', '.join(_pipeline.ORDER)}.")
     ] = "normalise",
+    brokers: Brokers = "",
+    begin: Begin = None,
+    end: End = None,
+    by_content: Annotated[
+        bool, typer.Option("--by-content", help="Source messages have the time of what is in them, not of Kafka.")
+    ] = False,
+    final: Annotated[
+        bool, typer.Option("--final", help="On Kafka: end each source at the end, so that every window closes.")
+    ] = False,
     run: RunDir = _run.NEWEST,
     settings: Config = None,
     verify: Annotated[bool, typer.Option(help="Check the checksums of the recording first.")] = False,
     json_: Json = False,
 ) -> None:
-    """Replay a recording through the pipeline by event time; the same recording gives the same digest."""
+    """Replay a recording or a stretch of Kafka through the pipeline by event time; the same digest each time."""
     read = Settings.read(settings)
     pipeline = _pipeline.build(read, first=from_stage)
-    opened = Recording.open(recording, verify=verify)
-    total = sum(topic.rows for topic in opened.topics().values())
-    with bar(f"replaying {recording.name}", quiet=json_) as move:
-        found = _replay.replay(
-            opened.messages(),
-            pipeline,
-            partitions=read.streams.partitions,
-            on_progress=lambda n, _: move(n / max(total, 1)),
+    if recording is None:
+        if not (brokers or read.kafka.brokers):
+            raise SettingsError("nothing to replay is named", todo="Give a recording, or --brokers HOST:PORT")
+        found = _history.replay(
+            pipeline, read, brokers, _event_time.stretch_of(begin, end, by_content=by_content), final=final, quiet=json_
         )
+    elif brokers or begin or end or by_content or final:
+        raise SettingsError(
+            "--brokers, --from, --to, --by-content and --final are for Kafka, and a recording is named",
+            todo="Leave one of them out; `tidegate record --brokers` makes a recording of a stretch",
+        )
+    else:
+        opened = Recording.open(recording, verify=verify)
+        pipeline, partitions = _history.in_recording(pipeline, read, opened)
+        total = sum(topic.rows for topic in opened.topics().values())
+        with bar(f"replaying {recording.name}", quiet=json_) as move:
+            found = _replay.replay(
+                opened.messages(), pipeline, partitions=partitions, on_progress=lambda n, _: move(n / max(total, 1))
+            )
     _run.save(found, run)
     if json_:
         say(found.document())
@@ -107,10 +132,15 @@ def explain(
         ),
     ] = "",
     run: RunDir = _run.NEWEST,
+    brokers: Annotated[
+        str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT: of what lies on Kafka, not of a run.")
+    ] = "",
+    settings: Config = None,
     json_: Json = False,
 ) -> None:
     """Which data, rules, versions and people an incident or action rests on, and how old they were."""
-    found = _run.explain(_run.read(run), name)
+    kept = _history.kept(Settings.read(settings), brokers, name) if brokers else _run.read(run)
+    found = _run.explain(kept, name)
     if json_:
         say(found)
     else:

@@ -10,8 +10,9 @@ import structlog
 import typer
 
 from streams import Recording
-from tidegate import _play
-from tidegate._commands import Config, Json, say
+from tidegate import _event_time, _history, _play
+from tidegate._commands import Begin, Brokers, Config, End, Json, say
+from tidegate._errors import PlayError, SettingsError
 from tidegate._progress import bar
 from tidegate._settings import Settings
 from tidegate._up import PORT, run_up
@@ -51,7 +52,7 @@ def up(
         typer.echo(f"Tidegate takes OTLP/HTTP at {url} (POST {url}/v1/metrics, /v1/logs, /v1/traces)")
         typer.echo(f"  actions as they happen   curl -N {url}/v1/actions")
         typer.echo(f"  incidents                curl {url}/v1/incidents")
-        typer.echo(f"  try it                   tidegate play runs/demo-recording --to {url} --speed 0")
+        typer.echo(f"  try it                   tidegate play runs/demo-recording --to {url} --speed max")
 
     def event(text: str, facts: Mapping[str, Any]) -> None:
         log.info(text, **facts)
@@ -68,19 +69,38 @@ def up(
 
 def record(
     out: Annotated[Path, typer.Option("--out", help="Directory of the new recording.")],
-    directory: Directory = LOG,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help=f"Directory of `up`; {LOG} if nothing is said.")
+    ] = None,
+    brokers: Brokers = "",
+    begin: Begin = None,
+    end: End = None,
     topic: Annotated[list[str] | None, typer.Option(help="Only this topic; may be repeated.")] = None,
     final: Annotated[
         bool, typer.Option("--final", help="End each source, so that a replay closes every window.")
     ] = False,
+    settings: Config = None,
     json_: Json = False,
 ) -> None:
-    """What `up` took and made becomes a recording, also while it runs."""
-    with bar(f"recording {directory}", quiet=json_) as move:
-        counts = _play.record(
-            directory, out, topics=tuple(topic) if topic else None, final=final,
-            on_progress=lambda done, total: move(done / max(total, 1)),
-        )  # fmt: skip
+    """What `up` took and made becomes a recording, also while it runs; with --brokers, what lies on Kafka."""
+    if brokers and directory:
+        raise SettingsError("--dir names a log of `up` and --brokers Kafka", todo="Leave one of them out")
+    topics = tuple(topic) if topic else None
+    with bar(f"recording {brokers or directory or LOG}", quiet=json_) as move:
+
+        def moved(done: int, total: int) -> None:
+            move(done / max(total, 1))
+
+        if brokers:
+            from tidegate import _play_kafka
+
+            stretch = _event_time.stretch_of(begin, end)
+            with _history.open_history(Settings.read(settings), brokers) as history:
+                counts = _play_kafka.record(history, out, stretch, topics=topics, final=final, on_progress=moved)
+        elif begin or end:
+            raise SettingsError("--from and --to are for Kafka", todo="Add --brokers, or leave them out")
+        else:
+            counts = _play.record(directory or LOG, out, topics=topics, final=final, on_progress=moved)
     if json_:
         say({"records": counts})
     else:
@@ -91,23 +111,55 @@ def record(
 def play(
     recording: Annotated[Path, typer.Argument(help="A recording of source messages.")],
     to: Annotated[str, typer.Option("--to", help="URL of a running `tidegate up`.")] = f"http://127.0.0.1:{PORT}",
+    brokers: Annotated[
+        str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT: into the source topics of Kafka instead.")
+    ] = "",
     speed: Annotated[
-        float, typer.Option(help="1 as it was received, 10 ten times faster, 0 as fast as is accepted.")
-    ] = 1.0,
+        str, typer.Option(help="1 as it was received, 60 sixty times faster, max as fast as is accepted.")
+    ] = "1",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="On Kafka: go on behind what an earlier play has written.")
+    ] = False,
     token: Annotated[str, typer.Option(envvar="TIDEGATE_TOKEN", help="Bearer token of the source.")] = "",
+    settings: Config = None,
     json_: Json = False,
 ) -> None:
-    """Send a recording to a running `tidegate up`, spaced as it was received."""
+    """Send a recording to a running `tidegate up`, or to Kafka, spaced as it was received."""
+    opened, times = Recording.open(recording), _speed(speed)
     with bar(f"playing {recording.name}", quiet=json_) as move:
-        played = _play.play(
-            Recording.open(recording), to, speed=speed, token=token,
-            on_progress=lambda done, total: move(done / max(total, 1)),
-        )  # fmt: skip
+
+        def moved(done: int, total: int) -> None:
+            move(done / max(total, 1))
+
+        if brokers:
+            from streams import kafka
+            from tidegate import _play_kafka
+
+            read = Settings.read(settings)
+            with (
+                _history.open_history(read, brokers) as history,
+                kafka.KafkaWriter(read.kafka.plain(brokers)) as writer,
+            ):
+                played = _play_kafka.play(opened, history, writer, speed=times, resume=resume, on_progress=moved)
+        elif resume:
+            raise SettingsError("--resume is for Kafka, which tells what it has", todo="Add --brokers, or leave it out")
+        else:
+            played = _play.play(opened, to, speed=times, token=token, on_progress=moved)
     if json_:
         say(played.document())
         return
     typer.echo(
         f"{played.sent:,} messages sent, {played.bytes / 1e6:.1f} MB, {played.event_time_s:,.0f} s of event time"
     )
+    if played.resumed:
+        typer.echo(f"{played.resumed:,} were there already")
     if played.refused:
         typer.echo(f"{sum(played.refused.values()):,} refused, the first: {played.first_refusal}")
+
+
+def _speed(text: str) -> float:
+    """How many times faster than it was; 0 for as fast as is accepted."""
+    try:
+        return 0.0 if text == "max" else float(text)
+    except ValueError as error:
+        raise PlayError(f"'{text[:40]}' is no speed", todo="Give a number, or max") from error

@@ -5,27 +5,31 @@ topic and put in front; and writers that say nothing in the stretch, because the
 are taken for idle until they speak. A replay of everything that is kept gets neither: it hears what the live run heard.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
+import typer
 
 import schemas as sc
 from schemas.core import NS, Emit, Message
-from streams import KIND, Place, Recording, Source, SourceError, Stretch, is_reference, plan, writer_of
-from tidegate import _catalogue, _pipeline
-from tidegate._errors import SettingsError
+from streams import Place, Recording, Stretch, is_reference, plan, writer_of
+from tidegate import _pipeline, _replay
 from tidegate._pipeline import Pipeline
+from tidegate._play import final_marks
+from tidegate._progress import bar
+from tidegate._replay import Run
+from tidegate._run import Kept, find
 from tidegate._settings import Settings
 
 if TYPE_CHECKING:
     from streams import kafka
 
+MARGIN_NS = 600 * NS
 _DEFINITIONS = 2000  # of one frame that is put in front
+_CONTROL = (sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS, sc.CHANGES, sc.TOPOLOGY)
 
 
 def open_history(settings: Settings, brokers: str) -> "kafka.KafkaHistory":
@@ -35,58 +39,6 @@ def open_history(settings: Settings, brokers: str) -> "kafka.KafkaHistory":
     plain = settings.kafka.plain(brokers)
     kafka.probe(plain)
     return kafka.KafkaHistory(plain)
-
-
-def time_ns(text: str) -> int:
-    """Nanoseconds since 1970 of an RFC 3339 timestamp (UTC if it says no zone) or of epoch seconds.
-
-    >>> time_ns("2026-01-01T12:00:00.5Z") == time_ns("1767268800.5")
-    True
-    """
-    head, _, rest = text.strip().partition(".")
-    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    try:
-        if head.isascii() and head.isdigit() and digits == rest:
-            whole = int(head)
-        else:
-            at = datetime.fromisoformat(head + rest[len(digits) :])
-            whole = round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
-        if not 0 <= whole < 1 << 33 or len(digits) > 9:
-            raise ValueError
-    except (ValueError, OverflowError) as error:
-        todo = "Write 2026-01-01T12:00:00Z, or seconds since 1970"
-        raise SettingsError(f"'{text[:60]}' is not a time", todo=todo) from error
-    return whole * NS + int(digits.ljust(9, "0") or 0)
-
-
-def stretch_of(begin: str | None, end: str | None, *, by_content: bool = False) -> Stretch:
-    """The stretch that the command line names. Raises SettingsError."""
-    stretch = Stretch(time_ns(begin) if begin else 0, time_ns(end) if end else 0)
-    if stretch.to_ns and stretch.to_ns <= stretch.from_ns:
-        raise SettingsError(f"--to {end} is not after --from {begin}", todo="Give an end that lies after the beginning")
-    return replace(stretch, time_of=content_time(_catalogue.find("sources").values())) if by_content else stretch
-
-
-def content_time(sources: Any) -> Callable[[Message], int]:
-    """Event time of source messages by what is in them: the newest sample, log line or span; else as they say."""
-    by_kind: dict[str, Source] = {source.kind: source for source in sources}
-    by_topic = {topic: source for source in by_kind.values() for topic in source.topics}
-
-    def newest(message: Message) -> int:
-        source = by_kind.get(message.header(KIND)) or by_topic.get(message.topic)
-        if source is None or sc.record_type(message):
-            return message.event_ns
-        try:
-            found = source.decode(message)
-        except SourceError:
-            return message.event_ns  # it will be a dead letter, at the time at which it came
-        times = [found.points.t, found.histograms.t]
-        for rows, column in ((found.logs, "t"), (found.spans, "end")):
-            if rows is not None:
-                times.append(rows.column(column).cast(pa.int64()).to_numpy(zero_copy_only=False))
-        return max((int(t.max()) for t in times if len(t)), default=message.event_ns)
-
-    return newest
 
 
 def on_kafka(pipeline: Pipeline, settings: Settings, existing: Mapping[str, int]) -> tuple[Pipeline, int]:
@@ -119,36 +71,85 @@ def in_recording(pipeline: Pipeline, settings: Settings, recording: Recording) -
     return replace(pipeline, outside=outside), partitions
 
 
-def messages(history: "kafka.KafkaHistory", pipeline: Pipeline, partitions: int, stretch: Stretch) -> Iterator[Message]:
-    """What a replay of the stretch reads, in order, with what stands in front of it."""
+def replay(
+    pipeline: Pipeline, settings: Settings, brokers: str, stretch: Stretch, *, final: bool = False, quiet: bool = False
+) -> Run:
+    """Replay a stretch of Kafka; says on standard error if Kafka does not reach back so far.
+
+    final: end each source at the end, so that every window closes. Raises TransportError, SettingsError.
+    """
+    with open_history(settings, brokers) as history:
+        pipeline, partitions = on_kafka(pipeline, settings, history.partitions())
+        extents = history.extents(topics_of(pipeline, history.partitions()))
+        if said := shortfall(history.oldest(extents, stretch), extents, stretch):
+            typer.echo(f"tidegate: {said}", err=True)
+        total = max(sum(extent.end - extent.low for extent in extents.values()), 1)
+        with bar("replaying from Kafka", quiet=quiet) as move:
+            return _replay.replay(
+                messages(history, pipeline, partitions, stretch, final=final), pipeline, partitions=partitions,
+                since_ns=stretch.from_ns, on_progress=lambda n, _: move(n / total),
+            )  # fmt: skip
+
+
+def kept(settings: Settings, brokers: str, name: str) -> Kept:
+    """What Kafka holds of an incident, diagnosis or action: control records, and anomalies of the time in question.
+
+    Raises TransportError, SettingsError, NotFoundError.
+    """
+    with open_history(settings, brokers) as history:
+        existing = history.partitions()
+        found = Kept.of(history.messages(topic for topic in _CONTROL if topic in existing))
+        diagnosis, _ = find(found, name)
+        pointers = [e.pointer for h in diagnosis.hypotheses for e in h.evidence if e.pointer]
+        if pointers and sc.ANOMALIES in existing:
+            begin, end = min(p.t_min_ns for p in pointers), max(p.t_max_ns for p in pointers)
+            stretch = Stretch(max(begin - MARGIN_NS, 1), end + MARGIN_NS)
+            found = replace(found, anomalies=Kept.of(history.messages([sc.ANOMALIES], stretch)).anomalies)
+        return found
+
+
+def messages(
+    history: "kafka.KafkaHistory", pipeline: Pipeline, partitions: int, stretch: Stretch, *, final: bool = False
+) -> Iterator[Message]:
+    """What a replay of the stretch reads, in order, with what stands in front of it and, if `final`, behind it."""
     existing = history.partitions()
-    wanted = {topic for stage in pipeline.stages for topic in stage.inputs}
-    made = {topic for stage in pipeline.stages for topic in stage.outputs}
-    topics = [t for t in sorted(wanted & set(existing)) if t not in made or is_reference(t) or t in pipeline.outside]
+    topics = topics_of(pipeline, existing)
     lost = any(extent.low > 0 for place, extent in history.extents(topics).items() if not is_reference(place[0]))
     if stretch.from_ns or lost:
         yield from _idle(pipeline, partitions)
         if sc.FRAMES in pipeline.outside and sc.SERIES in existing:
             known = history.messages([sc.SERIES], Stretch(0, stretch.to_ns))
             yield from _definitions(known, stretch.from_ns)
-    yield from history.messages(topics, stretch)
+    newest: dict[Place, tuple[int, int]] = {}
+    for message in history.messages(topics, stretch):
+        if final:
+            place = message.topic, message.partition
+            newest[place] = message.offset + 1, max(message.received_ns, newest.get(place, (0, 0))[1])
+        yield message
+    yield from final_marks(newest)
 
 
-def shortfall(history: "kafka.KafkaHistory", topics: Sequence[str], stretch: Stretch) -> str:
-    """A sentence if the stretch begins before what is kept, else an empty string."""
-    extents = history.extents(t for t in topics if not is_reference(t))
-    oldest: dict[str, int] = {}
-    for (topic, _), at in history.oldest(extents, stretch).items():
-        oldest[topic] = min(oldest.get(topic, at), at)
+def topics_of(pipeline: Pipeline, existing: Mapping[str, int]) -> list[str]:
+    """Topics that a replay reads: inputs that no stage of it makes, or that others write too."""
+    wanted = {topic for stage in pipeline.stages for topic in stage.inputs} & set(existing)
+    made = {topic for stage in pipeline.stages for topic in stage.outputs}
+    return sorted(t for t in wanted if t not in made or t in pipeline.outside or is_reference(t))
+
+
+def shortfall(oldest: Mapping[Place, int], extents: Mapping[Place, "kafka.Extent"], stretch: Stretch) -> str:
+    """A sentence if the stretch begins before what is kept, else an empty string. oldest: event time by partition."""
+    begins: dict[str, int] = {}
+    for (topic, _), at in oldest.items():
+        if not is_reference(topic):
+            begins[topic] = min(begins.get(topic, at), at)
     cut = {topic for (topic, _), extent in extents.items() if extent.low > 0}
-    first = min(oldest.values(), default=0)
-    late = {topic: at for topic, at in oldest.items() if topic in cut or at == first}
-    topic = max(late, key=lambda name: late[name], default="")
-    if not stretch.from_ns or not topic or late[topic] <= stretch.from_ns:
+    told = {topic: at for topic, at in begins.items() if topic in cut or at == min(begins.values())}
+    topic = max(told, key=lambda name: told[name], default="")
+    if not stretch.from_ns or not topic or told[topic] <= stretch.from_ns:
         return ""
-    why = "older records were deleted" if topic in cut else "there is nothing older"
-    missing_s = (late[topic] - stretch.from_ns) / NS
-    return f"{topic} begins at {sc.rfc3339(late[topic])}, {missing_s:,.0f} s after --from; {why}"
+    missing_s, why = (told[topic] - stretch.from_ns) / NS, "older records were deleted"
+    why = why if topic in cut else "nothing older is there"
+    return f"{topic} begins at {sc.rfc3339(told[topic])}, {missing_s:,.0f} s after --from; {why}"
 
 
 def _idle(pipeline: Pipeline, partitions: int) -> Iterator[Message]:

@@ -88,7 +88,7 @@ def explain(kept: Kept, name: str) -> dict[str, Any]:
     name: an id or the beginning of one; empty for the most severe incident. Raises
     NotFoundError if it names nothing or more than one thing.
     """
-    diagnosis, action = _find(kept, name)
+    diagnosis, action = find(kept, name)
     incident = kept.incidents.get(diagnosis.incident_id)
     pointers = {e.pointer.sha256: e.pointer for h in diagnosis.hypotheses for e in h.evidence if e.pointer}
     used = [a for a in kept.anomalies if a.pointer.sha256 in pointers]
@@ -118,7 +118,8 @@ def explain(kept: Kept, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _find(kept: Kept, name: str) -> tuple[sc.Diagnosis, sc.ActionEvent | None]:
+def find(kept: Kept, name: str) -> tuple[sc.Diagnosis, sc.ActionEvent | None]:
+    """The diagnosis, and the decided action if there is one, that a name means. Raises NotFoundError."""
     if not name and kept.diagnoses:
         name = min(kept.diagnoses.values(), key=lambda d: (-d.severity, d.opened_ns, d.incident_id)).incident_id
     actions = {a.action_id: a for a in kept.actions if a.decision and a.action_id.startswith(name)}
