@@ -1,7 +1,8 @@
 """The catalogue of plug-ins: a folder is scanned, and entry points of installed packages are added.
 
 A plug-in is one module with `PLUGIN = TheClass`; nothing else is edited to add one. Folders: sources, importers,
-detectors, verbs. Entry points: groups `tidegate.sources`, `tidegate.detectors` and so on. Two of one kind are refused.
+detectors, queries, verbs. Entry points: groups `tidegate.sources`, `tidegate.detectors` and so on. Two of one kind are
+refused.
 """
 
 import importlib
@@ -15,6 +16,7 @@ FOLDERS = {
     "sources": "streams.sources",
     "importers": "streams.importers",
     "detectors": "detectors",
+    "queries": "diagnosis.queries",
     "verbs": "actions.verbs",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import schemas as sc
 from actions import Decide, DecideSettings, Verbs, load_policies, load_runbooks
-from diagnosis import Diagnose
+from diagnosis import Diagnose, Mode, Query
 from diagnosis import Settings as DiagnoseSettings
 from schemas.core import Stage
 from streams import DeriveLogs, DeriveSpans, Ledger, Normalise, Runner, Task, summed
@@ -25,6 +25,8 @@ SHARDED = frozenset({"derive-logs", "detect"})
 """Stages with one task a partition where work is spread over processes; the others have one task in all."""
 
 WEIGHTS = "ranker-nezha-tt.json"
+_ELSEWHERE = {"gateway", "kafka", "shards", "investigate"}
+"""Settings that shape no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,13 @@ class Pipeline:
     """Writers of topics whose stages do not run here."""
 
 
-def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -> Pipeline:
-    """The stages from `first` to `last`. Raises SettingsError, CatalogueError, PolicyError, RunbookError."""
+def build(
+    settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1], has_investigators: bool = False
+) -> Pipeline:
+    """The stages from `first` to `last`. Raises SettingsError, CatalogueError, PolicyError, RunbookError.
+
+    has_investigators: somebody may answer; else only recorded answers count, as in a replay.
+    """
     for name in (first, last):
         if name not in ORDER:
             raise SettingsError(f"there is no stage '{name}'", todo=f"Stages: {', '.join(ORDER)}")
@@ -48,14 +55,17 @@ def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -
     known = verbs()
     policies = load_policies(texts(settings.actions.policies, "policies"))
     runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
-    diagnose = DiagnoseSettings(open_p=settings.diagnosis.open_p, quiet_s=settings.diagnosis.quiet_s)
+    diagnose = DiagnoseSettings(
+        open_p=settings.diagnosis.open_p, quiet_s=settings.diagnosis.quiet_s, deadline_s=settings.diagnosis.deadline_s
+    )
+    mode: Mode = "off" if not settings.diagnosis.investigate else "ask" if has_investigators else "recorded"
     decide = DecideSettings(critical_services=settings.actions.critical_services)
     stages: tuple[Stage[Any], ...] = (
         Normalise(_catalogue.find("sources").values(), streams),
         DeriveLogs(streams),
         DeriveSpans(streams),
         Detecting(detectors, emit_p=settings.detection.emit_p),
-        Diagnose(weights, diagnose),
+        Diagnose(weights, diagnose, queries=asked(settings) if mode != "off" else {}, mode=mode),
         Decide(known, runbooks, policies, decide),
     )
     begin, end = ORDER.index(first), ORDER.index(last)
@@ -66,9 +76,16 @@ def build(settings: Settings, *, first: str = ORDER[0], last: str = ORDER[-1]) -
     provenance = {
         "tidegate": __version__, "detectors": versions(detectors), "ranker": weights.digest,
         "policies": policies.digest,
-        "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude={"gateway", "kafka", "shards"}))),
+        "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude=_ELSEWHERE))),
     }  # fmt: skip
     return Pipeline(stages[begin : end + 1], provenance, outside)
+
+
+def asked(settings: Settings) -> dict[str, Query]:
+    """Queries by kind that investigators of such a deployment can answer."""
+    queries: dict[str, Query] = _catalogue.find("queries")
+    has_prometheus = bool(settings.investigate.prometheus.url)
+    return {kind: query for kind, query in queries.items() if query.subsystem != "prometheus" or has_prometheus}
 
 
 def verbs() -> Verbs:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 from schemas.core import NS
 from streams import StreamSettings
 from tidegate._errors import SettingsError
+from tidegate._investigate_settings import Investigate
 from tidegate._kafka_settings import Kafka
 from tidegate._section import Section, secret_of
 
@@ -46,6 +47,10 @@ class Diagnosis(Section):
     """An incident closes after this much quiet."""
     weights: Path | None = None
     """RankerWeights as JSON; the shipped ones if empty."""
+    investigate: bool = False
+    """Ask about incidents whose cause is open (needs `tidegate investigate`); a replay then reads recorded answers."""
+    deadline_s: float = Field(default=60, gt=0, le=3600)
+    """Event time that an answer may take before the question is asked once more."""
 
 
 class Actions(Section):
@@ -131,6 +136,7 @@ class Settings(Section):
     actions: Actions = Actions()
     gateway: Gateway = Gateway()
     kafka: Kafka = Kafka()
+    investigate: Investigate = Investigate()
     shards: Shards = Shards()
 
     @classmethod

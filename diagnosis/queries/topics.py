@@ -73,6 +73,7 @@ class Topics:
 class _Compared:
     def __init__(self, reader: TopicsReader, tenant: str, asked: Compare) -> None:
         self._reader, self._tenant, self._asked = reader, tenant, asked
+        self._means: dict[tuple[str, tuple[str, ...], int], tuple[float | None, int]] = {}
         self.reads = 0
 
     async def with_before(self) -> Finding | None:
@@ -121,12 +122,14 @@ class _Compared:
     async def _mean(
         self, service: str, series: Sequence[str], start_ns: int, end_ns: int
     ) -> tuple[float | None, int]:  # fmt: skip
-        if not series:
-            return None, 0
-        self.reads += 1
-        found = await self._reader.points(self._tenant, service, series[:MOST_SERIES], start_ns, end_ns)
-        values = _values(found)
-        return (float(values.mean()), len(values)) if len(values) else (None, 0)
+        """Mean of all values in a window and how many there are; each window is read once."""
+        key = service, tuple(series[:MOST_SERIES]), start_ns
+        if series and key not in self._means:
+            self.reads += 1
+            found = await self._reader.points(self._tenant, service, key[1], start_ns, end_ns)
+            values = _values(found)
+            self._means[key] = (float(values.mean()), len(values)) if len(values) else (None, 0)
+        return self._means.get(key, (None, 0))
 
     async def _definitions(self, service: str) -> Sequence[SeriesDef]:
         self.reads += 1

@@ -1,0 +1,38 @@
+"""The section `investigate:`: what investigators may read beside our own topics, and how many questions run at once."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from tidegate._section import Section, not_both, secret_of
+
+
+class Prometheus(Section):
+    """A Prometheus server, or anything with its HTTP API."""
+
+    url: str = Field(default="", pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")
+    """Empty: nobody asks Prometheus."""
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    label: str = Field(default="pod", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")
+    """The label that names a service: its plain name, or the name with a suffix behind a hyphen."""
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        not_both("token", self.token, self.token_file)
+        return self
+
+    def secret(self) -> str:
+        """The bearer token; empty if there is none. Raises SettingsError."""
+        return secret_of(self.token, self.token_file, "the token of Prometheus")
+
+
+class Investigate(Section):
+    """`investigate`: the pool of one process."""
+
+    at_once: int = Field(default=16, ge=1, le=256)
+    """Questions that run at the same time."""
+    most_waiting: int = Field(default=10_000, ge=1)
+    """Beyond, the least severe are told so."""
+    prometheus: Prometheus = Prometheus()
