@@ -5,13 +5,13 @@ tail probability, so one threshold means the same for every detector. State is a
 the series, so growing, snapshots and moving shards need no code in a detector.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas import AnomalyKind, SeriesDef
-from schemas.core import Scores, WindowBlock
+from schemas.core import I64, Scores, WindowBlock
 
 State = dict[str, NDArray[Any]]
 
@@ -20,8 +20,14 @@ class Detector(Protocol):
     """A plug-in in `detectors/`; its module says `PLUGIN = TheClass`, which is called without arguments.
 
     kind: its name. version: changes whenever its answers may. anomaly: the kind of anomaly it reports.
-    window_s: 10, 60 or 120, the windows it wants (all slide by 10 s; it learns from tumbling ones only). It may say
-    `emit_p`: from which p on its anomalies are worth a record, if that is weaker than what the pipeline says.
+    window_s: 10, 60 or 120, the windows it wants (all slide by 10 s; it learns from tumbling ones only).
+
+    It may also say:
+    emit_p: from which p on its anomalies are worth a record, if that is weaker than what the pipeline says.
+    accepts_by_trait = True: `accepts` looks at nothing but name, unit, signal, kind, temporality, is_event,
+        is_histogram, bounds, trust and whether there is a denominator. Then it is asked once for all series that
+        agree in those, else once for each.
+    It may be `Choosy` or `Quick`. Columns of a block are computed when they are read: read those that you need.
     """
 
     kind: str
@@ -43,6 +49,27 @@ class Detector(Protocol):
 
     def learn(self, state: State, block: WindowBlock) -> State:
         """Take the window into the baseline. The passed state is given up (its arrays may be reused)."""
+        ...
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A detector that tells cheaply which rows cannot matter."""
+
+    def may_matter(self, state: State, block: WindowBlock, p: float) -> I64:
+        """Positions int64, ascending: all rows whose p may be below `p`, perhaps others too; learns nothing.
+
+        Only those are scored then, so `score` must answer a row the same whatever other rows are there.
+        """
+        ...
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """A detector that has compiled code."""
+
+    def use_kernels(self) -> None:
+        """Compiled code may be used from now on, for the same answers. Raises ModuleNotFoundError without numba."""
         ...
 
 

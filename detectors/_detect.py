@@ -6,20 +6,33 @@ a window leave (the smallest p); the rest are counted, because a storm must not 
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors._contract import Detector, State, grow
+from detectors._contract import Choosy, Detector, Quick, State, grow
 from schemas import Anomaly, EvidencePointer, SeriesDef, canonical, record_id, sha256
 from schemas.core import I64, NS, Scores, WindowBlock
 
 EMIT_P = 1e-3
 MOST = 500
-UNKNOWN, REFUSED = -2, -1
+UNKNOWN, REFUSED, ACCEPTED = -2, -1, 0
+
+
+@runtime_checkable
+class Known(Protocol):
+    """Definitions by 64-bit id that also know which series differ in nothing that `accepts_by_trait` allows."""
+
+    def traits(self, rows: I64) -> NDArray[Any]:
+        """Number of the trait of each row."""
+        ...
+
+    def examples(self, numbers: Iterable[int]) -> list[SeriesDef]:
+        """One definition of each of these traits."""
+        ...
 
 
 class Selection(NamedTuple):
@@ -30,6 +43,11 @@ class Selection(NamedTuple):
     local: I64
     is_whole: bool
     """The block holds every row of the detector, in its order: no gather and scatter."""
+    is_all: bool
+    """The detector wants every row of the block."""
+
+
+NOTHING = Selection(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), True, True)
 
 
 @dataclass(slots=True)
@@ -49,8 +67,17 @@ class Detect:
 
     def __init__(self, detectors: Sequence[Detector], *, emit_p: float = EMIT_P, most: int = MOST) -> None:
         self.detectors = tuple(sorted(detectors, key=lambda detector: detector.kind))
+        self._of_window: dict[int, list[Detector]] = {}
+        for detector in self.detectors:
+            self._of_window.setdefault(detector.window_s, []).append(detector)
         self.emit_p = emit_p
         self.most = most
+
+    def use_kernels(self) -> None:
+        """Let the detectors that can use compiled code, for the same answers. Raises without numba."""
+        for detector in self.detectors:
+            if isinstance(detector, Quick):
+                detector.use_kernels()
 
     def initial(self) -> DetectState:
         state = DetectState()
@@ -67,23 +94,15 @@ class Detect:
         defs: by 64-bit series id; asked only for rows not seen before and for anomalies. Rows are stable; they may
         grow at any time. The passed state is given up.
         """
-        window_s = (block.end_ns - block.start_ns) // NS
-        found: list[tuple[float, str, int, Detector, Scores, Selection]] = []
-        for detector in self.detectors:
-            if detector.window_s != window_s or not len(block.rows):
-                continue
-            chosen = self._select(state, detector, block, defs)
+        found: list[tuple[float, str, int, Detector, Scores, int]] = []
+        for detector in self._of_window.get((block.end_ns - block.start_ns) // NS, ()):
+            chosen = self._select(state, detector, block, defs) if len(block.rows) else NOTHING
             if not len(chosen.positions):
                 continue
-            part = block.take(chosen.positions)
+            part = block if chosen.is_all else block.take(chosen.positions)
             table = state.tables[detector.kind]
             mine = table if chosen.is_whole else {name: column[chosen.local] for name, column in table.items()}
-            scores = detector.score(mine, part)
-            emit_p = max(self.emit_p, getattr(detector, "emit_p", 0.0))
-            for at in np.flatnonzero(scores.p < emit_p).tolist():
-                position = int(chosen.positions[at])
-                series = f"{int(block.series[position]):016x}"
-                found.append((float(scores.p[at]), f"{detector.kind}/{series}", at, detector, scores, chosen))
+            found += self._improbable(detector, mine, part, block, chosen)
             if block.is_tumbling:
                 learned = detector.learn(mine, part)
                 if chosen.is_whole:
@@ -94,9 +113,28 @@ class Detect:
         found.sort(key=lambda item: item[:2])
         state.suppressed += max(len(found) - self.most, 0)
         out = []
-        for p, _, at, detector, scores, chosen in found[: self.most]:
-            out.append(_anomaly(detector, scores, at, p, block, int(chosen.positions[at]), defs))
+        for p, _, at, detector, scores, position in found[: self.most]:
+            out.append(_anomaly(detector, scores, at, p, block, position, defs))
         return state, out
+
+    def _improbable(
+        self, detector: Detector, mine: State, part: WindowBlock, block: WindowBlock, chosen: Selection
+    ) -> list[tuple[float, str, int, Detector, Scores, int]]:
+        """Rows with p below what is worth a record, with their place in the scores and in the block."""
+        emit_p, positions = max(self.emit_p, getattr(detector, "emit_p", 0.0)), chosen.positions
+        if isinstance(detector, Choosy):
+            some = detector.may_matter(mine, part, emit_p)
+            if not len(some):
+                return []
+            mine, part = {name: column[some] for name, column in mine.items()}, part.take(some)
+            positions = positions[some]
+        scores = detector.score(mine, part)
+        found = []
+        for at in np.flatnonzero(scores.p < emit_p).tolist():
+            position = int(positions[at])
+            series = f"{int(block.series[position]):016x}"
+            found.append((float(scores.p[at]), f"{detector.kind}/{series}", at, detector, scores, position))
+        return found
 
     def _select(
         self, state: DetectState, detector: Detector, block: WindowBlock, defs: Mapping[int, SeriesDef]
@@ -110,21 +148,22 @@ class Detect:
         if top > len(index):
             index = np.concatenate([index, np.full(top - len(index), UNKNOWN, np.int32)])
         size = len(next(iter(state.tables[kind].values())))
-        for at in np.flatnonzero(index[rows] == UNKNOWN).tolist():
-            definition = defs.get(int(block.series[at]))
-            if definition is None:
-                continue  # not defined yet: asked again when the rows change
-            accepted = detector.accepts(definition)
-            index[rows[at]] = size if accepted else REFUSED
-            size += accepted
+        unknown = np.flatnonzero(index[rows] == UNKNOWN)
+        if len(unknown):
+            answers = _accepted(detector, block, unknown, defs)
+            index[rows[unknown[answers == REFUSED]]] = REFUSED
+            fresh = rows[unknown[answers == ACCEPTED]]
+            index[fresh] = np.arange(size, size + len(fresh))
+            size += len(fresh)
         state.tables[kind] = grow(detector, state.tables[kind], size)
         state.index[kind] = index
         local = index[rows].astype(np.int64)
         positions = np.flatnonzero(local >= 0)
+        is_known = not (local == UNKNOWN).any()
         local = local[positions]
         is_whole = len(local) == size and bool(np.array_equal(local, np.arange(size)))
-        chosen = Selection(rows, positions, local, is_whole)
-        if not (index[rows] == UNKNOWN).any():
+        chosen = Selection(rows, positions, local, is_whole, len(positions) == len(rows))
+        if is_known:
             state.selections[kind] = chosen
         return chosen
 
@@ -152,6 +191,20 @@ class Detect:
                 state.index[kind] = arrays[f"{kind}/index"]
                 state.tables[kind] = {name: arrays[f"{kind}/table/{name}"] for name in state.tables[kind]}
         return state
+
+
+def _accepted(detector: Detector, block: WindowBlock, unknown: I64, defs: Mapping[int, SeriesDef]) -> NDArray[np.int32]:
+    """ACCEPTED, REFUSED, or UNKNOWN where there is no definition yet: asked again when the rows change."""
+    if getattr(detector, "accepts_by_trait", False) and isinstance(defs, Known):
+        numbers, inverse = np.unique(defs.traits(block.rows[unknown]), return_inverse=True)
+        verdicts = [ACCEPTED if detector.accepts(d) else REFUSED for d in defs.examples(numbers.tolist())]
+        return np.array(verdicts, np.int32)[inverse]
+    answers = np.full(len(unknown), UNKNOWN, np.int32)
+    for i, identity in enumerate(block.series[unknown].tolist()):
+        definition = defs.get(identity)
+        if definition is not None:
+            answers[i] = ACCEPTED if detector.accepts(definition) else REFUSED
+    return answers
 
 
 def _anomaly(

@@ -5,6 +5,9 @@ has a closed form that is exact to the last digits of tiny tails: with s = t / s
 (1 - s)^2 (2 + s) / 4. The beta-binomial is the predictive law of k of n when the share itself was only estimated.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 
 from schemas.core import F64
@@ -31,6 +34,19 @@ def upper_t6(t: F64) -> F64:
     cosine = 6.0 / (6.0 + t * t)
     s = t / np.sqrt(6.0 + t * t)
     return np.asarray(np.clip(0.5 - 0.5 * s * (1.0 + cosine / 2.0 + 3.0 * cosine * cosine / 8.0), 1e-16, 1.0))
+
+
+@lru_cache(256)
+def cut_of(tail: Callable[[F64], F64], p: float) -> float:
+    """A z >= 0 below which `tail`, a decreasing function, is not below p: what lies nearer need not be asked."""
+    low, high = 0.0, 1e12
+    for _ in range(200):
+        middle = (low + high) / 2
+        if tail(np.array([middle]))[0] > p:
+            low = middle
+        else:
+            high = middle
+    return low * (1 - 1e-9)
 
 
 def small_sample_floor(windows: F64) -> F64:

@@ -32,6 +32,7 @@ class TemplateRate:
     window_s = 120
     emit_p = 0.02
     """Weaker than usual: with little history no template can be strong, but many weak ones tell a cause."""
+    accepts_by_trait = True
 
     def accepts(self, series: SeriesDef) -> bool:
         return series.name == "log.lines" and series.denominator is not None

@@ -25,6 +25,7 @@ class ErrorRatio:
     version = "1"
     anomaly: AnomalyKind = "error_ratio"
     window_s = 60
+    accepts_by_trait = True
 
     def accepts(self, series: SeriesDef) -> bool:
         if series.kind != "count" or series.is_histogram:

@@ -40,16 +40,16 @@ class HistogramState:
             for i in range(4)
         }
         document = {
-            "registry": self.registry.dump(), "ledger": self.ledger.dump(), "through_ns": self.through_ns,
+            "ledger": self.ledger.dump(), "through_ns": self.through_ns,
             "pending": sorted(self.pending),
             "previous": {str(row): sorted(buckets.items()) for row, buckets in sorted(self.previous.items())},
         }  # fmt: skip
-        return pack(document, arrays)
+        return pack(document, arrays, {"registry": self.registry.dump()})
 
     @classmethod
     def load(cls, data: bytes) -> "HistogramState":
-        document, arrays, _ = unpack(data)
-        state = cls(Registry.load(document["registry"]), Ledger.load(document["ledger"]), document["through_ns"])
+        document, arrays, blobs = unpack(data)
+        state = cls(Registry.load(blobs["registry"]), Ledger.load(document["ledger"]), document["through_ns"])
         state.previous = {int(row): dict(map(tuple, buckets)) for row, buckets in document["previous"].items()}
         for start in document["pending"]:
             ids, t, bucket, count = (arrays[f"pending/{start}/{i}"] for i in range(4))
@@ -65,8 +65,7 @@ class HistogramWindower:
 
     def add(self, state: HistogramState, frame: sc.HistogramFrame) -> list[Emit]:
         """Take a frame; returns the dead letters of late data points."""
-        for definition in frame.defs:
-            state.registry.add(definition)
+        state.registry.add_new(frame.defs)
         columns: tuple[Any, ...] = (frame.series, frame.t, frame.bucket, frame.count)
         out: list[Emit] = []
         late = frame.t < state.through_ns
@@ -127,7 +126,8 @@ class HistogramWindower:
 
     def _increases(self, state: HistogramState, row: I64, t: I64, bucket: I64, count: I64) -> I64:
         out = count.copy()
-        cumulative = [r for r in np.unique(row).tolist() if state.registry.definitions[r].temporality == "cumulative"]
+        rows = np.unique(row)
+        cumulative = rows[state.registry.ask(rows, lambda d: d.temporality == "cumulative").astype(bool)].tolist()
         for r in cumulative:
             mine = np.flatnonzero(row == r)
             for moment in np.unique(t[mine]).tolist():
@@ -142,9 +142,10 @@ class HistogramWindower:
         return out
 
     def _count(self, state: HistogramState, what: str, rows: I64) -> None:
-        for row in rows.tolist():
-            ours = row >= 0 and state.registry.definitions[row].signal in ("logs", "traces")
-            state.ledger.add(f"{'derived' if ours else 'samples'}.{what}")
+        derived = _derived(state, rows)
+        for ledger, n in (("derived", derived), ("samples", len(rows) - derived)):
+            if n:
+                state.ledger.add(f"{ledger}.{what}", n)
 
     def buffered(self, state: HistogramState) -> dict[str, int]:
         """Data points that wait, by ledger."""
@@ -152,10 +153,16 @@ class HistogramWindower:
         for chunks in state.pending.values():
             for chunk in chunks:
                 ids = chunk[0][leads(chunk[0], chunk[1], chunk[2])]
-                for row in state.registry.find(ids).tolist():
-                    ours = row >= 0 and state.registry.definitions[row].signal in ("logs", "traces")
-                    found["derived" if ours else "samples"] += 1
+                derived = _derived(state, state.registry.find(ids))
+                found["derived"] += derived
+                found["samples"] += len(ids) - derived
         return found
+
+
+def _derived(state: HistogramState, rows: I64) -> int:
+    """How many of these rows (-1: unknown) are of series that we derived ourselves."""
+    known = rows[rows >= 0]
+    return int(state.registry.ask(known, lambda d: d.signal in ("logs", "traces")).sum()) if len(known) else 0
 
 
 def leads(series: U64, t: I64, bucket: Any) -> Bool:

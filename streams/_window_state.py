@@ -1,13 +1,13 @@
 """State of the windower: columns with one row a series, growing with the registry, and their snapshot."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Gap, SeriesDef
+from schemas import Gap, SeriesDef, SeriesDefs
 from schemas.core import F64, I64, U64, Bool
 from streams._coverage import Covered
 from streams._ledger import Ledger
@@ -25,7 +25,6 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     "last_ns": (np.int64, 0),
     "denominator": (np.int32, -1),
     "signal": (np.int8, 0),
-    "is_count": (np.bool_, False),
     "is_cumulative": (np.bool_, False),
     "is_event": (np.bool_, False),
     "is_silent": (np.bool_, False),
@@ -33,7 +32,8 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
 STATE_BYTES_PER_SERIES = sum(np.dtype(kind).itemsize for kind, _ in _COLUMNS.values()) + RING_PANES * (
     sum(np.dtype(kind).itemsize for kind in RING.values()) + 4
 )
-"""Array bytes a series; definitions and the id map come on top (about 700 B, they hold the labels)."""
+"""Array bytes a series; its definition and its place in the id map come on top (about 200 B with two labels)."""
+DERIVED = (SIGNALS.index("logs"), SIGNALS.index("traces"))
 
 
 def _column(name: str) -> Any:
@@ -47,12 +47,16 @@ def _ring() -> dict[str, NDArray[Any]]:
 
 @dataclass(slots=True)
 class WindowState:
-    """All columns (n,) by row of the registry; `ring` columns (12, n) and `shares` (12, signals), newest pane last."""
+    """All columns (n,) by row of the registry; `shares` (12, signals), newest pane last.
+
+    `ring` columns (12, n) are written in turn: `head` is the slot of the newest pane, the one after it the oldest. In
+    a snapshot they lie oldest first, so a snapshot does not show how often the ring went round.
+    """
 
     registry: Registry = field(default_factory=Registry)
     """Series that have spoken, in the order of the panes in which they first did, so rows follow event time alone."""
-    waiting: dict[int, SeriesDef] = field(default_factory=dict)
-    """Definitions of series that have not spoken in a closed pane yet."""
+    waiting: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+    """Compact definitions of series that have not spoken in a closed pane yet."""
     covered: Covered = field(default_factory=Covered)
     ledger: Ledger = field(default_factory=Ledger)
     through_ns: int = 0
@@ -71,89 +75,108 @@ class WindowState:
     last_ns: I64 = _column("last_ns")
     denominator: NDArray[np.int32] = _column("denominator")
     signal: NDArray[np.int8] = _column("signal")
-    is_count: Bool = _column("is_count")
     is_cumulative: Bool = _column("is_cumulative")
     is_event: Bool = _column("is_event")
     is_silent: Bool = _column("is_silent")
     ring: dict[str, NDArray[Any]] = field(default_factory=_ring)
+    head: int = RING_PANES - 1
     shares: F64 = field(default_factory=lambda: np.zeros((RING_PANES, len(SIGNALS))))
     """Share of each pane that was recorded, by signal."""
+    rows: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    """0 .. n - 1: shared by all blocks, so that a reader sees at once that rows are the same. Not in a snapshot."""
+    moves: int = 0
+    """How often the ring moved; tells blocks that they are gone. Not in a snapshot."""
 
-    def define(self, definitions: Iterable[SeriesDef]) -> None:
-        """Take definitions in; one that is known already changes nothing."""
-        for definition in definitions:
-            identity = int(definition.id, 16)
-            if identity not in self.registry.rows:
-                self.waiting.setdefault(identity, definition)
+    def define(self, definitions: Sequence[SeriesDef]) -> None:
+        """Take definitions in; one that is known already changes nothing. Raises RecordInvalid, state unchanged."""
+        if not len(definitions):
+            return
+        given = definitions if isinstance(definitions, SeriesDefs) else SeriesDefs.of(definitions)
+        ids = given.ids
+        fresh = {int(ids[at]): at for at in np.flatnonzero(self.registry.find(ids) < 0).tolist()}
+        made = {i: self.registry.compact(given[at]) for i, at in fresh.items() if i not in self.waiting}
+        self.waiting.update(made)
 
     def activate(self, series: U64) -> None:
-        """Give rows to the series that speak for the first time, in the order of their ids."""
-        fresh = np.unique(series[self.registry.find(series) < 0]).tolist()
-        for identity in fresh:
-            if identity in self.waiting:
-                self.registry.add(self.waiting.pop(identity))
-        self._grow()
+        """Give rows to those series that were defined and have none, in the order of their ids."""
+        fresh = [identity for identity in np.unique(series).tolist() if identity in self.waiting]
+        if fresh:
+            self.registry.add(np.array(fresh, np.uint64), [self.waiting.pop(identity) for identity in fresh])
+            self._grow()
 
     def is_derived(self, series: U64) -> Bool:
         """Which samples (n,) belong to series that we derived ourselves; an unknown series is a sender's."""
         rows = self.registry.find(series)
-        ours = np.isin(self.signal[np.maximum(rows, 0)], (1, 2)) if len(self.signal) else np.zeros(len(series), bool)
+        ours = np.isin(self.signal[np.maximum(rows, 0)], DERIVED) if len(self.signal) else np.zeros(len(series), bool)
         ours &= rows >= 0
         for at in np.flatnonzero(rows < 0).tolist():
-            definition = self.waiting.get(int(series[at]))
-            ours[at] = definition is not None and definition.signal in ("logs", "traces")
+            waits = self.waiting.get(int(series[at]))
+            if waits is not None:
+                ours[at] = self.registry.examples([waits[1]])[0].signal in ("logs", "traces")
         return ours
+
+    def turn(self) -> None:
+        """Let the oldest slot of the ring become the newest one, blank."""
+        self.head = (self.head + 1) % RING_PANES
+        self.moves += 1
+        for name, column in self.ring.items():
+            column[self.head] = np.nan if name in RING else 0
+
+    def slots(self, panes: int) -> I64:
+        """Slots of the ring that hold the newest `panes`, oldest first."""
+        return np.arange(self.head - panes + 1, self.head + 1) % RING_PANES
 
     def _grow(self) -> None:
         """Make room for the series that the registry has gained."""
         have, n = len(self.previous), len(self.registry)
-        if have == n:
-            return
-        fresh, more = self.registry.definitions[have:], n - have
+        more = n - have
         for name, (kind, blank) in _COLUMNS.items():
             setattr(self, name, np.concatenate([getattr(self, name), np.full(more, blank, kind)]))
-        self.signal[have:] = [SIGNALS.index(d.signal) for d in fresh]
-        self.is_count[have:] = [d.kind == "count" for d in fresh]
-        self.is_cumulative[have:] = [d.temporality == "cumulative" for d in fresh]
-        self.is_event[have:] = [d.is_event for d in fresh]
+        fresh, ask = np.arange(have, n), self.registry.ask
+        self.signal[have:] = ask(fresh, lambda d: SIGNALS.index(d.signal))
+        self.is_cumulative[have:] = ask(fresh, lambda d: d.temporality == "cumulative")
+        self.is_event[have:] = ask(fresh, lambda d: d.is_event)
         for name, column in self.ring.items():
             blank_ring = np.full((RING_PANES, more), np.nan if name in RING else 0, column.dtype)
             if name == "total":  # panes before an event series first spoke are zero where its signal was recorded
                 heard = self.shares[:, self.signal[have:]] > 0
                 blank_ring[heard & self.is_event[have:]] = 0.0
-            self.ring[name] = np.concatenate([column, blank_ring], 1)
-        self.unresolved += [have + i for i, d in enumerate(fresh) if d.denominator]
+            self.ring[name] = np.concatenate([column, blank_ring[np.argsort(self.slots(RING_PANES))]], 1)
+        self.rows = np.arange(n)
+        self.unresolved += fresh[ask(fresh, lambda d: d.denominator is not None)].tolist()
         open_rows, self.unresolved = self.unresolved, []
         for row in open_rows:
-            found = self.registry.rows.get(int(self.registry.definitions[row].denominator or "0", 16), -1)
+            found = self.registry.row(int(self.registry.definition(row).denominator or "0", 16))
             self.denominator[row] = found
             if found < 0:
                 self.unresolved.append(row)
 
     def dump(self) -> bytes:
         arrays = {f"column/{name}": getattr(self, name) for name in _COLUMNS} | {"shares": self.shares}
-        arrays |= {f"ring/{name}": column for name, column in self.ring.items()}
+        arrays |= {f"ring/{name}": column[self.slots(RING_PANES)] for name, column in self.ring.items()}
         for start, chunks in self.pending.items():
             for i in range(3):
                 arrays[f"pending/{start}/{i}"] = np.concatenate([chunk[i] for chunk in chunks])
         document = {
-            "registry": self.registry.dump(),
-            "waiting": [d.model_dump(mode="json", exclude_defaults=True) for _, d in sorted(self.waiting.items())],
             "covered": self.covered.dump(), "ledger": self.ledger.dump(),
             "through_ns": self.through_ns, "pending": sorted(self.pending), "unresolved": self.unresolved,
         }  # fmt: skip
-        return pack(document, arrays)
+        waiting = b"\n".join(raw for _, (raw, _) in sorted(self.waiting.items()))
+        return pack(document, arrays, {"registry": self.registry.dump(), "waiting": waiting})
 
     @classmethod
     def load(cls, data: bytes) -> "WindowState":
         """Raises SnapshotError."""
-        document, arrays, _ = unpack(data)
+        document, arrays, blobs = unpack(data)
         state = cls(
-            registry=Registry.load(document["registry"]), covered=Covered.load(document["covered"]),
+            registry=Registry.load(blobs["registry"]), covered=Covered.load(document["covered"]),
             ledger=Ledger.load(document["ledger"]), through_ns=document["through_ns"],
             unresolved=document["unresolved"], shares=arrays["shares"],
         )  # fmt: skip
-        state.define(SeriesDef.model_validate(entry) for entry in document["waiting"])
+        state.rows = np.arange(len(state.registry))
+        for line in blobs["waiting"].splitlines():
+            definition = SeriesDef.model_validate_json(line)
+            state.waiting[int(definition.id, 16)] = state.registry.compact(definition)
         for name in _COLUMNS:
             setattr(state, name, arrays[f"column/{name}"])
         state.ring = {name: arrays[f"ring/{name}"] for name in state.ring}

@@ -1,15 +1,20 @@
 """The detect stage: windows of `streams` shown to the detectors of `detectors`; two rooms that do not meet."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import schemas as sc
 from detectors import Detect, Detector, DetectState
-from schemas.core import Event, Output, Tick
+from schemas.core import I64, Event, Output, Tick
 from streams import HistogramState, HistogramWindower, Ledger, Windower, WindowState, pack, unpack
 
 _SOURCE = "tidegate/detect"
+WARM_POINTS = 200_000  # below that compiling, or loading what was compiled, would not pay
 
 
 @dataclass(slots=True)
@@ -26,17 +31,31 @@ class Definitions(Mapping[int, sc.SeriesDef]):
         self._registry = state.registry
 
     def __getitem__(self, series: int) -> sc.SeriesDef:
-        return self._registry.definitions[self._registry.rows[series]]
+        row = self._registry.row(series)
+        if row < 0:
+            raise KeyError(series)
+        return self._registry.definition(row)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._registry.rows)
+        return iter(self._registry.ids().tolist())
 
     def __len__(self) -> int:
         return len(self._registry)
 
+    def traits(self, rows: I64) -> NDArray[np.int32]:
+        """Number of the trait of each row: series that differ in nothing but names and places share one."""
+        return self._registry.traits()[rows]
+
+    def examples(self, numbers: Iterable[int]) -> list[sc.SeriesDef]:
+        return self._registry.examples(numbers)
+
 
 class Detecting:
-    """Frames and histograms in, anomalies and gaps out. Histogram windows are kept for detectors that want them."""
+    """Frames and histograms in, anomalies and gaps out. Histogram windows are kept for detectors that want them.
+
+    fast: True to use numba from the first frame (raises ModuleNotFoundError without it), False never; None once it
+    pays and where it is installed. The answers are the same, to the last bit.
+    """
 
     name = "detect"
     inputs = (sc.FRAMES, sc.HISTOGRAMS)
@@ -44,10 +63,14 @@ class Detecting:
     ordered = False
     makes_time = False
 
-    def __init__(self, detectors: Sequence[Detector], *, emit_p: float = 1e-3) -> None:
+    def __init__(self, detectors: Sequence[Detector], *, emit_p: float = 1e-3, fast: bool | None = None) -> None:
         self._windower = Windower(self.name)
         self._histograms = HistogramWindower(self.name)
         self._detect = Detect(detectors, emit_p=emit_p)
+        if fast:
+            self._use_kernels()
+        can = fast is None and importlib.util.find_spec("numba") is not None
+        self._points_until_fast = WARM_POINTS if can else 0
 
     def initial(self) -> DetectingState:
         return DetectingState(WindowState(), HistogramState(), self._detect.initial())
@@ -61,10 +84,22 @@ class Detecting:
             if isinstance(mark, sc.Coverage) and event.topic == sc.FRAMES:
                 state.windows.covered.add(mark.signal, mark.start_ns, mark.end_ns)
         elif event.topic == sc.FRAMES:
-            out += self._windower.add(state.windows, sc.decode_frame(event.value))
+            frame = sc.decode_frame(event.value)
+            out += self._windower.add(state.windows, frame)
+            self._warm_up(len(frame.t))
         else:
             out += self._histograms.add(state.histograms, sc.decode_histograms(event.value))
         return state, out
+
+    def _warm_up(self, points: int) -> None:
+        if self._points_until_fast > 0:
+            self._points_until_fast -= points
+            if self._points_until_fast <= 0:
+                self._use_kernels()
+
+    def _use_kernels(self) -> None:
+        self._windower.use_kernels()
+        self._detect.use_kernels()
 
     def _close(self, state: DetectingState, tick: Tick) -> list[Output]:
         out: list[Output] = []
