@@ -97,6 +97,7 @@ class KafkaWorker:
         """Read what came, step the tasks, write what they say; returns how many records were read."""
         self._look_for_members()
         found: dict[Place, list[Message]] = {}
+        ended: dict[Place, int] = {}
         n = 0
         for message in self._reader.consume(_BATCH, timeout_s):
             error = message.error()
@@ -104,7 +105,7 @@ class KafkaWorker:
             if error is None:
                 found.setdefault(place, []).append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._ended(place, message.offset() or 0)
+                ended[place] = message.offset() or 0
             else:
                 self._trouble(place, error)
         batches: dict[str, list[Record]] = {}
@@ -119,6 +120,8 @@ class KafkaWorker:
                 owner.offsets[place] = (fresh[-1].offset() or 0) + 1
                 owner.at_end.discard(place)
                 n += len(fresh)
+        for place, offset in ended.items():
+            self._ended(place, offset)
         for instance, records in batches.items():
             owner = self.running[instance]
             if self.stage.makes_time:
@@ -344,8 +347,9 @@ class KafkaWorker:
     def _ended(self, place: Place, offset: int) -> None:
         owner = self._owner.get(place)
         if owner is not None:
-            owner.at_end.add(place)
             owner.ends[place] = max(offset, owner.ends.get(place, 0))
+            if owner.offsets[place] >= offset:
+                owner.at_end.add(place)
 
     def _trouble(self, place: Place, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:

@@ -32,10 +32,11 @@ def run(
     json_: Json = False,
 ) -> None:
     """The pipeline on Kafka: run it as often as there is work; each process takes its share. SIGTERM stops it."""
+    is_for_people = sys.stderr.isatty() and not json_
     structlog.configure(
         processors=[
             structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer() if json_ or not sys.stderr.isatty() else structlog.dev.ConsoleRenderer(),
+            structlog.dev.ConsoleRenderer() if is_for_people else structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )  # fmt: skip

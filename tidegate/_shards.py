@@ -82,7 +82,7 @@ class Shards:
         ]  # fmt: skip
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop; then snapshots, commits and leaves the groups. What is raised leaves without snapshots."""
+        """Until told to stop; then snapshot, commit, leave the groups. What is raised leaves without snapshots."""
         try:
             while not stop.is_set():
                 self.turn()
