@@ -2,7 +2,7 @@
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from support.kafka import Broker, Cluster
+from support.kafka import Broker, Cluster, is_produce
 
 
 def produce(cluster: Cluster, topic: str, *values: bytes) -> None:
@@ -55,11 +55,6 @@ def once(cluster: Cluster, topic: str, *, idempotent: bool) -> list[bytes | None
     assert producer.flush(30) == 0 and lost.is_set()
     produce(cluster, topic, b"end")
     return read(cluster, topic, 3, **{"enable.partition.eof": "true"})
-
-
-def is_produce(chunk: bytes) -> bool:
-    """A request begins with its length and then, in two bytes, what it is: 0 is a write."""
-    return len(chunk) > 8 and chunk[4:6] == b"\0\0"
 
 
 def test_a_lost_acknowledgement_is_no_duplicate_from_an_idempotent_producer(proxied: Cluster) -> None:

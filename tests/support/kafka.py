@@ -47,6 +47,11 @@ def free_ports() -> Iterator[int]:
 _ports = free_ports()  # one for all, so that no two clusters of a run are given the same
 
 
+def is_produce(chunk: bytes) -> bool:
+    """For `on` of a fault proxy: a request begins with its length and then, in two bytes, what it is: 0 is a write."""
+    return len(chunk) > 8 and chunk[4:6] == b"\0\0"
+
+
 class Cluster:
     """`with Cluster(3) as kafka:` starts three nodes, ready when the block begins, gone when it ends.
 
@@ -236,4 +241,4 @@ class Broker(Cluster):
         super().__init__(1, **options)
 
 
-__all__ = ["HOST", "Broker", "Cluster", "free_ports"]
+__all__ = ["HOST", "Broker", "Cluster", "free_ports", "is_produce"]

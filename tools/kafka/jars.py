@@ -19,7 +19,8 @@ CACHE = ROOT / ".kafka"
 POM = ROOT / "tools" / "kafka" / "pom.xml"
 JAVA_AT_LEAST = 17  # what the server of Kafka 4 is compiled for
 FETCH_S = 900
-QUIET = ("--batch-mode", "--quiet", "--no-transfer-progress", "-Dstyle.color=never")
+# --update-snapshots also asks again for what was missing at the last try, which Maven otherwise remembers for a day.
+QUIET = ("--batch-mode", "--quiet", "--no-transfer-progress", "--update-snapshots", "-Dstyle.color=never")
 
 
 class KafkaUnavailable(Exception):

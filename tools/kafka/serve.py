@@ -37,7 +37,11 @@ def settings(port: int) -> dict[str, str]:
 
 
 def main() -> int:
-    port = int(os.environ.get("KAFKA_PORT", "9092"))
+    given = os.environ.get("KAFKA_PORT", "9092")
+    if not given.isdecimal() or not 0 < int(given) < 65534:
+        print(f"KAFKA_PORT is {given}; it must be a port from 1 to 65533.", file=sys.stderr)
+        return 1
+    port = int(given)
     place = CACHE / "data"
     for taken in (port, port + 1, port + 2):
         if _answers(taken):
@@ -50,7 +54,8 @@ def main() -> int:
     node = Node(place, settings(port), heap=os.environ.get("KAFKA_HEAP", "512m"))
     if not (place / "data" / "meta.properties").exists():
         node.format(base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("="))
-    signal.signal(signal.SIGTERM, _interrupt)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _interrupt)
     try:
         node.start()
         (place / "pid").write_text(str(os.getpid()))
