@@ -4,7 +4,7 @@ A decoder may cache what it learned of byte patterns (definitions of series), bu
 the message alone, so it needs no snapshot. Ids in `points` are canonical (`schemas.series_id`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,46 @@ from numpy.typing import NDArray
 
 from schemas import Record, SeriesDef
 from schemas.core import F64, I64, U64, Message
+
+
+class Rendered(NamedTuple):
+    """A definition as `SeriesDef.to_bytes` writes it, and what its shard is made of."""
+
+    tenant: str
+    service: str
+    text: bytes
+
+    @classmethod
+    def of(cls, definition: SeriesDef) -> "Rendered":
+        return cls(definition.tenant, definition.service, definition.to_bytes())
+
+
+class RenderedDefs(Mapping[int, SeriesDef]):
+    """Definitions that are JSON until somebody asks for a model; what a decoder of many series answers with."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Mapping[int, Rendered]) -> None:
+        self._found = found
+
+    def rendered(self, ids: Sequence[int]) -> list[Rendered]:
+        return [self._found[identity] for identity in ids]
+
+    def __getitem__(self, identity: int) -> SeriesDef:
+        return SeriesDef.from_bytes(self._found[identity].text)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def rendered(definitions: Mapping[int, SeriesDef], ids: Sequence[int]) -> list[Rendered]:
+    """Definitions of ids as JSON, made only where the decoder has not done so."""
+    if isinstance(definitions, RenderedDefs):
+        return definitions.rendered(ids)
+    return [Rendered.of(definitions[identity]) for identity in ids]
 
 
 class Points(NamedTuple):

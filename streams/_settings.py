@@ -12,6 +12,9 @@ WINDOW_PANES = (1, 6, 12)
 
 RING_PANES = max(WINDOW_PANES)
 
+WARM_POINTS = 200_000
+"""Points after which a run counts as a long one and numba is worth its start; about half a second of plain decoding."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
@@ -21,7 +24,8 @@ class StreamSettings:
     max_skew_ns: a sample further than this ahead of the time its message was received is quarantined.
     max_series: series in all; max_series_per_source: of one source. Beyond, samples are rejected and counted.
     shards: units of state, fixed when topics are made. partitions: of the partitioned topics.
-    frame_points: a frame closes at this many points, or when time advances.
+    frame_points: frames close at this many points a partition, or when time advances.
+    linger_ns: time is said to have advanced, and frames close, at most so often by the times messages were received.
     """
 
     lateness_ns: int = 10 * NS
@@ -31,6 +35,7 @@ class StreamSettings:
     shards: int = 16
     partitions: int = 1
     frame_points: int = 1000
+    linger_ns: int = NS // 10
     max_templates_per_service: int = 1000
     max_endpoints_per_service: int = 200
     max_spans_held: int = 500_000
