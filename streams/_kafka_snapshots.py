@@ -24,7 +24,7 @@ class Manifests:
         """
         found: dict[str, dict[tuple[int, str], sc.SnapshotManifest]] = {}
         topic = real_name(sc.SNAPSHOTS, self._settings.prefix)
-        reader = consumer(self._settings)
+        reader = consumer(self._settings, fetch_wait_max_ms=20)
         try:
             reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
             while True:
