@@ -70,6 +70,7 @@ class Detect:
         self._of_window: dict[int, list[Detector]] = {}
         for detector in self.detectors:
             self._of_window.setdefault(detector.window_s, []).append(detector)
+        self._choosy = {detector.kind: detector for detector in self.detectors if isinstance(detector, Choosy)}
         self.emit_p = emit_p
         self.most = most
 
@@ -122,8 +123,9 @@ class Detect:
     ) -> list[tuple[float, str, int, Detector, Scores, int]]:
         """Rows with p below what is worth a record, with their place in the scores and in the block."""
         emit_p, positions = max(self.emit_p, getattr(detector, "emit_p", 0.0)), chosen.positions
-        if isinstance(detector, Choosy):
-            some = detector.may_matter(mine, part, emit_p)
+        choosy = self._choosy.get(detector.kind)
+        if choosy is not None:
+            some = choosy.may_matter(mine, part, emit_p)
             if not len(some):
                 return []
             mine, part = {name: column[some] for name, column in mine.items()}, part.take(some)

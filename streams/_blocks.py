@@ -43,16 +43,19 @@ class RingBlock(WindowBlock):
     def __init__(
         self, state: WindowState, end_ns: int, panes: int, fast: "ModuleType | None", index: I64 | None = None
     ) -> None:
-        everything = {
-            "start_ns": end_ns - panes * PANE_NS, "end_ns": end_ns,
-            "series": state.registry.ids() if index is None else state.registry.ids()[index],
-            "rows": state.rows if index is None else state.rows[index],
-            "is_tumbling": end_ns % (panes * PANE_NS) == 0,
-            "_state": state, "_panes": panes, "_fast": fast, "_index": index, "_moves": state.moves, "_columns": {},
-            "_whole": None,
-        }  # fmt: skip
-        for name, value in everything.items():
-            object.__setattr__(self, name, value)
+        put = object.__setattr__  # it is frozen
+        put(self, "start_ns", end_ns - panes * PANE_NS)
+        put(self, "end_ns", end_ns)
+        put(self, "is_tumbling", end_ns % (panes * PANE_NS) == 0)
+        put(self, "series", _chosen(state.registry.ids(), index))
+        put(self, "rows", _chosen(state.rows, index))
+        put(self, "_state", state)
+        put(self, "_panes", panes)
+        put(self, "_fast", fast)
+        put(self, "_index", index)
+        put(self, "_moves", state.moves)
+        put(self, "_columns", {})
+        put(self, "_whole", None)
 
     def take(self, index: NDArray[Any]) -> WindowBlock:
         """The same window for a selection of rows (positions or mask)."""
@@ -80,12 +83,11 @@ class RingBlock(WindowBlock):
 
     def _newest(self, name: str) -> Any:
         """Panes of a ring column, oldest first, for the rows of this block."""
-        ring = self._state.ring[name]
         for slot in self._state.slots(self._panes).tolist():
-            yield ring[slot] if self._index is None else ring[slot][self._index]
+            yield _chosen(self._state.ring[name][slot], self._index)
 
     def _of_rows(self, column: NDArray[Any]) -> Any:
-        return column if self._index is None else column[self._index]
+        return _chosen(column, self._index)
 
     @property
     def total(self) -> F64:
@@ -128,6 +130,10 @@ class RingBlock(WindowBlock):
         return self._column("weight_before", _weight_before)
 
 
+def _chosen(column: NDArray[Any], index: I64 | None) -> Any:
+    return column if index is None else column[index]
+
+
 def _fold(join: Callable[[Any, Any], Any], panes: Any) -> Any:
     found = next(panes)
     for pane in panes:
@@ -149,15 +155,15 @@ def _totals(block: RingBlock, rows: I64 | None) -> F64:
     if block._fast is not None and rows is None:
         found: F64 = block._fast.totals(state.ring["total"], slots)
         return found
-    total, is_blank = None, None
-    for slot in slots.tolist():  # infinities of both signs give NaN
-        pane = state.ring["total"][slot] if rows is None else state.ring["total"][slot][rows]
+    n = len(state.rows) if rows is None else len(rows)
+    total, is_blank = np.zeros(n), np.ones(n, np.bool_)
+    for slot in slots.tolist():
+        pane = _chosen(state.ring["total"][slot], rows)
         blank = np.isnan(pane)
-        filled = np.where(blank, 0.0, pane)
-        with np.errstate(invalid="ignore", over="ignore"):
-            total = filled if total is None else total + filled
-        is_blank = blank if is_blank is None else is_blank & blank
-    return np.where(is_blank, np.nan, total)  # type: ignore[arg-type]
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities of both signs give NaN
+            total += np.where(blank, 0.0, pane)
+        is_blank &= blank
+    return np.where(is_blank, np.nan, total)
 
 
 def _mean(block: RingBlock) -> F64:

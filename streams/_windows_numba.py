@@ -19,6 +19,7 @@ I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
 _MOST = float(np.finfo(np.float64).max)
+_LEAST_PATIENCE_NS = 30_000_000_000
 _CHUNK = 1024
 """Rows whose sums stay in the nearest cache."""
 
@@ -144,6 +145,18 @@ def _pairwise(value: F64, at: int, n: int) -> float:
 
 
 @jit
+def _summary(value: F64, at: int, n: int) -> tuple[int, float, float, float]:
+    """Of n values from a position on: how many are no NaN, their sum as `np.add.reduceat` has it, smallest, largest."""
+    seen, smallest, largest = 0, np.inf, -np.inf
+    for i in range(at, at + n):
+        if not np.isnan(value[i]):
+            seen += 1
+            smallest, largest = min(smallest, value[i]), max(largest, value[i])
+    first = 0.0 if np.isnan(value[at]) else value[at]
+    return seen, first + _pairwise(value, at + 1, n - 1), smallest, largest
+
+
+@jit
 def take(
     row: I64, t: I64, value: F64, kept: int, total: F64, low: F32, high: F32, last: F32, count: I32, cumulated: F64,
     previous: F64, interval_s: F64, last_ns: I64, is_cumulative: Bool, is_silent: Bool,
@@ -156,19 +169,28 @@ def take(
         b = a + 1
         while b < kept and row[b] == r:
             b += 1
-        size = b - a
-        newest = t[b - 1]
+        size, newest = b - a, t[b - 1]
         if last_ns[r] > 0:
             step = np.float64(newest - last_ns[r]) / np.float64(size) / 1e9
             old = interval_s[r]
             if np.isnan(old):
                 interval_s[r] = step
             else:
-                clipped = min(max(step, 0.5 * old), 1.25 * old)
-                interval_s[r] = old + 0.2 * (clipped - old)
+                interval_s[r] = old + 0.2 * (min(max(step, 0.5 * old), 1.25 * old) - old)
         last_ns[r] = max(last_ns[r], newest)
         is_silent[r] = False
-        seen = value[a:b]
+        if size == 1:
+            x = value[a]
+            if is_cumulative[r]:
+                change = x - previous[r]
+                if not np.isnan(x):
+                    previous[r] = x
+                x = x if change < 0 else change
+            if not np.isnan(x):
+                total[r], count[r], low[r], high[r], last[r] = x, 1, x, x, x
+                cumulated[r] += min(max(x, -_MOST), _MOST)
+            a = b
+            continue
         if is_cumulative[r]:
             if len(increase) < size:
                 increase = np.empty(size)
@@ -180,18 +202,13 @@ def take(
                 before = now
             if not np.isnan(value[b - 1]):
                 previous[r] = value[b - 1]
-            seen = increase[:size]
-        n = 0
-        smallest, largest = np.inf, -np.inf
-        for k in range(size):
-            if not np.isnan(seen[k]):
-                n += 1
-                smallest, largest = min(smallest, seen[k]), max(largest, seen[k])
+            n, whole, smallest, largest = _summary(increase, 0, size)
+            newest_value = increase[size - 1]
+        else:
+            n, whole, smallest, largest = _summary(value, a, size)
+            newest_value = value[b - 1]
         if n > 0:
-            first = 0.0 if np.isnan(seen[0]) else seen[0]
-            whole = first if size == 1 else first + _pairwise(seen, 1, size - 1)
-            total[r], count[r] = whole, n
-            low[r], high[r], last[r] = smallest, largest, seen[size - 1]
+            total[r], count[r], low[r], high[r], last[r] = whole, n, smallest, largest, newest_value
             cumulated[r] += 0.0 if np.isnan(whole) else min(max(whole, -_MOST), _MOST)
         a = b
 
@@ -221,7 +238,7 @@ def silences(interval_s: F64, last_ns: I64, is_silent: Bool, is_event: Bool, to_
     found = np.empty(0, np.int64)
     n = 0
     for r in range(len(interval_s)):
-        if is_silent[r] or is_event[r] or last_ns[r] <= 0:
+        if to_ns - last_ns[r] < _LEAST_PATIENCE_NS or last_ns[r] <= 0 or is_silent[r] or is_event[r]:
             continue
         patience = max(3 * interval_s[r], 30.0)
         if np.isfinite(interval_s[r]) and np.isfinite(patience) and last_ns[r] + np.int64(patience * 1e9) <= to_ns:
@@ -238,21 +255,21 @@ def silences(interval_s: F64, last_ns: I64, is_silent: Bool, is_event: Bool, to_
 def totals(ring: F64, slots: I64) -> F64:
     """Sum (n,) of the panes in these slots, in their order, a blank pane counting nothing; NaN where all are blank."""
     n = ring.shape[1]
-    out, is_blank = np.empty(n), np.empty(_CHUNK, np.bool_)
+    out, seen = np.empty(n), np.empty(_CHUNK, np.int64)
     for start in range(0, n, _CHUNK):
-        stop = min(start + _CHUNK, n)
-        for r in range(start, stop):
-            x = ring[slots[0], r]
-            is_blank[r - start] = np.isnan(x)
-            out[r] = 0.0 if np.isnan(x) else x
-        for k in range(1, len(slots)):
-            for r in range(start, stop):
-                x = ring[slots[k], r]
-                is_blank[r - start] &= np.isnan(x)
-                out[r] += 0.0 if np.isnan(x) else x
-        for r in range(start, stop):
-            if is_blank[r - start]:
-                out[r] = np.nan
+        size = min(_CHUNK, n - start)
+        mine = out[start : start + size]
+        mine[:] = 0.0
+        seen[:size] = 0
+        for k in range(len(slots)):
+            pane = ring[slots[k], start : start + size]
+            for i in range(size):
+                x = pane[i]
+                mine[i] += x if x == x else 0.0
+                seen[i] += x == x
+        for i in range(size):
+            if seen[i] == 0:
+                mine[i] = np.nan
     return out
 
 
@@ -262,16 +279,16 @@ def means(ring: F64, counts: I32, slots: I64) -> F64:
     n = ring.shape[1]
     out, seen = np.empty(n), np.empty(_CHUNK, np.int64)
     for start in range(0, n, _CHUNK):
-        stop = min(start + _CHUNK, n)
-        for r in range(start, stop):
-            x = ring[slots[0], r]
-            out[r] = 0.0 if np.isnan(x) else x
-            seen[r - start] = counts[slots[0], r]
-        for k in range(1, len(slots)):
-            for r in range(start, stop):
-                x = ring[slots[k], r]
-                out[r] += 0.0 if np.isnan(x) else x
-                seen[r - start] += counts[slots[k], r]
-        for r in range(start, stop):
-            out[r] = out[r] / seen[r - start] if seen[r - start] > 0 else np.nan
+        size = min(_CHUNK, n - start)
+        mine = out[start : start + size]
+        mine[:] = 0.0
+        seen[:size] = 0
+        for k in range(len(slots)):
+            pane, count = ring[slots[k], start : start + size], counts[slots[k], start : start + size]
+            for i in range(size):
+                x = pane[i]
+                mine[i] += x if x == x else 0.0
+                seen[i] += count[i]
+        for i in range(size):
+            mine[i] = mine[i] / seen[i] if seen[i] > 0 else np.nan
     return out
