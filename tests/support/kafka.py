@@ -118,7 +118,7 @@ class Cluster:
 
     def admin(self) -> AdminClient:
         """As `admin` where there are users."""
-        return AdminClient(self.client("admin" if self._security else ""))
+        return AdminClient(self.client("admin" if self._security else "", log_level=4))
 
     def allow(self, user: str, operation: str, *, topic: str = "", group: str = "", prefix: bool = False) -> None:
         """Add an ACL, e.g. allow("alice", "WRITE", topic="orders"); `prefix` for every name that begins so."""
