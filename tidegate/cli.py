@@ -13,6 +13,7 @@ import typer
 from tidegate import __version__
 from tidegate._commands import register as register_main
 from tidegate._commands_check import register as register_checks
+from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_live import register as register_live
 from tidegate._commands_run import register as register_run
 from tidegate._commands_topics import register as register_topics
@@ -42,6 +43,7 @@ def _root(
 register_main(app)
 register_live(app)
 register_run(app)
+register_investigate(app)
 register_checks(app)
 register_topics(app)
 

@@ -1,0 +1,64 @@
+"""The command `investigate`: answers questions about open incidents, on Kafka."""
+
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+
+from diagnosis import Context
+from tidegate import _pipeline
+from tidegate._commands import Config
+from tidegate._errors import SettingsError
+from tidegate._settings import Settings
+
+Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("investigate")(investigate)
+
+
+def investigate(
+    subsystem: Annotated[
+        list[str] | None, typer.Option("--subsystem", help="Ask only this one; may be repeated. All if none.")
+    ] = None,
+    brokers: Brokers = "",
+    settings: Config = None,
+) -> None:
+    """Answer what the diagnose stage asks, by reading our topics and Prometheus. SIGTERM stops it; nothing is lost."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    read = Settings.read(settings)
+    queries = _pipeline.asked(read)
+    known = sorted({query.subsystem for query in queries.values()})
+    chosen = subsystem or known
+    for name in chosen:
+        if name not in known:
+            raise SettingsError(
+                f"there is no subsystem '{name}'", where=str(settings or ""),
+                todo=f"Subsystems: {', '.join(known)} (Prometheus: set investigate.prometheus.url)",
+            )  # fmt: skip
+    from streams import kafka  # the extra `kafka` may be absent
+    from tidegate._faust import Investigators
+    from tidegate._prometheus import PrometheusReader
+    from tidegate._topics_reader import KafkaTopics
+
+    plain = read.kafka.plain(brokers)
+    kafka.probe(plain)
+    prometheus = read.investigate.prometheus
+    context = Context(
+        topics=KafkaTopics(plain, shards=read.streams.core().shards),
+        prometheus=PrometheusReader(prometheus.url, prometheus.secret()) if prometheus.url else None,
+        prometheus_label=prometheus.label,
+    )
+    mine = {kind: query for kind, query in queries.items() if query.subsystem in chosen}
+    Investigators(
+        plain, chosen, mine, context, at_once=read.investigate.at_once, most_waiting=read.investigate.most_waiting
+    ).run()
