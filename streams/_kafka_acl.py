@@ -1,15 +1,15 @@
 """Least privilege on Kafka: what each role reads and writes, as ACLs to print, to apply, to compare.
 
 A topic is named, never a pattern, so a new topic is closed until somebody says otherwise. Groups are a prefix: a second
-version of a stage runs beside the first under a longer name. Idempotent producers need nothing more since Kafka 2.8
-(KIP-679); nobody uses transactions.
+version of a stage runs beside the first under a longer name. Idempotent producers need nothing beside Write since
+Kafka 2.8 (KIP-679); nobody uses transactions.
 """
 
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from streams._kafka_names import real_name
+from streams._kafka_names import real_name, ungrouped
 from streams._kafka_settings import KafkaSettings
 
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
@@ -57,6 +57,8 @@ def acls(access: Access, settings: KafkaSettings, principal: str) -> list[Acl]:
     allow(access.makes, "Create", "Describe", "DescribeConfigs", "AlterConfigs")
     if access.checks:
         allow(access.reads | access.writes, "DescribeConfigs")
+    if access.reads:
+        found.add(Acl(principal, "group", ungrouped(settings.prefix), False, "Describe"))
     if access.has_groups:
         found.add(Acl(principal, "group", f"{settings.prefix}.{access.role}", True, "Read"))
     return sorted(found)

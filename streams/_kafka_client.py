@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 import schemas as sc
 from streams._errors import TransportError
+from streams._kafka_names import ungrouped
 from streams._kafka_settings import KafkaSettings
 
 Role = Literal["admin", "consumer", "producer"]
@@ -74,7 +75,7 @@ def consumer(settings: KafkaSettings, *, group: str = "", **more: Any) -> Consum
     if not group:  # static membership and the group protocol are for members
         for name in ("group.instance.id", "group.protocol"):
             config.pop(name, None)
-    return _made(Consumer, config | {"group.id": group or f"{settings.prefix}.reader"})
+    return _made(Consumer, config | {"group.id": group or ungrouped(settings.prefix)})
 
 
 def _made(kind: Callable[[dict[str, Any]], _Client], config: dict[str, Any]) -> _Client:

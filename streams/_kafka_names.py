@@ -8,6 +8,13 @@ import schemas as sc
 _OURS = "tidegate."
 
 
+def ungrouped(prefix: str) -> str:
+    """The group that nobody joins: librdkafka wants a name also where partitions are assigned by hand, and looks for
+    the coordinator of it, so who reads needs to see (Describe) this one.
+    """
+    return f"{prefix}.ungrouped"
+
+
 def real_name(topic: str, prefix: str) -> str:
     """The name on Kafka of a topic of the table: `tidegate.frames.v1` is `acme.frames.v1` with prefix `acme`."""
     return f"{prefix}.{topic.removeprefix(_OURS)}" if topic.startswith(_OURS) else topic

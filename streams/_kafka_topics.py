@@ -8,7 +8,7 @@ partitions, records in order spread over several, a log that compaction thins ou
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library names them in no __all__
     AdminClient,
     AlterConfigOpType,
@@ -25,6 +25,7 @@ from streams._kafka_settings import KafkaSettings
 
 _DAY_MS = 86_400_000
 _COPIES = 3
+_STEP_S = 0.2
 
 State = Literal["made", "kept", "altered", "different", "missing"]
 
@@ -92,15 +93,18 @@ def create(
     partitions = partitions or _partitions(found) or 1
     _refuse(found, settings)
     copies = copies_of(client, settings)
-    made = _make([state for state in found if state.state == "missing"], client, settings, partitions, copies)
-    altered = set()
-    if alter:
-        altered = _alter(found, client, settings)
-    by_name = {state.name: state for state in describe(client, settings, partitions)}
-    return [
-        state._replace(state="made" if state.name in made else "altered" if state.name in altered else state.state)
-        for state in by_name.values()
-    ]
+    made = _make([state.topic for state in found if state.state == "missing"], client, settings, partitions, copies)
+    altered = _alter(found, client, settings) if alter else set()
+    states = []
+    for state in found:  # what the broker confirmed; asked again at once, it may still answer as before
+        if state.topic in made:
+            count = partitions if sc.TOPICS[state.topic].partitioned else 1
+            state = state._replace(state="made", partitions=count, replication=copies)
+        elif state.name in altered:
+            left = tuple(difference for difference in state.differences if not difference.is_safe)
+            state = state._replace(state="altered", differences=left)
+        states.append(state)
+    return states
 
 
 def describe(client: AdminClient, settings: KafkaSettings, partitions: int | None = None) -> list[TopicState]:
@@ -205,22 +209,27 @@ def _refuse(states: Iterable[TopicState], settings: KafkaSettings) -> None:
 
 
 def _make(
-    missing: Iterable[TopicState], client: AdminClient, settings: KafkaSettings, partitions: int, copies: int
+    missing: Iterable[str], client: AdminClient, settings: KafkaSettings, partitions: int, copies: int
 ) -> set[str]:
-    wanted = []
-    for state in missing:
-        topic = sc.TOPICS[state.topic]
-        count = partitions if topic.partitioned else 1
-        wanted.append(NewTopic(state.name, count, copies, config=config_of(topic, settings, copies)))
+    """Returns when every broker of the cluster is likely to know them: the one that is asked does."""
+    wanted = {real_name(topic, settings.prefix): sc.TOPICS[topic] for topic in missing}
     if not wanted:
         return set()
-    for name, future in client.create_topics(wanted, operation_timeout=settings.timeout_s).items():
+    new = [
+        NewTopic(name, partitions if topic.partitioned else 1, copies, config=config_of(topic, settings, copies))
+        for name, topic in wanted.items()
+    ]  # fmt: skip
+    for name, future in client.create_topics(new, operation_timeout=settings.timeout_s).items():
         try:
             future.result()
         except KafkaException as error:
-            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # somebody else made it meanwhile
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else made it meanwhile
                 raise kafka_error(error.args[0], settings, doing="create", topic=name) from error
-    return {topic.topic for topic in wanted}
+    for _ in range(round(settings.timeout_s / _STEP_S)):
+        if len(_find(client, settings, list(wanted))) == len(wanted):
+            break
+        client.poll(_STEP_S)
+    return {topic.name for topic in wanted.values()}
 
 
 def _alter(states: Iterable[TopicState], client: AdminClient, settings: KafkaSettings) -> set[str]:

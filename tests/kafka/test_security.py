@@ -1,0 +1,226 @@
+"""One block of settings, two clients, a broker that asks who we are; and each stage with its own ACLs and no more."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)  # fmt: skip
+from support.kafka import Cluster
+
+import schemas as sc
+from streams import KafkaSecurity, KafkaSettings, OAuth, TransportError, kafka, real_name
+from streams._kafka_asyncio import TokenProvider, aiokafka_arguments
+from tidegate import _access
+from tidegate._settings import Settings
+
+ROLES = _access.roles(Settings())
+WAYS = ("scram", "plain", "oauth", "mtls")
+EVERYTHING: tuple[Any, ...] = (ResourceType.ANY, None, ResourcePatternType.ANY)
+
+
+def settings_of(secured: Cluster, user: str, via: str = "scram", **change: Any) -> KafkaSettings:
+    """As a deployment would write them for this user."""
+    at, ca = secured.security, secured.security.ca_file
+    password = at.password(user)
+    security = {
+        "scram": KafkaSecurity("sasl_ssl", "scram-sha-512", user, password, ca),
+        "plain": KafkaSecurity("sasl_ssl", "plain", user, password, ca),
+        "oauth": KafkaSecurity("sasl_ssl", "oauthbearer", ca_file=ca, oauth=OAuth(at.endpoint.url, user, password)),
+        "mtls": KafkaSecurity("ssl", ca_file=ca, cert_file=at.place / f"{user}.crt", key_file=at.place / f"{user}.key"),
+    }[via]
+    brokers = secured.client(user, via)["bootstrap.servers"]
+    return KafkaSettings(brokers, prefix="acl", security=replace(security, **change), timeout_s=8)
+
+
+@pytest.fixture(scope="module")
+def topics(secured: Cluster) -> KafkaSettings:
+    """All topics, and the settings of `admin`."""
+    settings = settings_of(secured, "admin")
+    kafka.create(kafka.admin(settings), settings, 2)
+    return settings
+
+
+@pytest.fixture
+def alice(secured: Cluster, topics: KafkaSettings) -> Iterator[KafkaSettings]:
+    """Alice, who may do nothing yet, and nothing afterwards."""
+    yield settings_of(secured, "alice")
+    every = AclBindingFilter(*EVERYTHING, "User:alice", None, AclOperation.ANY, AclPermissionType.ANY)
+    client = kafka.admin(topics)
+    client.delete_acls([every])[every].result(30)
+
+
+def let(topics: KafkaSettings, role: str) -> None:
+    """Alice takes the role, with exactly its ACLs."""
+    kafka.apply(kafka.admin(topics), topics, kafka.acls(ROLES[role], topics, "User:alice"))
+
+
+def writable(settings: KafkaSettings) -> set[str]:
+    """The topics of the table to which one record could be written."""
+    heard: dict[str, str] = {}
+    client = kafka.producer(settings, message_timeout_ms=8000)
+    for topic in sc.TOPICS:
+        told = lambda error, _, topic=topic: heard.update({topic: error.name() if error else ""})
+        client.produce(real_name(topic, settings.prefix), b"x", key=b"k", partition=0, on_delivery=told)
+    try:
+        client.flush(20)
+    except (KafkaException, SystemError) as error:  # who may write nothing at all gets no producer id
+        fatal = error.__cause__ or error  # hidden where a delivery report was due at the same moment
+        assert isinstance(fatal, KafkaException) and fatal.args[0].name() == "CLUSTER_AUTHORIZATION_FAILED"
+        return set()
+    assert set(heard) == set(sc.TOPICS) and set(heard.values()) <= {"", "TOPIC_AUTHORIZATION_FAILED"}
+    return {topic for topic, error in heard.items() if not error}
+
+
+def readable(settings: KafkaSettings) -> set[str]:
+    """The topics of the table that can be read to their end, by assignment, as stages read."""
+    client = kafka.consumer(settings)
+    names = {real_name(topic, settings.prefix): topic for topic in sc.TOPICS}
+    # librdkafka says nothing at all of an assigned topic that it may not see
+    seen = [name for name in names if client.list_topics(name, timeout=10).topics[name].error is None]
+    client.assign([TopicPartition(name, 0, 0) for name in seen])
+    answers: dict[str, str] = {}
+    while len(answers) < len(seen):
+        message = client.poll(20)
+        assert message is not None
+        error = message.error().name() if message.error() else ""
+        if error == "GROUP_AUTHORIZATION_FAILED":
+            return set()
+        if error:
+            answers[message.topic()] = error
+    client.close()
+    assert set(answers.values()) <= {"_PARTITION_EOF", "TOPIC_AUTHORIZATION_FAILED"}
+    return {names[name] for name, error in answers.items() if error == "_PARTITION_EOF"}
+
+
+def may_join(settings: KafkaSettings, group: str, topic: str) -> bool:
+    client = kafka.consumer(settings, group=group)
+    client.subscribe([real_name(topic, settings.prefix)])
+    try:
+        for _ in range(100):
+            message = client.poll(0.2)
+            if message is not None and message.error() and message.error().name() == "GROUP_AUTHORIZATION_FAILED":
+                return False
+            if client.assignment():
+                return True
+    finally:
+        client.close()
+    raise AssertionError("neither assigned nor refused")
+
+
+@pytest.mark.parametrize("via", WAYS)
+def test_librdkafka_is_let_in_by_every_way(secured: Cluster, via: str) -> None:
+    assert kafka.probe(settings_of(secured, "admin", via)).has_consumer_protocol
+
+
+@pytest.mark.parametrize("via", WAYS)
+def test_the_asyncio_client_is_let_in_by_every_way(secured: Cluster, topics: KafkaSettings, via: str) -> None:
+    async def write() -> int:
+        settings = settings_of(secured, "admin", via)
+        async with AIOKafkaProducer(**aiokafka_arguments(settings), acks="all") as client:
+            return (await client.send_and_wait(real_name(sc.RAW, "acl"), b"x")).offset
+
+    assert asyncio.run(write()) >= 0
+
+
+def test_a_token_is_fetched_once_for_most_of_its_life(secured: Cluster) -> None:
+    async def ask(times: int) -> set[str]:
+        provider = TokenProvider(settings_of(secured, "alice", "oauth").security)
+        return set(await asyncio.gather(*(provider.token() for _ in range(times))))
+
+    before = secured.security.endpoint.issued
+    assert len(asyncio.run(ask(5))) == 1 and secured.security.endpoint.issued == before + 1
+
+
+@pytest.mark.parametrize(
+    ("via", "change", "code"),
+    [
+        ("scram", {"password": "guessed"}, "KAFKA_AUTHENTICATION"),
+        ("scram", {"username": "mallory"}, "KAFKA_AUTHENTICATION"),
+        ("scram", {"mechanism": "scram-sha-256"}, "KAFKA_AUTHENTICATION"),
+        ("plain", {"password": "guessed"}, "KAFKA_AUTHENTICATION"),
+        ("oauth", {"oauth": OAuth("http://127.0.0.1:1/", "alice", "x")}, "KAFKA_AUTHENTICATION"),
+        ("scram", {"protocol": "ssl", "mechanism": None}, "KAFKA_AUTHENTICATION"),
+        ("scram", {"ca_file": None}, "KAFKA_TLS"),
+        ("scram", {"protocol": "sasl_plaintext"}, "KAFKA_TLS"),
+        ("scram", {"protocol": "plaintext", "mechanism": None}, "KAFKA_TLS"),
+        ("mtls", {"cert_file": None, "key_file": None}, "KAFKA_TLS"),
+    ],
+)
+def test_each_wrong_setting_has_its_sentence(secured: Cluster, via: str, change: dict[str, Any], code: str) -> None:
+    with pytest.raises(TransportError) as error:
+        kafka.probe(settings_of(secured, "alice", via, **change))
+    assert error.value.code == code and "kafka.security" in error.value.todo
+    assert secured.security.password("alice") not in str(error.value)
+
+
+def test_a_wrong_oauth_secret_is_told_to_both_clients(secured: Cluster) -> None:
+    oauth = OAuth(secured.security.endpoint.url, "alice", "guessed")
+    settings = settings_of(secured, "alice", "oauth", oauth=oauth)
+    for ask in (lambda: kafka.probe(settings), lambda: asyncio.run(TokenProvider(settings.security).token())):
+        with pytest.raises(TransportError) as error:
+            ask()
+        assert error.value.code == "KAFKA_AUTHENTICATION"
+
+
+def test_who_may_not_is_told_what_and_how_to_allow_it(alice: KafkaSettings) -> None:
+    with pytest.raises(TransportError) as error:
+        kafka.require(kafka.admin(alice), alice, [sc.FRAMES])
+    assert error.value.code == "KAFKA_FORBIDDEN" and "topics acl" in error.value.todo
+    assert "alice may not describe topic acl.frames.v1" in error.value.what
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_with_exactly_its_acls_a_role_does_its_work_and_nothing_else(
+    topics: KafkaSettings, alice: KafkaSettings, role: str
+) -> None:
+    let(topics, role)
+    access = ROLES[role]
+    assert writable(alice) == access.writes
+    assert readable(alice) == access.reads
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_stage_joins_its_own_groups_and_no_other(topics: KafkaSettings, alice: KafkaSettings, protocol: Any) -> None:
+    let(topics, "detect")
+    alice = replace(alice, group_protocol=protocol)
+    assert may_join(alice, "acl.detect", sc.FRAMES) and may_join(alice, "acl.detect.next", sc.FRAMES)
+    assert not may_join(alice, "acl.decide", sc.FRAMES)
+
+
+def test_a_stage_checks_its_topics_at_start(topics: KafkaSettings, alice: KafkaSettings) -> None:
+    let(topics, "detect")
+    access = ROLES["detect"]
+    assert kafka.require(kafka.admin(alice), alice, access.reads | access.writes)[sc.FRAMES] == 2
+
+
+def test_the_operator_makes_topics_and_reads_none(topics: KafkaSettings, alice: KafkaSettings) -> None:
+    let(topics, "operator")
+    client = kafka.admin(topics)
+    client.delete_topics(["acl.audit.v1"])["acl.audit.v1"].result(30)
+    states = {row.topic: row.state for row in kafka.create(kafka.admin(alice), alice)}
+    assert states[sc.AUDIT] == "made" and states[sc.FRAMES] == "kept"
+
+
+def test_acls_are_added_once_and_what_goes_beyond_them_is_named(topics: KafkaSettings, alice: KafkaSettings) -> None:
+    wanted = kafka.acls(ROLES["detect"], topics, "User:alice")
+    client = kafka.admin(topics)
+    assert kafka.apply(client, topics, wanted) == (wanted, [])
+    let(topics, "decide")
+    added, beyond = kafka.apply(client, topics, wanted)
+    assert added == [] and "User:alice: allow write on topic acl.actions.v1" in beyond
+
+
+def test_who_may_not_alter_acls_is_told(topics: KafkaSettings, alice: KafkaSettings) -> None:
+    with pytest.raises((TransportError, KafkaException)) as error:
+        kafka.apply(kafka.admin(alice), alice, kafka.acls(ROLES["detect"], alice, "User:alice"))
+    assert getattr(error.value, "code", "") == "KAFKA_FORBIDDEN"
