@@ -63,6 +63,8 @@ def kafka_error(
     if code in TOO_OLD:
         return _error("BROKER_TOO_OLD", f"cannot {doing} {what}: {said}", where, "Use Kafka 2.1 or newer, 4.0 or newer "
                       "for kafka.group_protocol: consumer")  # fmt: skip
+    if code == K._FATAL and "ConsumerGroup" in said and "not supported" in said:
+        return no_consumer_protocol(where)
     if code in LOST:
         return _error(
             "OFFSET_LOST", f"what should be read next is no longer there: {said}", where,
@@ -88,6 +90,14 @@ def tls_error(said: str, where: str) -> TransportError:
 
 def too_old(said: str, where: str, todo: str) -> TransportError:
     return _error("BROKER_TOO_OLD", said, where, todo)
+
+
+def no_consumer_protocol(where: str) -> TransportError:
+    return too_old(
+        "kafka.group_protocol is 'consumer' and the broker does not offer it (KIP-848)", where,
+        "Use Apache Kafka 4.0 or newer with feature group.version=1 and group.coordinator.rebalance.protocols=classic,"
+        "consumer, or set kafka.group_protocol: classic",
+    )  # fmt: skip
 
 
 def _error(code: str, what: str, where: str, todo: str) -> TransportError:

@@ -5,14 +5,16 @@ addresses that brokers give out can be reached from here.
 """
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+import schemas as sc
 from streams._errors import TransportError
-from streams._kafka_client import admin
-from streams._kafka_errors import UNREACHABLE, kafka_error, too_old, unreachable
+from streams._kafka_client import admin, consumer
+from streams._kafka_errors import UNREACHABLE, kafka_error, no_consumer_protocol, too_old, unreachable
+from streams._kafka_names import real_name, ungrouped
 from streams._kafka_settings import KafkaSettings
 from streams._kafka_wire import Versions, addresses, ssl_context, versions
 
@@ -51,6 +53,8 @@ def probe(settings: KafkaSettings) -> Capabilities:
     has_consumer_protocol = _check(found, settings)
     metadata = _metadata(settings)
     advertised = {f"{b.host}:{b.port}" for b in metadata.brokers.values()}
+    if settings.group_protocol == "consumer":
+        _join(settings)
     away = tuple(sorted(place for place in advertised if not _answers(place, settings)))
     if len(away) == len(advertised):
         raise unreachable(
@@ -88,11 +92,28 @@ def _check(found: Versions, settings: KafkaSettings) -> bool:
         raise too_old(f"the broker lacks {', '.join(lacking)}", settings.brokers, "Use Apache Kafka 2.1 or newer")
     has_consumer_protocol = _GROUP_HEARTBEAT in found.apis and found.features.get("group.version", 0) >= 1
     if settings.group_protocol == "consumer" and not has_consumer_protocol:
-        raise too_old(
-            "kafka.group_protocol is 'consumer' and the broker does not offer it (KIP-848)", settings.brokers,
-            "Use Apache Kafka 4.0 or newer with feature group.version=1, or set kafka.group_protocol: classic",
-        )  # fmt: skip
+        raise no_consumer_protocol(settings.brokers)
     return has_consumer_protocol
+
+
+def _join(settings: KafkaSettings) -> None:
+    """A broker that is new enough may have the protocol switched off, and tells only who tries. Up to two seconds.
+
+    The group is the one that nobody joins: to be forbidden it is as good an answer as to be let in.
+    """
+    answered: list[bool] = []
+    client = consumer(replace(settings, instance_id=""), group=ungrouped(settings.prefix))
+    try:
+        client.subscribe([real_name(sc.SNAPSHOTS, settings.prefix)], on_assign=lambda *_: answered.append(True))
+        for _ in range(10):
+            message = client.poll(_STEP_S / 5)
+            error = message.error() if message is not None else None
+            if error is not None and (error.fatal() or error.code() == KafkaError._FATAL):
+                raise kafka_error(error, settings, doing="join", group=ungrouped(settings.prefix))
+            if answered or (error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED):
+                return
+    finally:
+        client.close()
 
 
 def _metadata(settings: KafkaSettings) -> Any:

@@ -203,6 +203,11 @@ def test_a_stage_checks_its_topics_at_start(topics: KafkaSettings, alice: KafkaS
     assert kafka.require(kafka.admin(alice), alice, access.reads | access.writes)[sc.FRAMES] == 2
 
 
+def test_a_stage_may_look_whether_the_broker_runs_groups(topics: KafkaSettings, alice: KafkaSettings) -> None:
+    let(topics, "detect")
+    assert kafka.probe(replace(alice, group_protocol="consumer")).has_consumer_protocol
+
+
 def test_the_operator_makes_topics_and_reads_none(topics: KafkaSettings, alice: KafkaSettings) -> None:
     let(topics, "operator")
     client = kafka.admin(topics)

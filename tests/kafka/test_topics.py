@@ -134,6 +134,15 @@ def test_the_probe_says_what_the_broker_can_do(broker: Broker) -> None:
     assert found.features["metadata.version"] > 20
 
 
+def test_the_protocol_of_the_broker_where_it_is_switched_off_is_told() -> None:
+    with Broker(settings={"group.coordinator.rebalance.protocols": "classic"}) as broker:
+        settings = KafkaSettings(broker.bootstrap, group_protocol="consumer")
+        topic(broker, real_name(sc.SNAPSHOTS, settings.prefix))
+        error = failure(settings)
+        assert kafka.probe(replace(settings, group_protocol="classic")).brokers == 1
+    assert error.code == "BROKER_TOO_OLD" and "KIP-848" in error.what and "classic" in error.todo
+
+
 def test_one_address_of_several_is_enough(broker: Broker) -> None:
     assert kafka.probe(KafkaSettings(f"127.0.0.1:1,{broker.bootstrap}")).brokers == 1
 
