@@ -116,8 +116,8 @@ class World:
             self.given.append(_message(sc.emit(sc.ANOMALIES, sc.Anomaly(
                 id=sc.record_id("anomaly", name), domain=f"d{self.opened}", entity_id=f"default/service/{name}",
                 service=name, series=f"{len(service):016x}", name="span.errors", signal="traces", kind="error_ratio",
-                detector="t@1", start_ns=at - NS, end_ns=at, unit="1", p_value=1e-9, pointer=pointer, observed=1.0, expected=0.0,
-                residual=1.0, direction=1,
+                detector="t@1", start_ns=at - NS, end_ns=at, unit="1", p_value=1e-9, pointer=pointer, observed=1.0,
+                expected=0.0, residual=1.0, direction=1,
             ), id=sc.record_id("anomaly", name), key="d", source="bench", event_ns=at)))  # fmt: skip
         self.opened += 1
 
