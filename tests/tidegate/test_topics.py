@@ -16,6 +16,7 @@ from tidegate._errors import SettingsError
 from tidegate._settings import Settings
 from tidegate.cli import app
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ROLES = _access.roles(Settings())
 SECRET = "correct horse"
 
@@ -94,6 +95,15 @@ def test_a_stage_may_use_its_own_topics():
 
 def test_no_role_is_the_beginning_of_another_so_groups_do_not_mix():
     assert not [(a, b) for a in ROLES for b in ROLES if a != b and b.startswith(a)]
+
+
+@pytest.mark.parametrize("topic", sc.TOPICS.values(), ids=lambda t: t.name)
+def test_the_page_of_topics_says_what_the_table_says(topic):
+    count = "as many as wanted" if topic.content == "source" else "N" if topic.partitioned else "1"
+    keep = "without end" if topic.keep_days == sc.FOREVER else f"{topic.keep_days} days"
+    size = f"{topic.max_message_bytes >> 20} MiB"
+    row = f"| `{topic.name}` | {topic.key} | {count} | {topic.cleanup} | {keep} | {size} |\n"
+    assert row in (ROOT / "docs/topics.md").read_text()
 
 
 def test_acls_are_printed_without_a_broker():
