@@ -1,0 +1,28 @@
+"""Quix Streams fed with our frames: bytes as they are, numpy for the rest."""
+
+from quixstreams import Application, message_context
+from robust import begin, end, environment
+from tidegate_frames import Frames
+
+BROKERS, IN, OUT, MESSAGES, WRITERS = environment()
+app = Application(
+    broker_address=BROKERS, consumer_group="bench-quix-frames", auto_offset_reset="earliest", loglevel="WARNING"
+)
+partitions: dict[int, Frames] = {}
+
+
+def detect(value: bytes, key: object, timestamp: int, headers: list) -> list[dict]:
+    if not partitions:
+        begin()
+    partition = message_context().partition
+    if partition not in partitions:
+        partitions[partition] = Frames(WRITERS)
+    return partitions[partition].take(value, dict(headers))
+
+
+frames = app.dataframe(app.topic(IN, key_deserializer="bytes", value_deserializer="bytes"))
+frames.apply(detect, metadata=True, expand=True).to_topic(app.topic(OUT, value_serializer="json"))
+
+if __name__ == "__main__":
+    app.run(count=MESSAGES, collect=False)
+    end()
