@@ -35,10 +35,12 @@ class Watch(threading.Thread):
 
     def __init__(self, deployed: Deployed) -> None:
         super().__init__(daemon=True)
-        self._deployed, self._stop = deployed, threading.Event()
+        self._deployed, self._told = deployed, threading.Event()
         self.wrote: dict[str, list[float]] = {stage: [] for stage in ORDER}
         self.ended = threading.Event()
         """The last stage has said its final mark."""
+        self.begun = threading.Event()
+        """The last stage has said something."""
 
     def run(self) -> None:
         kafka = self._deployed.kafka
@@ -51,7 +53,7 @@ class Watch(threading.Thread):
             if real in metadata
             for p in metadata[real].partitions
         ])  # fmt: skip
-        while not self._stop.is_set():
+        while not self._told.is_set():
             for raw in reader.consume(500, 0.1):
                 if raw.error() is None:
                     self._see(to_message(raw, names[raw.topic() or ""]))
@@ -63,6 +65,8 @@ class Watch(threading.Thread):
             mark = sc.read(message)
             assert isinstance(mark, sc.Watermark)
             writer = mark.stage
+            if writer == ORDER[-1]:
+                self.begun.set()
             if writer == ORDER[-1] and mark.final:
                 self.ended.set()
         if writer in self.wrote:
@@ -73,7 +77,7 @@ class Watch(threading.Thread):
         return next((at - since_s for at in self.wrote[stage] if at > since_s), None)
 
     def stop(self) -> None:
-        self._stop.set()
+        self._told.set()
         self.join()
 
 
@@ -137,12 +141,13 @@ def chaos(
     stops: int = 0, restarts: int = 0, cuts: int = 0, seed: int = 1, partitions: int = 2, timeout_s: float = 240,
     on_trouble: Callable[[str], None] = lambda text: None, **more: Any,
 ) -> Report:  # fmt: skip
-    """Play a recorded shop over some seconds and make trouble meanwhile; compare with what one process said of it.
+    """Play a recorded shop over some seconds and, once something comes out at the end, make trouble; then compare.
 
     whole: that process's run of `recorded_shop(minutes)`. cuts need a proxied cluster; one node at a time is cut.
     """
     rng = random.Random(seed)
-    settings = {"streams": {"idle_after_s": 25}, "shards": {"snapshot_every_s": 2}, **more}
+    patience_s = 25 if restarts or cuts else 6  # the player must not seem idle while the broker is away
+    settings = {"streams": {"idle_after_s": patience_s}, "shards": {"snapshot_every_s": 2}, **more}
     deployed = Deployed(cluster, place, prefix=prefix, partitions=partitions, **settings)
     watch = Watch(deployed)
     watch.start()
@@ -150,13 +155,16 @@ def chaos(
     messages = recorded_shop(minutes)
     player = threading.Thread(target=_play, args=(deployed, messages, seconds), daemon=True)
     report = Report("", kills, stops, restarts, cuts)
+    until = time.monotonic() + seconds
     troubles = ["kill"] * kills + ["stop"] * stops + ["restart"] * restarts + ["cut"] * cuts
     rng.shuffle(troubles)
     turn = list(ORDER) * (kills // len(ORDER) + 1)
     killed: list[tuple[str, float]] = []
     try:
         player.start()
-        gap = max(seconds - 10, 1.0) / max(len(troubles), 1)
+        if not watch.begun.wait(90):
+            raise AssertionError("nothing came through\n" + deployed.logs())
+        gap = max(until - time.monotonic() - 5, 1.0) / max(len(troubles), 1)
         for what in troubles:
             began = time.monotonic()
             if what == "kill":
