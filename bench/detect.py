@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -93,25 +94,24 @@ def run(series: int, tick_s: int, points: int, fast: bool | None) -> dict[str, A
     """One row. first_sight_us: CPU microseconds a series of the first pane, its points included."""
     stage = _stage(fast)
     _warm(stage)
-    traffic, state, offset = Traffic(series), stage.initial(), 0
+    traffic, state = Traffic(series), stage.initial()
     panes, spent, first_s, anomalies = max(points // series, 12), 0.0, 0.0, 0
     digest = hashlib.sha256()
     for pane in range(panes):
         start = START + pane * PANE_NS
-        frames = traffic.first() if pane == 0 else traffic.at(start, is_ill=pane >= panes - 6)
-        events: list[Any] = []
-        for data in frames:
-            events.append(Message(sc.FRAMES, 0, offset, b"", data, (), start, start))
-            offset += 1
+        events: Iterator[Any] = (
+            Message(sc.FRAMES, 0, 0, b"", data, (), start, start)
+            for data in (traffic.first() if pane == 0 else traffic.at(start, is_ill=pane >= panes - 6))
+        )
         if (pane + 1) % (tick_s // 10) == 0 or pane == panes - 1:
-            events.append(Tick(start + PANE_NS, pane == panes - 1))
-        begin = time.process_time()
+            events = chain(events, [Tick(start + PANE_NS, pane == panes - 1)])
         for event in events:
+            begin = time.process_time()
             state, out = stage.step(state, event)
+            spent += time.process_time() - begin
             for emit in out:
                 digest.update(emit.value)
             anomalies += len(out)
-        spent += time.process_time() - begin
         first_s = first_s or spent
     counts = stage.ledger(state).counts
     assert counts["samples.processed"] == panes * series, counts

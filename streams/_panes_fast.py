@@ -18,19 +18,17 @@ class Fast:
     def __init__(self) -> None:
         self._state: WindowState | None = None
         self._entered = 0
-        self._keys, self._rows = np.zeros(1, np.uint64), np.full(1, -1, np.int32)
+        self._table = np.zeros(2, np.uint64)
 
     def find(self, state: WindowState, series: U64) -> I64:
         ids = state.registry.ids()
-        if state is not self._state or len(ids) < self._entered:
-            self._state, self._entered, self._keys = state, 0, self._keys[:1]
-        if len(ids) * 2 > len(self._keys) or not self._entered:
-            size = 1 << (4 * len(ids) + 16).bit_length()
-            self._keys, self._rows, self._entered = np.zeros(size, np.uint64), np.full(size, -1, np.int32), 0
+        if state is not self._state or 4 * len(ids) > len(self._table):
+            self._state, self._entered = state, 0
+            self._table = np.zeros(2 << max(2 * len(ids), 16).bit_length(), np.uint64)
         if self._entered < len(ids):
-            kernel.place(self._keys, self._rows, ids, self._entered)
+            kernel.place(self._table, ids, self._entered)
             self._entered = len(ids)
-        return kernel.find(self._keys, self._rows, series)
+        return kernel.find(self._table, series)
 
     def take(self, state: WindowState, points: Points) -> Tally:
         n, head, ring = len(state.registry), state.head, state.ring

@@ -89,13 +89,9 @@ class WindowState:
 
     def define(self, definitions: Sequence[SeriesDef]) -> None:
         """Take definitions in; one that is known already changes nothing. Raises RecordInvalid, state unchanged."""
-        if not len(definitions):
-            return
-        given = definitions if isinstance(definitions, SeriesDefs) else SeriesDefs.of(definitions)
-        ids = given.ids
-        fresh = {int(ids[at]): at for at in np.flatnonzero(self.registry.find(ids) < 0).tolist()}
-        made = {i: self.registry.compact(given[at]) for i, at in fresh.items() if i not in self.waiting}
-        self.waiting.update(made)
+        if len(definitions):
+            fresh = self.registry.new(definitions)
+            self.waiting.update({i: compacted for i, compacted in fresh.items() if i not in self.waiting})
 
     def activate(self, series: U64) -> None:
         """Give rows to those series that were defined and have none, in the order of their ids."""
@@ -161,7 +157,7 @@ class WindowState:
             "covered": self.covered.dump(), "ledger": self.ledger.dump(),
             "through_ns": self.through_ns, "pending": sorted(self.pending), "unresolved": self.unresolved,
         }  # fmt: skip
-        waiting = b"\n".join(raw for _, (raw, _) in sorted(self.waiting.items()))
+        waiting = b"\n".join(self.registry.text(compacted) for _, compacted in sorted(self.waiting.items()))
         return pack(document, arrays, {"registry": self.registry.dump(), "waiting": waiting})
 
     @classmethod
@@ -174,9 +170,7 @@ class WindowState:
             unresolved=document["unresolved"], shares=arrays["shares"],
         )  # fmt: skip
         state.rows = np.arange(len(state.registry))
-        for line in blobs["waiting"].splitlines():
-            definition = SeriesDef.model_validate_json(line)
-            state.waiting[int(definition.id, 16)] = state.registry.compact(definition)
+        state.define(SeriesDefs(blobs["waiting"].splitlines()))
         for name in _COLUMNS:
             setattr(state, name, arrays[f"column/{name}"])
         state.ring = {name: arrays[f"ring/{name}"] for name in state.ring}

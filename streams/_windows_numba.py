@@ -33,27 +33,28 @@ def jit(function: F) -> F:
 
 
 @jit
-def place(keys: U64, rows: I32, ids: U64, first: int) -> None:
-    """Enter rows `first`, first + 1, ... of `ids` in an open table; len(keys) is a power of two, row -1 is free."""
-    mask = np.uint64(len(keys) - 1)
+def place(table: U64, ids: U64, first: int) -> None:
+    """Enter rows `first`, first + 1, ... of `ids` in an open table: pairs (id, row + 1), a power of two of them."""
+    mask = np.uint64(len(table) // 2 - 1)
     for row in range(first, len(ids)):
         at = (ids[row] ^ (ids[row] >> np.uint64(32))) & mask
-        while rows[at] >= 0:
+        while table[(at << np.uint64(1)) | np.uint64(1)] > 0:
             at = (at + np.uint64(1)) & mask
-        keys[at] = ids[row]
-        rows[at] = row
+        table[at << np.uint64(1)] = ids[row]
+        table[(at << np.uint64(1)) | np.uint64(1)] = row + 1
 
 
 @jit
-def find(keys: U64, rows: I32, series: U64) -> I64:
+def find(table: U64, series: U64) -> I64:
     """Rows (m,) of ids, -1 where one is not in the table."""
-    mask = np.uint64(len(keys) - 1)
+    mask, one = np.uint64(len(table) // 2 - 1), np.uint64(1)
     out = np.empty(len(series), np.int64)
     for i in range(len(series)):
-        at = (series[i] ^ (series[i] >> np.uint64(32))) & mask
-        while rows[at] >= 0 and keys[at] != series[i]:
-            at = (at + np.uint64(1)) & mask
-        out[i] = rows[at]
+        wanted = series[i]
+        at = (wanted ^ (wanted >> np.uint64(32))) & mask
+        while table[at << one] != wanted and table[(at << one) | one] > 0:
+            at = (at + one) & mask
+        out[i] = np.int64(table[(at << one) | one]) - 1
     return out
 
 
