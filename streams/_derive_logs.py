@@ -42,7 +42,7 @@ class DeriveLogs:
 
     name = "derive-logs"
     inputs = (sc.LOGS,)
-    outputs = (sc.FRAMES, sc.DEAD_LETTERS)
+    outputs = (sc.FRAMES, sc.SERIES, sc.DEAD_LETTERS)
     ordered = False
     makes_time = False
 
@@ -58,7 +58,7 @@ class DeriveLogs:
             for start, table in state.panes.close(event.through_ns):
                 points = PointsOut(self._settings.shards, self._settings.partitions)
                 self._pane(state, start, table, points)
-                out += points.frames(state.ledger)
+                out += points.frames(state.ledger, self.name)
         elif not sc.record_type(event):
             out += state.panes.add(sc.decode_rows(event.value, sc.LOG_FIELDS), state.ledger, "log_lines", self.name)
         return state, out

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 import schemas as sc
 from schemas.core import F64, I64, Bool, Emit, Event, Output, Tick
-from streams._derived import Panes, PointsOut, duration_buckets, series
+from streams._derived import Panes, PointsOut, announced, duration_buckets, series
 from streams._ledger import Ledger
 from streams._settings import PANE_NS, StreamSettings
 from streams._spans import Spans, columns_of
@@ -49,7 +49,7 @@ class DeriveSpans:
 
     name = "derive-spans"
     inputs = (sc.SPANS,)
-    outputs = (sc.FRAMES, sc.HISTOGRAMS, sc.TOPOLOGY, sc.DEAD_LETTERS)
+    outputs = (sc.FRAMES, sc.HISTOGRAMS, sc.SERIES, sc.TOPOLOGY, sc.DEAD_LETTERS)
     ordered = False
     makes_time = False
 
@@ -87,7 +87,7 @@ class DeriveSpans:
         histograms = self._requests(state, start, spans, parent, is_now, points)
         edges = self._edges(state, start, spans, parent, is_now, points)
         self._self_time(state, start, spans, parent, is_now, points)
-        return [*points.frames(state.ledger), *histograms, *edges]
+        return [*points.frames(state.ledger, self.name), *histograms, *edges]
 
     # --- requests by endpoint ---
 
@@ -163,6 +163,7 @@ class DeriveSpans:
                 np.concatenate([c for _, _, c in rows]), defs=fresh,
             )  # fmt: skip
             out.append(Emit(sc.HISTOGRAMS, b"", value, (), start, partition))
+            out += announced(fresh, self.name, start)
         return out
 
     # --- edges ---

@@ -23,6 +23,13 @@ def series(service: str, tenant: str, name: str, labels: dict[str, str], **trait
     )
 
 
+def announced(definitions: list[sc.SeriesDef], stage: str, event_ns: int) -> list[Emit]:
+    """Records that tell of series not seen before: who begins to read later finds them in the topic of series."""
+    return [
+        sc.emit(sc.SERIES, d, id=d.id, key=d.id, source=f"tidegate/{stage}", event_ns=event_ns) for d in definitions
+    ]
+
+
 @dataclass(slots=True)
 class PointsOut:
     """Points of one pane by partition, with definitions that were not sent before."""
@@ -40,8 +47,8 @@ class PointsOut:
             self.fresh.setdefault(shard % self.partitions, []).append(definition)
         self.rows.append((int(definition.id, 16), t_ns, value, shard))
 
-    def frames(self, ledger: Ledger) -> list[Emit]:
-        """One frame a partition; the samples are counted as derived."""
+    def frames(self, ledger: Ledger, stage: str) -> list[Emit]:
+        """One frame a partition, and a record for each new series; the samples are counted as derived."""
         if not self.rows:
             return []
         ids = np.array([row[0] for row in self.rows], np.uint64)
@@ -55,6 +62,7 @@ class PointsOut:
             defs = self.fresh.get(partition, [])
             frame = sc.encode_frame(ids[mine], t[mine], value[mine], shards=shard[mine], defs=defs)
             out.append(Emit(sc.FRAMES, b"", frame, (), int(t[mine].min()), partition))
+            out += announced(defs, stage, int(t[mine].min()))
         return out
 
 

@@ -21,7 +21,7 @@ from streams._kafka_messages import to_message
 from streams._kafka_names import real_name, topic_of
 from streams._kafka_settings import KafkaSettings
 from streams._merge import Merge
-from streams._stretch import MARGIN_NS, Stretch
+from streams._stretch import MARGIN_NS, Stretch, is_mark
 from streams._task import Place
 
 CAP_BYTES = 64 << 20
@@ -85,12 +85,13 @@ class KafkaHistory:
         return {place: Extent(lows[place], ends[place]) for place in places}
 
     def oldest(self, extents: Mapping[Place, Extent], stretch: Stretch | None = None) -> dict[Place, int]:
-        """Event time of the oldest records of each partition that holds any."""
+        """Event time of the oldest records of each partition that holds any; marks do not count."""
         places = {place: extent for place, extent in extents.items() if extent.low < extent.end}
         time_of = (stretch or Stretch()).time_of
         with _Reader(self, looking=True) as reader:
             found = reader.look({place: extent.low for place, extent in places.items()}, places)
-        return {place: min(map(time_of, messages)) for place, messages in found.items() if messages}
+        times = {place: [time_of(m) for m in messages if not is_mark(m)] for place, messages in found.items()}
+        return {place: min(times[place]) for place in times if times[place]}
 
     def last(self, extents: Mapping[Place, Extent]) -> dict[Place, Message]:
         """The last message of each partition that holds any. (The last offsets may hold marks of transactions.)"""

@@ -15,6 +15,7 @@ from streams._task import Place
 
 MARGIN_NS = 600 * NS
 """How far out of order records of a source may lie in their partition."""
+_MARKS = ("watermark", "coverage")
 
 
 @dataclass(slots=True)
@@ -32,10 +33,13 @@ class Stretch:
         return self.from_ns > 0 and not is_reference(topic)
 
     def admits(self, message: Message) -> bool:
+        """Whether it lies in the stretch; earlier marks do too, because what they say still holds."""
         at = self.time_of(message) if self.from_ns or self.to_ns else 0
         if self.to_ns and at >= self.to_ns:
             return False
-        return not self.begins_at(message.topic) or at >= self.from_ns
+        if not self.begins_at(message.topic) or at >= self.from_ns:
+            return True
+        return is_mark(message)
 
     def is_over(self, message: Message) -> bool:
         """Whether nothing of the stretch can follow this message in its partition; ask for each in its order."""
@@ -52,3 +56,7 @@ class Stretch:
 
 def is_reference(topic: str) -> bool:
     return topic in sc.TOPICS and sc.TOPICS[topic].is_reference
+
+
+def is_mark(message: Message) -> bool:
+    return sc.record_type(message) in _MARKS

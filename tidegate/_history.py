@@ -15,7 +15,7 @@ import typer
 
 import schemas as sc
 from schemas.core import NS, Emit, Message
-from streams import Place, Recording, Stretch, is_reference, plan, writer_of
+from streams import Normalise, Place, Recording, Stretch, is_reference, plan, writer_of
 from tidegate import _pipeline, _replay
 from tidegate._pipeline import Pipeline
 from tidegate._play import final_marks
@@ -81,13 +81,15 @@ def replay(
     with open_history(settings, brokers) as history:
         pipeline, partitions = on_kafka(pipeline, settings, history.partitions())
         extents = history.extents(topics_of(pipeline, history.partitions()))
-        if said := shortfall(history.oldest(extents, stretch), extents, stretch):
+        oldest = history.oldest(extents, stretch)
+        if said := shortfall(oldest, extents, stretch):
             typer.echo(f"tidegate: {said}", err=True)
+        is_whole = not is_cut(oldest, extents, stretch)
         total = max(sum(extent.end - extent.low for extent in extents.values()), 1)
         with bar("replaying from Kafka", quiet=quiet) as move:
             return _replay.replay(
-                messages(history, pipeline, partitions, stretch, final=final), pipeline, partitions=partitions,
-                since_ns=stretch.from_ns, on_progress=lambda n, _: move(n / total),
+                messages(history, pipeline, partitions, stretch, is_whole=is_whole, final=final), pipeline,
+                partitions=partitions, since_ns=stretch.from_ns, on_progress=lambda n, _: move(n / total),
             )  # fmt: skip
 
 
@@ -109,13 +111,16 @@ def kept(settings: Settings, brokers: str, name: str) -> Kept:
 
 
 def messages(
-    history: "kafka.KafkaHistory", pipeline: Pipeline, partitions: int, stretch: Stretch, *, final: bool = False
-) -> Iterator[Message]:
-    """What a replay of the stretch reads, in order, with what stands in front of it and, if `final`, behind it."""
+    history: "kafka.KafkaHistory", pipeline: Pipeline, partitions: int, stretch: Stretch, *, is_whole: bool = True,
+    final: bool = False,
+) -> Iterator[Message]:  # fmt: skip
+    """What a replay of the stretch reads, in order, with what stands in front of it and, if `final`, behind it.
+
+    is_whole: nothing lies before it.
+    """
     existing = history.partitions()
     topics = topics_of(pipeline, existing)
-    lost = any(extent.low > 0 for place, extent in history.extents(topics).items() if not is_reference(place[0]))
-    if stretch.from_ns or lost:
+    if not is_whole:
         yield from _idle(pipeline, partitions)
         if sc.FRAMES in pipeline.outside and sc.SERIES in existing:
             known = history.messages([sc.SERIES], Stretch(0, stretch.to_ns))
@@ -136,6 +141,15 @@ def topics_of(pipeline: Pipeline, existing: Mapping[str, int]) -> list[str]:
     return sorted(t for t in wanted if t not in made or t in pipeline.outside or is_reference(t))
 
 
+def is_cut(oldest: Mapping[Place, int], extents: Mapping[Place, "kafka.Extent"], stretch: Stretch) -> bool:
+    """Whether something lies before the stretch, or lay there and was deleted. oldest: event time by partition."""
+    return any(
+        extent.low > 0 or oldest.get(place, stretch.from_ns) < stretch.from_ns
+        for place, extent in extents.items()
+        if not is_reference(place[0])
+    )
+
+
 def shortfall(oldest: Mapping[Place, int], extents: Mapping[Place, "kafka.Extent"], stretch: Stretch) -> str:
     """A sentence if the stretch begins before what is kept, else an empty string. oldest: event time by partition."""
     begins: dict[str, int] = {}
@@ -153,11 +167,13 @@ def shortfall(oldest: Mapping[Place, int], extents: Mapping[Place, "kafka.Extent
 
 
 def _idle(pipeline: Pipeline, partitions: int) -> Iterator[Message]:
-    """Marks by which every writer outside is idle until it speaks."""
+    """Marks by which every task that makes time is idle until it speaks; the others never are, and so are waited for."""
     for topic, writers in pipeline.outside.items():
         for partition in range(partitions if sc.TOPICS[topic].partitioned else 1):
             for writer in writers:
                 stage, _, instance = writer.partition("@")
+                if stage != Normalise.name:
+                    continue
                 mark = sc.Watermark(stage=stage, instance=instance, through_ns=0, idle=True)
                 identity = sc.record_id("watermark", stage, instance, "0", "before")
                 emit = sc.emit(topic, mark, id=identity, key=writer, source="tidegate/replay", event_ns=0)
@@ -165,13 +181,16 @@ def _idle(pipeline: Pipeline, partitions: int) -> Iterator[Message]:
 
 
 def _definitions(known: Iterator[Message], at_ns: int) -> Iterator[Message]:
-    """Frames without points that say which series there are."""
-    found = [record for message in known if isinstance(record := sc.read(message), sc.SeriesDef)]
-    none = np.zeros(0, np.int64)
+    """Frames without points that say which series there are, for readers of either kind."""
+    found = {d.id: d for message in known if isinstance(d := sc.read(message), sc.SeriesDef)}
+    ids, t = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    value, bucket = np.zeros(0, np.float64), np.zeros(0, np.int16)
     for first in range(0, len(found), _DEFINITIONS):
-        definitions = found[first : first + _DEFINITIONS]
-        frame = sc.encode_frame(none.astype(np.uint64), none, none.astype(np.float64), shards=none, defs=definitions)
-        yield _placed(Emit(sc.FRAMES, b"", frame, (), at_ns), (sc.FRAMES, 0), at_ns)
+        some = list(found.values())[first : first + _DEFINITIONS]
+        frame = sc.encode_frame(ids, t, value, shards=t, defs=some)
+        histograms = sc.encode_histograms(ids, t, bucket, t, defs=some)
+        for topic, bytes_ in ((sc.FRAMES, frame), (sc.HISTOGRAMS, histograms)):
+            yield _placed(Emit(topic, b"", bytes_, (), at_ns), (topic, 0), at_ns)
 
 
 def _placed(emit: Emit, place: Place, at_ns: int) -> Message:

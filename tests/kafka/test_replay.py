@@ -1,20 +1,24 @@
 """Kafka as recorded history through the whole pipeline: the digest of the recording, of the live run, and once more."""
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.kafka import Broker
-from support.pipeline import START_NS, Deployed, recorded_shop
+from support.pipeline import SOURCES, START_NS, Deployed, recorded_shop
+from support.shards import Shards
 from typer.testing import CliRunner
 
 import schemas as sc
-from schemas.core import NS, Message
-from streams import Recording, RecordingWriter, Stretch, kafka
+from schemas.core import NS, Emit, Message
+from streams import Recording, RecordingWriter, Stretch, kafka, real_name
+from streams._kafka_client import producer
+from streams._kafka_messages import headers_of, played_headers
 from tidegate import _history, _play_kafka, _replay, _run
 from tidegate._errors import PlayError
-from tidegate._pipeline import build
+from tidegate._pipeline import SHARDED, build
 from tidegate._settings import Settings
 from tidegate.cli import app
 
@@ -32,15 +36,41 @@ def brokers() -> Iterator[tuple[Broker, Broker]]:
         yield one, other
 
 
+class Lived(Deployed):
+    """A deployment on which every task has run to the end, was killed now and then, and wrote again what it had."""
+
+    def live(self, recorded: tuple[Message, ...], sources: dict[str, int], partitions: int) -> None:
+        stages = build(self.settings).stages
+        shards = Shards(
+            stages, partitions=partitions, sources=sources, sharded=SHARDED, rng=random.Random(1), crash=0.02
+        )
+        for message in recorded:
+            shards.topics.feed([message], sources[message.topic])
+        shards.run()
+        shards.silence()
+        shards.run()
+        assert shards.crashes
+        sender, rows = producer(self.kafka), []
+        for place, log in shards.topics.logs.items():
+            newest = 0
+            for message in log:
+                newest = max(newest, message.event_ns)
+                rows.append((newest, place, message))
+        for _, (topic, partition), message in sorted(rows, key=lambda row: row[:2]):
+            headers = headers_of(Emit(topic, message.key, message.value, message.headers, message.event_ns))
+            headers = played_headers(message) if topic in sources else headers
+            real = real_name(topic, self.kafka.prefix)
+            sender.produce(real, message.value, message.key or None, partition, headers=headers)
+            sender.poll(0)
+        assert sender.flush(60) == 0
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """A deployment on which the whole pipeline has run to the end."""
+    """What a live run of four partitions leaves on Kafka, with everything that was written twice."""
     with Broker() as broker:
-        found = Deployed(broker, tmp_path_factory.mktemp("live"), prefix="live", partitions=4)
-        found.play(recorded_shop())
-        found.start()
-        found.wait(lambda _: found.has_ended(), timeout_s=120)
-        found.stop()
+        found = Lived(broker, tmp_path_factory.mktemp("live"), prefix="live", partitions=4)
+        found.live(recorded_shop(), dict.fromkeys(SOURCES, 4), 4)
         yield found
 
 

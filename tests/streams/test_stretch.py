@@ -22,7 +22,12 @@ def test_a_record_belongs_to_a_stretch_by_its_event_time_reference_data_also_bef
     stretch = Stretch(*STRETCH)
     assert [stretch.admits(record(sc.FRAMES, s)) for s in (999, 1000, 1999, 2000)] == [False, True, True, False]
     assert [stretch.admits(record(sc.CHANGES, s)) for s in (1, 1999, 2000)] == [True, True, False]
-    assert Stretch().admits(record(sc.FRAMES, 0))
+    assert Stretch().admits(record(sc.FRAMES, 1))
+
+
+def test_what_earlier_marks_say_still_holds():
+    assert Stretch(*STRETCH).admits(mark("a", 500))
+    assert not Stretch(*STRETCH).admits(mark("a", 2000))
 
 
 def test_a_source_is_over_when_it_is_well_past_the_end():
