@@ -99,7 +99,7 @@ def messages(traffic: Traffic, points: int) -> Iterator[list[Message]]:
 def row(series: int, size: int, points: int, partitions: int = 1) -> dict[str, Any]:
     """CPU seconds a million points, of the whole run and without its first stretch, and what came out."""
     traffic = Traffic(series, size)
-    stage = Normalise([OtlpMetrics(fast=True)], StreamSettings(partitions=partitions))
+    stage = Normalise([OtlpMetrics(fast=True)], StreamSettings(partitions=partitions), fast=True)
     state = stage.initial()
     spent, frames, frame_bytes, records, n = [], 0, 0, 0, 0
     for stretch in messages(traffic, points):

@@ -6,9 +6,10 @@ second definition arrives and the newcomer is rejected, counted.
 """
 
 import hashlib
+import json
 import uuid
 from collections.abc import Mapping
-from typing import NewType
+from typing import Any, NewType
 
 import rfc8785
 
@@ -33,8 +34,21 @@ def series_id(tenant: str, entity_id: str, name: str, labels: Mapping[str, str])
     >>> series_id("t", "e", "cpu", {"a": "1", "b": "2"}) == series_id("t", "e", "cpu", {"b": "2", "a": "1"})
     True
     """
-    identity = rfc8785.dumps([tenant, entity_id, name, dict(labels)])
-    return SeriesId(int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big"))
+    return SeriesId(int.from_bytes(series_digest(_plain([tenant, entity_id, name, dict(labels)])), "big"))
+
+
+def series_digest(identity: bytes) -> bytes:
+    """The eight bytes of a series id, from the canonical JSON `["tenant","entity","name",{labels}]`."""
+    return hashlib.blake2b(identity, digest_size=8).digest()
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def _plain(value: list[Any]) -> bytes:
+    """RFC 8785 bytes of strings in lists and objects. In ASCII the library's order and escapes are those of Python."""
+    text = _ENCODE(value)
+    return text.encode() if text.isascii() else rfc8785.dumps(value)
 
 
 def shard_of(tenant: str, service: str, shards: int) -> int:

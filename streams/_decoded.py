@@ -49,6 +49,13 @@ class RenderedDefs(Mapping[int, SeriesDef]):
         return len(self._found)
 
 
+def as_rendered(definitions: Mapping[int, SeriesDef]) -> RenderedDefs:
+    """The same definitions, as JSON."""
+    if isinstance(definitions, RenderedDefs):
+        return definitions
+    return RenderedDefs({identity: Rendered.of(definition) for identity, definition in definitions.items()})
+
+
 def rendered(definitions: Mapping[int, SeriesDef], ids: Sequence[int]) -> list[Rendered]:
     """Definitions of ids as JSON, made only where the decoder has not done so."""
     if isinstance(definitions, RenderedDefs):

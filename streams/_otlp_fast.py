@@ -1,23 +1,33 @@
-"""OTLP metrics to columns, the fast way: the numba kernel for known series, the plain decoder for all that is new.
+"""OTLP metrics to columns, the fast way: the numba kernel for number points, the plain decoder for all that is unusual.
 
-A key of the kernel stands for a row: (series id, definition). A point with a new key is put, with the headers around
-it, into a small request of its own, which the plain decoder answers; so there is one place that decides what a series
-is, and the fast path can only be as right. Histograms and summaries go the same way, each time. Whenever something
-does not add up the whole message is left to the plain decoder.
+A key of the kernel stands for a row of a book of definitions. A point with a new key is defined from the headers around
+it and its labels (`_otlp_headers`) if those are plain text; else it is put, with its headers, into a small request of
+its own, which the plain decoder answers. Histograms and summaries go that way each time. Whenever something does not
+add up the whole message is left to the plain decoder, so the fast path can only be as right; tests compare the two.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from schemas import SeriesDef
 from schemas.core import F64, I64, U64
 from streams import _otlp_numba as kernel
-from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points
+from streams._decoded import (
+    NO_HISTOGRAMS,
+    NO_POINTS,
+    Decoded,
+    HistogramPoints,
+    Points,
+    RenderedDefs,
+    as_rendered,
+    rendered,
+)  # fmt: skip
 from streams._errors import SourceError
+from streams._otlp_headers import Headers, header
+from streams._otlp_known import Book, KnownDefs
 from streams._otlp_numba import I32
 from streams._otlp_wire import wrap
 
@@ -30,8 +40,8 @@ Plain = Callable[[bytes, str], Decoded]
 class FastMetrics:
     """Not safe for use by two threads at once: the columns it parses into are kept between calls."""
 
-    def __init__(self, plain: Plain, keys_max: int = KEYS_MAX) -> None:
-        self._plain, self._keys_max = plain, keys_max
+    def __init__(self, plain: Plain, labels_max_bytes: int, keys_max: int = KEYS_MAX) -> None:
+        self._plain, self._labels_max_bytes, self._keys_max = plain, labels_max_bytes, keys_max
         self._tables: dict[str, _Table] = {}
         self._room = _Room.of(4096)
 
@@ -39,7 +49,7 @@ class FastMetrics:
         """The same as the plain decoder's answer for protobuf bytes, or None if that one has to be asked."""
         table = self._tables.get(tenant)
         if table is None:
-            table = self._tables[tenant] = _Table()
+            table = self._tables[tenant] = _Table(tenant)
         buf = np.frombuffer(data, np.uint8)
         while True:
             room = self._room
@@ -60,34 +70,45 @@ class FastMetrics:
             parts = [self._plain(_slow_request(data, buf, place), tenant) for place in slow.tolist()]
         except SourceError:
             return None  # the plain decoder will say the same of the whole message
-        points = points._replace(series=table.ids[rows])
+        points = Points(table.book.ids[rows], points.t, points.value)
         if not parts:
-            return Decoded(points=points, definitions=_Definitions([rows], table.definitions))
-        return _spliced(points, rows, table, slow[:, 0].tolist(), parts)
+            return Decoded(points=points, definitions=KnownDefs(table.book, [rows]))
+        return _spliced(points, rows, table.book, slow[:, 0].tolist(), parts)
 
     def _learn(self, data: bytes, tenant: str, table: "_Table", rows: I32, points: Points, miss: I64) -> bool:
-        """Give rows to new keys; False if the plain decoder does not read the same times and values there."""
+        """Give rows to new keys; False if the plain decoder has to answer for the whole message."""
         keys, first, inverse = np.unique(miss[:, 1].view(np.uint64), return_index=True, return_inverse=True)
         order = np.sort(first)
         lines = miss[order]
-        known = self._plain(_miss_request(data, lines), tenant)
-        at = lines[:, 0]
+        start = len(table.book)
+        left = table.headers.define(data, lines, self._labels_max_bytes)
+        if len(left) and not self._ask(data, tenant, table, points, lines, left, start):
+            return False
+        position = (start + np.searchsorted(order, first)).astype(np.int32)
+        table.learn(keys, position)
+        rows[miss[:, 0]] = position[inverse.reshape(-1)]
+        if sum(t.used for t in self._tables.values()) > self._keys_max:
+            self._tables = {}
+        return True
+
+    def _ask(
+        self, data: bytes, tenant: str, table: "_Table", points: Points, lines: I64, left: I64, start: int
+    ) -> bool:
+        """Have the plain decoder say what some lines are; False if it does not read the same times and values there."""
+        asked = lines[left]
+        known = self._plain(_miss_request(data, asked), tenant)
+        at = asked[:, 0]
         same = len(known.points.t) == len(at) and np.array_equal(known.points.t, points.t[at])
         if not same or not np.array_equal(known.points.value, points.value[at], equal_nan=True):
             return False
-        series = known.points.series
-        definitions = [known.definitions[number] for number in series.tolist()]
+        series = known.points.series.tolist()
+        found = rendered(known.definitions, series)
         again = np.ones(len(series), bool)
-        again[np.unique(series, return_index=True)[1]] = False
+        again[np.unique(known.points.series, return_index=True)[1]] = False
         for i in np.flatnonzero(again).tolist():  # an id met twice here may have two definitions, say of two units
-            alone = self._plain(_miss_request(data, lines[i : i + 1]), tenant)
-            definitions[i] = alone.definitions[int(series[i])]
-        position = np.searchsorted(order, first)
-        start = len(table.definitions)
-        table.learn(keys, (start + position).astype(np.int32), series, definitions)
-        rows[miss[:, 0]] = (start + position)[inverse.reshape(-1)]
-        if sum(t.used for t in self._tables.values()) > self._keys_max:
-            self._tables = {}
+            alone = self._plain(_miss_request(data, asked[i : i + 1]), tenant)
+            found[i] = rendered(alone.definitions, series[i : i + 1])[0]
+        table.book.fill((start + left).tolist(), series, found)
         return True
 
 
@@ -113,17 +134,17 @@ class _Room(NamedTuple):
 
 
 class _Table:
-    """What the keys of one tenant stand for. keys, rows: open-addressed; ids[row], definitions[row]: the series."""
+    """What the keys of one tenant stand for. keys, rows: open-addressed; a row is a row of the book."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: str) -> None:
         self.keys: U64 = np.zeros(1024, np.uint64)
         self.rows: I32 = np.zeros(1024, np.int32)
         self.used = 0
-        self.ids: U64 = np.zeros(0, np.uint64)
-        self.definitions: list[SeriesDef] = []
+        self.book = Book()
+        self.headers = Headers(tenant, self.book)
 
-    def learn(self, keys: U64, rows: I32, series: U64, definitions: list[SeriesDef]) -> None:
-        """Add n keys that stand for the rows; series (n,) and definitions say what the next n rows are."""
+    def learn(self, keys: U64, rows: I32) -> None:
+        """Let keys stand for rows."""
         self.used += len(keys)
         if 2 * self.used > len(self.keys):
             old, size = self.keys != 0, 1 << (4 * self.used).bit_length()
@@ -131,55 +152,20 @@ class _Table:
             self.keys, self.rows = np.zeros(size, np.uint64), np.zeros(size, np.int32)
             kernel.insert(self.keys, self.rows, old_keys, old_rows)
         kernel.insert(self.keys, self.rows, keys, rows)
-        if len(self.definitions) + len(series) > len(self.ids):
-            self.ids = np.resize(self.ids, 2 * (len(self.definitions) + len(series)))
-        self.ids[len(self.definitions) : len(self.definitions) + len(series)] = series
-        self.definitions.extend(definitions)
 
 
-class _Definitions(Mapping[int, SeriesDef]):
-    """Definitions of one message, put together when somebody asks; the first in the message counts."""
-
-    __slots__ = ("_all", "_found", "_parts")
-
-    def __init__(self, parts: "list[I32 | Mapping[int, SeriesDef]]", definitions: list[SeriesDef]) -> None:
-        self._parts, self._all = parts, definitions
-        self._found: dict[int, SeriesDef] | None = None
-
-    def _dict(self) -> dict[int, SeriesDef]:
-        if self._found is None:
-            self._found = {}
-            for part in self._parts:
-                if isinstance(part, Mapping):
-                    self._found = {**part, **self._found}
-                else:
-                    for row in dict.fromkeys(part.tolist()):
-                        definition = self._all[row]
-                        self._found.setdefault(int(definition.id, 16), definition)
-        return self._found
-
-    def __getitem__(self, number: int) -> SeriesDef:
-        return self._dict()[number]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._dict())
-
-    def __len__(self) -> int:
-        return len(self._dict())
-
-
-def _spliced(points: Points, rows: I32, table: _Table, before: list[int], parts: list[Decoded]) -> Decoded:
+def _spliced(points: Points, rows: I32, book: Book, before: list[int], parts: list[Decoded]) -> Decoded:
     """Put the points of slow metrics between the fast ones, where the message has them."""
     series: list[U64] = []
     t: list[I64] = []
     value: list[F64] = []
-    definitions: list[I32 | Mapping[int, SeriesDef]] = []
+    definitions: list[I32 | RenderedDefs] = []
     at = 0
     for stop, part in zip([*before, len(rows)], [*parts, Decoded()], strict=True):
         series += [points.series[at:stop], part.points.series]
         t += [points.t[at:stop], part.points.t]
         value += [points.value[at:stop], part.points.value]
-        definitions += [rows[at:stop], part.definitions]
+        definitions += [rows[at:stop], as_rendered(part.definitions)]
         at = stop
     found = [part.histograms for part in parts if part.histograms.points]
     histograms = NO_HISTOGRAMS
@@ -194,7 +180,7 @@ def _spliced(points: Points, rows: I32, table: _Table, before: list[int], parts:
     return Decoded(
         points=Points(np.concatenate(series), np.concatenate(t), np.concatenate(value)),
         histograms=histograms,
-        definitions=_Definitions(definitions, table.definitions),
+        definitions=KnownDefs(book, definitions),
     )
 
 
@@ -208,7 +194,7 @@ def _miss_request(data: bytes, miss: I64) -> bytes:
 
     def head(start: int, end: int, children: int) -> bytes:
         if (start, end) not in heads:
-            heads[start, end] = _header(buf, start, end, children)
+            heads[start, end] = header(buf, start, end, children)
         return heads[start, end]
 
     for i, (_, _, r0, r1, s0, s1, m0, m1, field, d0, d1, p0, p1) in enumerate(lines):
@@ -226,13 +212,8 @@ def _miss_request(data: bytes, miss: I64) -> bytes:
 def _slow_request(data: bytes, buf: "kernel.Bytes", place: list[int]) -> bytes:
     """A request that holds one whole metric under the headers that it had."""
     _, r0, r1, s0, s1, m0, m1 = place
-    scope = _header(buf, s0, s1, kernel.SCOPE_CHILDREN) + wrap(2, data[m0:m1])
-    return wrap(1, _header(buf, r0, r1, kernel.RESOURCE_CHILDREN) + wrap(2, scope))
-
-
-def _header(buf: "kernel.Bytes", start: int, end: int, children: int) -> bytes:
-    out = np.empty(end - start, np.uint8)
-    return out[: kernel.header(buf, start, end, children, out)].tobytes()
+    scope = header(buf, s0, s1, kernel.SCOPE_CHILDREN) + wrap(2, data[m0:m1])
+    return wrap(1, header(buf, r0, r1, kernel.RESOURCE_CHILDREN) + wrap(2, scope))
 
 
 def _are_exemplars(data: bytes, places: I64) -> bool:

@@ -12,6 +12,7 @@ recorded value", or without a value, is NaN. Resource attributes name the entity
 `service.version`, which is the label `version`. Source: opentelemetry-proto 1.x `metrics.proto` and its data model.
 """
 
+import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
 from schemas import SeriesDef, series_id
 from streams._buckets import COUNT_MAX, ZERO, Buckets, explicit_buckets, exponential_buckets
-from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points
+from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points, Rendered, RenderedDefs
 from streams._entities import Origin
 from streams._errors import SourceError
 from streams._otlp_values import TIME_MAX_NS, number_text, origin_from, text_of
@@ -38,7 +39,7 @@ _DELTA = otlp.AGGREGATION_TEMPORALITY_DELTA
 _NAN = float("nan")
 
 Pairs = tuple[tuple[str, str], ...]
-Series = tuple[int, SeriesDef]
+Series = tuple[int, Rendered]
 """Id and definition."""
 
 
@@ -63,7 +64,7 @@ class Definitions:
     def family(self, shape: Shape) -> dict[Pairs, Series]:
         """What is known of one shape; `define` adds to it."""
         if self._count >= self._limit:
-            self._known, self._count = {}, 0
+            self.forget()
         return self._known.setdefault(shape, {})
 
     def define(self, shape: Shape, attributes: Pairs, family: dict[Pairs, Series]) -> Series:
@@ -76,6 +77,7 @@ class Definitions:
         origin = shape.origin
         labels = {"version": origin.version} if origin.version else {}
         labels.update(attributes)
+        labels = {sys.intern(key): value for key, value in sorted(labels.items())}
         size = sum(len(text.encode()) for pair in labels.items() for text in pair)
         size += len(origin.entity_id.encode()) + len(shape.name.encode())
         if size > self._labels_max_bytes:
@@ -85,19 +87,27 @@ class Definitions:
             todo = f"The limit is {self._labels_max_bytes} bytes: drop the large attributes at the sender or collector"
             raise SourceError(what, todo=todo, code="LABELS_TOO_LARGE")
         number = series_id(origin.tenant, origin.entity_id, shape.name, labels)
-        definition = SeriesDef(
-            id=f"{number:016x}",
-            tenant=origin.tenant,
-            entity_id=origin.entity_id,
-            service=origin.service,
-            name=shape.name,
-            labels=labels,
-            unit=shape.unit,
-            kind=shape.kind,
-            temporality=shape.temporality,
-            is_histogram=shape.is_histogram,
-        )
-        return number, definition
+        return number, Rendered.of(definition_of(shape, f"{number:016x}", labels))
+
+    def forget(self) -> None:
+        """Learn all again."""
+        self._known, self._count = {}, 0
+
+
+def definition_of(shape: Shape, identity: str, labels: dict[str, str]) -> SeriesDef:
+    """The definition of a series whose parts were checked already; labels in the order of their keys."""
+    return SeriesDef.model_construct(
+        id=identity,
+        tenant=shape.origin.tenant,
+        entity_id=shape.origin.entity_id,
+        service=shape.origin.service,
+        name=shape.name,
+        labels=labels,
+        unit=shape.unit,
+        kind=shape.kind,
+        temporality=shape.temporality,
+        is_histogram=shape.is_histogram,
+    )
 
 
 def decode_metrics(data: bytes, tenant: str, definitions: Definitions) -> Decoded:
@@ -120,7 +130,7 @@ class _Walk:
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
-        self._found: dict[int, SeriesDef] = {}
+        self._found: dict[int, Rendered] = {}
         self._series: list[int] = []
         self._t: list[int] = []
         self._value: list[float] = []
@@ -130,10 +140,8 @@ class _Walk:
     def metric(self, origin: Origin, metric: otlp.Metric) -> None:
         data = metric.WhichOneof("data")
         unit = metric.unit or "1"
-        if data == "gauge":
-            self._numbers(Shape(origin, metric.name, unit), metric.gauge.data_points)
-        elif data == "sum":
-            self._numbers(_sum_shape(origin, metric.name, unit, metric.sum), metric.sum.data_points)
+        if data == "gauge" or data == "sum":
+            self._numbers(number_shape(origin, metric), getattr(metric, data).data_points)
         elif data == "histogram":
             self._histogram(origin, metric.name, unit, metric.histogram, _explicit)
         elif data == "exponential_histogram":
@@ -155,7 +163,7 @@ class _Walk:
                 np.array(count, np.int64),
                 self._histograms,
             )
-        return Decoded(points=points, histograms=histograms, definitions=self._found)
+        return Decoded(points=points, histograms=histograms, definitions=RenderedDefs(self._found))
 
     def _define(self, shape: Shape, attributes: Pairs) -> int:
         family = self._definitions.family(shape)
@@ -215,10 +223,16 @@ class _Walk:
                 self._add(shape, labels, time_ns, _NAN if is_missing else at.value)
 
 
-def _sum_shape(origin: Origin, name: str, unit: str, data: otlp.Sum) -> Shape:
+def number_shape(origin: Origin, metric: otlp.Metric) -> Shape:
+    """What the points of a gauge or sum are."""
+    unit, data = metric.unit or "1", metric.sum
+    if metric.WhichOneof("data") == "gauge":
+        return Shape(origin, metric.name, unit)
     if data.aggregation_temporality == _DELTA:
-        return Shape(origin, name, unit, "count", "delta")
-    return Shape(origin, name, unit, "count", "cumulative") if data.is_monotonic else Shape(origin, name, unit)
+        return Shape(origin, metric.name, unit, "count", "delta")
+    if data.is_monotonic:
+        return Shape(origin, metric.name, unit, "count", "cumulative")
+    return Shape(origin, metric.name, unit)
 
 
 def _pairs(attributes: Iterable[KeyValue]) -> Pairs:

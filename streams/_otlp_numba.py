@@ -10,18 +10,16 @@ The hash is the 8-byte round of XXH64: fast and well spread, not secret, so call
 can make a key meet another tenant's. Wire format: protobuf encoding guide; fields: opentelemetry-proto `metrics.proto`.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.core import F64, I64, U64
+from schemas.core import F64, I64, U64, Bool
+from streams._jit import inlined, jit
 
 Bytes = NDArray[np.uint8]
 I32 = NDArray[np.int32]
-F = TypeVar("F", bound=Callable[..., Any])
 
 OK, UNUSUAL, FULL = 0, 1, 2
 MISS_COLUMNS = 13
@@ -41,20 +39,7 @@ _SIGN = np.uint64(1 << 63)
 _TIME_MAX = np.int64(2**63 - 1)
 
 
-def _jit(function: F) -> F:
-    """Compile on first call; keep the result beside the source, unless that (and the user's cache) is read-only."""
-    try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast(F, numba.njit(nogil=True)(function))
-
-
-def _inlined(function: F) -> F:
-    """Always part of its caller: a call that passes an array costs more than what these functions do."""
-    return cast(F, numba.njit(forceinline=True)(function))
-
-
-@_inlined
+@inlined
 def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
     """Tag, start and stop of the content of the field at a position; stop is -1 if it is broken or unusual."""
     tag: Any = np.int64(buf[np.uint64(at)])
@@ -109,7 +94,7 @@ def _field(buf: Bytes, at: int, end: int) -> tuple[Any, int, Any]:
     return tag, at, stop
 
 
-@_inlined
+@inlined
 def _word(buf: Bytes, at: int) -> Any:
     """Eight bytes as a little-endian uint64; the compiler makes one load of it."""
     i = np.uint64(at)
@@ -125,7 +110,7 @@ def _word(buf: Bytes, at: int) -> Any:
     )
 
 
-@_inlined
+@inlined
 def _mix(h: Any, word: Any) -> Any:
     word *= _P2
     word = word << np.uint64(31) | word >> np.uint64(33)
@@ -133,7 +118,7 @@ def _mix(h: Any, word: Any) -> Any:
     return (h << np.uint64(27) | h >> np.uint64(37)) * _P1 + _P4
 
 
-@_inlined
+@inlined
 def _hash(buf: Bytes, start: int, end: int, h: Any) -> Any:
     """Take a run of bytes and its length into a hash."""
     size = end - start
@@ -153,7 +138,7 @@ def _hash(buf: Bytes, start: int, end: int, h: Any) -> Any:
     return h
 
 
-@_inlined
+@inlined
 def _finish(h: Any) -> Any:
     h ^= h >> np.uint64(33)
     h *= _P2
@@ -163,7 +148,7 @@ def _finish(h: Any) -> Any:
     return h if h != np.uint64(0) else np.uint64(1)
 
 
-@_jit
+@jit
 def _level(buf: Bytes, start: int, end: int, children: int, h: Any) -> tuple[Any, int, int, int, int]:
     """Hash of a level's header, number of children (-1 if unusual), and field, start and stop of the last child."""
     h = _mix(h, np.uint64(children))
@@ -184,7 +169,7 @@ def _level(buf: Bytes, start: int, end: int, children: int, h: Any) -> tuple[Any
     return h, count, field, first, last
 
 
-@_jit
+@jit
 def header(buf: Bytes, start: int, end: int, children: int, out: Bytes) -> int:
     """Copy a level (that `scan` accepted) without its children to `out`, uint8 (>= end - start,); returns the size."""
     at, size = start, 0
@@ -197,7 +182,7 @@ def header(buf: Bytes, start: int, end: int, children: int, out: Bytes) -> int:
     return size
 
 
-@_inlined
+@inlined
 def _find(keys: U64, rows: I32, key: Any) -> Any:
     """The row of a key, or -1."""
     mask = np.uint64(len(keys) - 1)
@@ -209,7 +194,7 @@ def _find(keys: U64, rows: I32, key: Any) -> Any:
     return -1
 
 
-@_jit
+@jit
 def insert(keys: U64, rows: I32, new_keys: U64, new_rows: I32) -> None:
     """Put keys (none 0) into an open-addressed table; its length is a power of two and it must keep a free slot."""
     mask = np.uint64(len(keys) - 1)
@@ -221,7 +206,7 @@ def insert(keys: U64, rows: I32, new_keys: U64, new_rows: I32) -> None:
         rows[slot] = new_rows[i]
 
 
-@_jit
+@jit
 def scan(
     buf: Bytes, keys: U64, rows: I32, row: I32, t: I64, value: F64, bits: U64, miss: I64, slow: I64, exemplar: I64
 ) -> tuple[int, int, int, int, int]:
@@ -325,3 +310,99 @@ def scan(
                         misses += 1
                     n += 1
     return OK, n, misses, slows, exemplars
+
+
+LABELS_MAX = 64
+
+
+@inlined
+def _is_plain(buf: Bytes, start: int, end: int) -> bool:
+    """Whether text stands in JSON as it is: printable ASCII without quotes and backslash."""
+    for i in range(start, end):
+        byte = buf[np.uint64(i)]
+        if byte < 0x20 or byte > 0x7E or byte == 0x22 or byte == 0x5C:
+            return False
+    return True
+
+
+@inlined
+def _compared(buf: Bytes, a0: int, a1: int, b0: int, b1: int) -> int:
+    """Negative, 0 or positive as text a stands before, at or behind text b."""
+    for i in range(min(a1 - a0, b1 - b0)):
+        if buf[a0 + i] != buf[b0 + i]:
+            return -1 if buf[a0 + i] < buf[b0 + i] else 1
+    return (a1 - a0) - (b1 - b0)
+
+
+@jit
+def labels(buf: Bytes, miss: I64, extra: I64, out: Bytes, ends: I64, ok: Bool) -> None:
+    """The labels of points as JSON objects with sorted keys, one after the other.
+
+    miss (n, 13): where points lie, as `scan` says. extra (n, 4): start and end of key and value of one more label, or
+    -1. out: room for them. ends (n,), ok (n,), written: where each ends; False where the plain decoder must be asked,
+    because a point has unknown fields or values that are not plain text, a key twice, or more than 64 labels.
+    """
+    pair = np.empty((LABELS_MAX, 4), np.int64)
+    size = 0
+    for i in range(len(miss)):
+        ok[i] = False
+        ends[i] = size
+        n = 0
+        if extra[i, 0] >= 0:
+            pair[0] = extra[i]
+            n = 1
+        at, end = miss[i, 11], miss[i, 12]
+        is_good = True
+        while at < end and is_good:
+            tag, body, stop = _field(buf, at, end)
+            at = stop
+            if tag == 58:
+                tag, k0, k1 = _field(buf, body, stop) if body < stop else (0, 0, -1)
+                if tag != 10 or k1 < 0 or k1 >= stop:
+                    is_good = False
+                    break
+                tag, v0, v1 = _field(buf, k1, stop)
+                if tag != 18 or v1 != stop or v0 >= v1:
+                    is_good = False
+                    break
+                tag, v0, v1 = _field(buf, v0, v1)
+                if tag != 10 or v1 != stop or n == LABELS_MAX:
+                    is_good = False
+                    break
+                j = n
+                while j > 0:
+                    order = _compared(buf, k0, k1, pair[j - 1, 0], pair[j - 1, 1])
+                    if order > 0:
+                        break
+                    if order == 0:
+                        is_good = False
+                        break
+                    pair[j] = pair[j - 1]
+                    j -= 1
+                pair[j, 0], pair[j, 1], pair[j, 2], pair[j, 3] = k0, k1, v0, v1
+                n += 1
+                is_good = is_good and _is_plain(buf, k0, k1) and _is_plain(buf, v0, v1)
+            elif tag != 17 and tag != 25 and tag != 33 and tag != 49 and tag != 64 and tag != 42:
+                is_good = False
+        if not is_good:
+            continue
+        out[size] = 0x7B
+        size += 1
+        for j in range(n):
+            if j > 0:
+                out[size] = 0x2C
+                size += 1
+            for part in range(2):
+                if part == 1:
+                    out[size] = 0x3A
+                    size += 1
+                out[size] = 0x22
+                size += 1
+                for k in range(pair[j, 2 * part], pair[j, 2 * part + 1]):
+                    out[size] = buf[k]
+                    size += 1
+                out[size] = 0x22
+                size += 1
+        out[size] = 0x7D
+        size += 1
+        ends[i], ok[i] = size, True

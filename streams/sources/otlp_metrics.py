@@ -13,11 +13,10 @@ from streams._entities import tenant_of
 from streams._errors import SourceError
 from streams._otlp_metrics import LABELS_MAX_BYTES, Definitions, decode_metrics
 from streams._otlp_wire import located, looks_like_json
+from streams._settings import WARM_POINTS
 
 if TYPE_CHECKING:
     from streams._otlp_fast import FastMetrics
-
-WARM_POINTS = 200_000  # about half a second of plain decoding: below that compiling would not pay
 
 
 class OtlpMetrics:
@@ -31,7 +30,7 @@ class OtlpMetrics:
     topics = ("otlp_metrics",)
 
     def __init__(self, fast: bool | None = None, labels_max_bytes: int = LABELS_MAX_BYTES) -> None:
-        self._definitions = Definitions(labels_max_bytes)
+        self._definitions, self._labels_max_bytes = Definitions(labels_max_bytes), labels_max_bytes
         has_numba = importlib.util.find_spec("numba") is not None
         if fast and not has_numba:
             raise ModuleNotFoundError(
@@ -67,7 +66,8 @@ class OtlpMetrics:
     def _start_fast(self) -> "FastMetrics":
         from streams._otlp_fast import FastMetrics  # here, because it needs numba
 
-        return FastMetrics(self.plain)
+        self._definitions.forget()  # the fast one keeps them in a tenth of the space
+        return FastMetrics(self.plain, self._labels_max_bytes)
 
 
 PLUGIN = OtlpMetrics

@@ -154,6 +154,12 @@ def test_the_order_of_labels_does_not_matter(labels: dict[str, str]) -> None:
     assert canonical(labels) == canonical(backwards)
 
 
+@given(st.dictionaries(st.text(max_size=3), st.text(max_size=3) | st.sampled_from('\x00\b\x7f"\\/\u2028'), max_size=4))
+def test_a_series_id_hashes_the_canonical_json_of_its_identity(labels: dict[str, str]) -> None:
+    digest = schemas.series_digest(canonical(["t", "e", "n", labels]))
+    assert series_id("t", "e", "n", labels) == int.from_bytes(digest, "big")
+
+
 @given(st.integers(0, 4_000_000_000), st.integers(0, 999_999_999))
 def test_a_timestamp_keeps_its_nanoseconds(seconds: int, ns: int) -> None:
     text = rfc3339(seconds * 10**9 + ns)

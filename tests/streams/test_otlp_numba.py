@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.core import Message
 from streams import SourceError
+from streams._decoded import Rendered, rendered
 from streams._otlp_wire import varint, wrap
 from streams.sources.otlp_metrics import OtlpMetrics
 
@@ -20,7 +21,7 @@ FAST, PLAIN = OtlpMetrics(fast=True), OtlpMetrics(fast=False)
 
 
 def ask(source: OtlpMetrics, value: bytes, tenant: str = "shop") -> Any:
-    """The answer in a form that compares: bytes of all columns and the definitions, or the error's code and text."""
+    """The answer in a form that compares: bytes of columns, JSON of definitions; or the error's code and text."""
     try:
         d = source.decode(Message("otlp_metrics", 0, 0, b"", value, (("tidegate-tenant", tenant.encode()),), 0, 0))
     except SourceError as error:
@@ -35,7 +36,10 @@ def ask(source: OtlpMetrics, value: bytes, tenant: str = "shop") -> Any:
         h.bucket,
         h.count,
     )
-    return [(c.dtype.str, c.tobytes()) for c in columns], h.points, dict(d.definitions)
+    ids = sorted(d.definitions)
+    texts = dict(zip(ids, rendered(d.definitions, ids), strict=True))
+    assert {i: Rendered.of(model) for i, model in d.definitions.items()} == texts
+    return [(c.dtype.str, c.tobytes()) for c in columns], h.points, texts
 
 
 def fixed(field: int, value: int) -> bytes:
@@ -74,8 +78,9 @@ unknown = st.lists(
     st.sampled_from([wrap(99, b"new"), number(300, 2**64 - 1), varint(98 << 3 | 5) + b"abcd"]), max_size=1
 )
 name = st.sampled_from(["a", "b", "code", "service.name", "k8s.pod.name", "service.version", "größe"])
+texts = [text(value) for value in ("x", "y", "x", "y", "", '"', "\\\n", "\x7f", "ü")]
 scalar = st.one_of(
-    st.sampled_from([text("x"), text("y"), b"", number(2, 1), fixed(4, 0x3FF8000000000000)]),
+    st.sampled_from([*texts, b"", number(2, 1), fixed(4, 0x3FF8000000000000)]),
     st.integers(0, 3).map(lambda v: number(3, v)),
 )
 value = st.one_of(
@@ -165,9 +170,8 @@ def usual(points: int, series: int, t: int = 0, wrapped: Callable[[bytes], bytes
     return wrap(1, wrap(2, wrap(2, text("m") + wrapped(body))))
 
 
-def test_usual_messages_do_take_the_fast_way():
+def test_usual_messages_do_take_the_fast_way_also_when_their_series_are_new():
     source = OtlpMetrics(fast=True)
-    ask(source, usual(10, 5))
     source.plain = lambda data, tenant: pytest.fail("asked the plain decoder")  # type: ignore[method-assign]
     source._fast._plain = source.plain  # type: ignore[union-attr]
     assert ask(source, usual(10, 5, t=100)) == ask(PLAIN, usual(10, 5, t=100))
@@ -189,6 +193,16 @@ def test_a_full_table_forgets_and_goes_on():
     assert sum(t.used for t in source._fast._tables.values()) <= 50  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("version", ["", "1.2.3", 'a"b', "ü"])
+@pytest.mark.parametrize("labels", [{}, {"z": "1", "a": "", "version": "0"}, {f"k{i}": "v" for i in range(70)}])
+def test_new_series_are_defined_alike_with_a_version_and_many_labels(version, labels):
+    who = {"service.name": "cart", **({"service.version": version} if version else {})}
+    resource = wrap(1, b"".join(wrap(1, text(k) + wrap(2, text(v))) for k, v in who.items()))
+    point = fixed(3, 5) + fixed(4, 0) + b"".join(wrap(7, text(k) + wrap(2, text(v))) for k, v in labels.items())
+    value = wrap(1, resource + wrap(2, wrap(2, text("m") + wrap(3, b"ms") + wrap(5, wrap(1, point)))))
+    assert ask(OtlpMetrics(fast=True), value) == ask(OtlpMetrics(fast=False), value)
+
+
 def test_order_of_attributes_makes_two_keys_but_one_series():
     a, b = wrap(7, text("a") + wrap(2, text("1"))), wrap(7, text("b") + wrap(2, text("2")))
     value = wrap(1, wrap(2, wrap(2, text("m") + wrap(5, wrap(1, a + b) + wrap(1, b + a)))))
@@ -208,7 +222,7 @@ def test_two_units_of_one_name_in_one_message_keep_the_first():
     both, second = wrap(1, wrap(2, metric(b"s") + metric(b"ms"))), wrap(1, wrap(2, metric(b"ms")))
     for value, unit in ((both, "s"), (second, "ms"), (both, "s")):
         (definition,) = ask(FAST, value)[2].values()
-        assert definition.unit == unit and ask(FAST, value) == ask(PLAIN, value)
+        assert f'"unit":"{unit}"'.encode() in definition.text and ask(FAST, value) == ask(PLAIN, value)
 
 
 def test_labels_above_the_limit_are_refused_on_both_ways():
