@@ -16,7 +16,7 @@ Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "A
 
 
 class Access(NamedTuple):
-    """What a role needs. reads, writes: topics of the table. checks: it compares its topics with the table at start.
+    """What a role needs. reads, writes: topics of the table. sees: those whose partitions and settings it looks at.
 
     makes: it creates and alters these topics. has_groups: it is a member of groups that begin with its name.
     """
@@ -24,7 +24,7 @@ class Access(NamedTuple):
     role: str
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
-    checks: bool = True
+    sees: frozenset[str] = frozenset()
     makes: frozenset[str] = frozenset()
     has_groups: bool = True
 
@@ -55,8 +55,8 @@ def acls(access: Access, settings: KafkaSettings, principal: str) -> list[Acl]:
     allow(access.reads, "Read")
     allow(access.writes, "Write")
     allow(access.makes, "Create", "Describe", "DescribeConfigs", "AlterConfigs")
-    if access.checks:
-        allow(access.reads | access.writes, "DescribeConfigs")
+    allow(access.sees, "DescribeConfigs")
+    allow(access.sees - access.reads - access.writes, "Describe")  # Read and Write imply it
     if access.reads:
         found.add(Acl(principal, "group", ungrouped(settings.prefix), False, "Describe"))
     if access.has_groups:

@@ -40,7 +40,7 @@ def kafka_error(
     code, said = error.code(), f"{error.str()} [{error.name()}]".replace("\n", " ")
     what = f"topic {topic}" if topic else f"group {group}" if group else "the brokers"
     where = f"{what} at {settings.brokers}" if topic or group else settings.brokers
-    if code in FORBIDDEN:
+    if code in FORBIDDEN or (code == K._FATAL and "authorization failed" in said):
         who = settings.security.username or settings.security.oauth.client_id or "this principal"
         return _error(
             "KAFKA_FORBIDDEN", f"{who} may not {doing} {what}", where,

@@ -4,6 +4,7 @@ Asked in the order in which a person would: the address, TLS, what the broker ca
 addresses that brokers give out can be reached from here.
 """
 
+import logging
 import socket
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,9 @@ _NEEDED = {
     22: (0, "InitProducerId"),
 }
 _GROUP_HEARTBEAT = 68
+_QUIET = logging.getLogger("tidegate.kafka.probe")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False  # what went wrong is said once, in a sentence
 _STEP_S = 1.0
 
 
@@ -102,15 +106,18 @@ def _join(settings: KafkaSettings) -> None:
     The group is the one that nobody joins: to be forbidden it is as good an answer as to be let in.
     """
     answered: list[bool] = []
-    client = consumer(replace(settings, instance_id=""), group=ungrouped(settings.prefix))
+    group, heard = ungrouped(settings.prefix), list[KafkaError]()
+    client = consumer(replace(settings, instance_id=""), group=group, logger=_QUIET, error_cb=heard.append)
     try:
         client.subscribe([real_name(sc.SNAPSHOTS, settings.prefix)], on_assign=lambda *_: answered.append(True))
         for _ in range(10):
             message = client.poll(_STEP_S / 5)
-            error = message.error() if message is not None else None
-            if error is not None and (error.fatal() or error.code() == KafkaError._FATAL):
-                raise kafka_error(error, settings, doing="join", group=ungrouped(settings.prefix))
-            if answered or (error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED):
+            if message is not None and (error := message.error()) is not None:
+                told = kafka_error(error, settings, doing="join", group=group)
+                if told.code == "BROKER_TOO_OLD":
+                    raise told
+                answered += [True] if told.code == "KAFKA_FORBIDDEN" else []
+            if answered:
                 return
     finally:
         client.close()
@@ -119,7 +126,7 @@ def _join(settings: KafkaSettings) -> None:
 def _metadata(settings: KafkaSettings) -> Any:
     """The first request that needs credentials; librdkafka tells why it fails only on the side."""
     heard: list[KafkaError] = []
-    client = admin(settings, error_cb=heard.append)
+    client = admin(settings, logger=_QUIET, error_cb=heard.append)
     error = KafkaError(KafkaError._TIMED_OUT)
     for _ in range(max(1, round(settings.timeout_s / _STEP_S))):
         try:

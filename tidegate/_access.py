@@ -1,11 +1,11 @@
 """Who does what on Kafka: the stages say themselves what they read and write; the others are listed here.
 
-A stage may also write what it cannot use (dead letters) and keeps manifests of its snapshots. Whoever proposes may not
-approve, and whoever approves may not act.
+A stage may also write what it cannot use (dead letters), keeps manifests of its snapshots, and looks at the number of
+partitions of the whole pipeline: it waits for the time of every writer. Whoever proposes may not approve, and whoever
+approves may not act.
 """
 
 import schemas as sc
-from schemas.core import Stage
 from streams import Access
 from tidegate import _pipeline
 from tidegate._errors import SettingsError
@@ -15,11 +15,11 @@ _SOURCES = frozenset({sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS})
 _ANSWERS = frozenset({sc.ANOMALIES, sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS})
 
 OTHERS = (
-    Access("collector", writes=_SOURCES, checks=False, has_groups=False),
+    Access("collector", writes=_SOURCES, has_groups=False),
     Access("gateway", reads=_ANSWERS, writes=_SOURCES | {sc.RAW}),
     Access(
         "investigate",
-        reads=_ANSWERS | {sc.INQUIRIES, sc.FRAMES, sc.SERIES, sc.CHANGES, sc.TOPOLOGY},
+        reads=frozenset({sc.INQUIRIES, sc.FRAMES, sc.SERIES}),
         writes=frozenset({sc.OBSERVATIONS}),
     ),
     Access(
@@ -28,25 +28,26 @@ OTHERS = (
         writes=frozenset({sc.ACTIONS, sc.AUDIT, sc.DEAD_LETTERS}),
     ),
     Access("approver", reads=_ANSWERS, writes=frozenset({sc.APPROVALS, sc.FEEDBACK, sc.CONTROL})),
-    Access("reader", reads=_ANSWERS | {sc.FRAMES, sc.HISTOGRAMS}, checks=False),
-    Access("operator", makes=frozenset(sc.TOPICS), checks=False, has_groups=False),
+    Access("reader", reads=_ANSWERS | {sc.FRAMES, sc.HISTOGRAMS}),
+    Access("operator", makes=frozenset(sc.TOPICS), has_groups=False),
 )
 """Roles that are no stage: senders, people and programs beside the pipeline, and whoever makes the topics."""
 
 
 def roles(settings: Settings) -> dict[str, Access]:
     """Every role by its name."""
-    stages = [of_stage(stage) for stage in _pipeline.build(settings).stages]
-    return {access.role: access for access in (*stages, *OTHERS)}
-
-
-def of_stage(stage: Stage) -> Access:  # type: ignore[type-arg]  # the state does not matter here
-    """What a stage needs: its topics, manifests of snapshots, dead letters."""
-    return Access(
-        stage.name,
-        reads=frozenset(stage.inputs) | {sc.SNAPSHOTS},
-        writes=frozenset(stage.outputs) | {sc.SNAPSHOTS, sc.DEAD_LETTERS},
-    )
+    stages = _pipeline.build(settings).stages
+    pipeline = frozenset(topic for stage in stages for topic in (*stage.inputs, *stage.outputs)) | {sc.SNAPSHOTS}
+    found = [
+        Access(
+            stage.name,
+            reads=frozenset(stage.inputs) | {sc.SNAPSHOTS},
+            writes=frozenset(stage.outputs) | {sc.SNAPSHOTS, sc.DEAD_LETTERS},
+            sees=pipeline,
+        )
+        for stage in stages
+    ]
+    return {access.role: access for access in (*found, *OTHERS)}
 
 
 def chosen(settings: Settings, names: list[str]) -> list[Access]:

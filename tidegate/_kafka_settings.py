@@ -93,10 +93,10 @@ class Kafka(Section):
     extra: dict[str, str | int | float | bool] = {}
     """Further settings of librdkafka, as they are."""
 
-    def plain(self, brokers: str = "") -> KafkaSettings:
-        """With secrets read. brokers: from the command line, wins. Raises SettingsError, TransportError."""
+    def plain(self, brokers: str = "", prefix: str = "") -> KafkaSettings:
+        """With secrets read. brokers, prefix: win over the settings. Raises SettingsError, TransportError."""
         plain = KafkaSettings(
             self.brokers, self.prefix, self.replication, self.horizon_days, self.security.plain(),
             self.session_timeout_ms, self.group_protocol, self.instance_id, self.timeout_s, dict(self.extra),
         )  # fmt: skip
-        return replace(plain, brokers=brokers) if brokers else plain
+        return replace(plain, brokers=brokers or plain.brokers, prefix=prefix or plain.prefix)

@@ -20,7 +20,7 @@ from support.kafka import Cluster
 import schemas as sc
 from streams import KafkaSecurity, KafkaSettings, OAuth, TransportError, kafka, real_name
 from streams._kafka_asyncio import TokenProvider, aiokafka_arguments
-from tidegate import _access
+from tidegate import _access, _pipeline, _shards
 from tidegate._settings import Settings
 
 ROLES = _access.roles(Settings())
@@ -197,10 +197,17 @@ def test_a_stage_joins_its_own_groups_and_no_other(topics: KafkaSettings, alice:
     assert not may_join(alice, "acl.decide", sc.FRAMES)
 
 
-def test_a_stage_checks_its_topics_at_start(topics: KafkaSettings, alice: KafkaSettings) -> None:
-    let(topics, "detect")
-    access = ROLES["detect"]
-    assert kafka.require(kafka.admin(alice), alice, access.reads | access.writes)[sc.FRAMES] == 2
+@pytest.mark.parametrize("role", _pipeline.ORDER)
+def test_with_its_acls_a_stage_plans_its_work(
+    topics: KafkaSettings, alice: KafkaSettings, secured: Cluster, role: str
+) -> None:
+    let(topics, role)
+    security = {
+        "protocol": "sasl_ssl", "mechanism": "scram-sha-512", "username": "alice",
+        "password": secured.security.password("alice"), "ca_file": secured.security.ca_file,
+    }  # fmt: skip
+    settings = Settings.model_validate({"kafka": {"brokers": alice.brokers, "prefix": "acl", "security": security}})
+    assert _shards.deployment(settings).partitions == 2
 
 
 def test_a_stage_may_look_whether_the_broker_runs_groups(topics: KafkaSettings, alice: KafkaSettings) -> None:

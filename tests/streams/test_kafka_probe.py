@@ -21,12 +21,14 @@ def listener(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """A server that treats every connection so; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
+        def treat(link: socket.socket) -> None:
+            with link, contextlib.suppress(OSError, struct.error):  # librdkafka comes too, and goes when it likes
+                answer(link)
+
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    link, _ = server.accept()
-                    with link, contextlib.suppress(OSError):
-                        answer(link)
+                    threading.Thread(target=treat, args=(server.accept()[0],), daemon=True).start()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
