@@ -14,6 +14,7 @@ from typing import Any
 import faust
 import structlog
 from aiokafka.codec import has_zstd  # type: ignore[import-untyped]
+from faust.auth import OAuthCredentials
 
 import schemas as sc
 from diagnosis import Context, Query
@@ -174,7 +175,7 @@ def _credentials(settings: KafkaSettings, arguments: Mapping[str, Any]) -> Any:
     """The same security as librdkafka has, in Faust's words."""
     security, context = settings.security, arguments.get("ssl_context")
     if security.mechanism == "oauthbearer":
-        return faust.auth.OAuthCredentials(oauth_cb=arguments["sasl_oauth_token_provider"], ssl_context=context)
+        return OAuthCredentials(oauth_cb=arguments["sasl_oauth_token_provider"], ssl_context=context)
     if security.has_sasl:
         return faust.SASLCredentials(
             username=security.username, password=security.password, ssl_context=context,
