@@ -1,11 +1,14 @@
 """Dead letters: what could not be used is kept with its bytes, its reason and where it came from, and is counted."""
 
+from collections import Counter
+
 from schemas import DEAD_LETTERS, DeadLetter, headers_of, record_id, sha256
 from schemas.core import Emit, Message
 
 LETTER = "tidegate-dead-letter"
 TOPIC = "tidegate-topic"
 ORIGINAL = "original-"
+MOST_SOURCES, OTHERS = 200, "<other>"
 
 
 def of_message(message: Message, *, reason: str, what: str, stage: str) -> Emit:
@@ -33,6 +36,13 @@ def _emit(letter: DeadLetter, value: bytes, topic: str, original: tuple[tuple[st
     described = tuple(h for h in attributes if h[0] != "content-type")
     headers = (*described, (LETTER, letter.to_bytes()), (TOPIC, topic.encode()), *original)
     return Emit(DEAD_LETTERS, letter.source.encode(), value, headers, letter.event_ns)
+
+
+def count(letters: Counter[tuple[str, str]], emit: Emit) -> None:
+    """Count a letter by reason and source; beyond `MOST_SOURCES` pairs sources together, because they become labels."""
+    reason = DeadLetter.from_bytes(dict(emit.headers)[LETTER]).reason
+    pair = reason, emit.key.decode("utf-8", "replace")
+    letters[pair if pair in letters or len(letters) < MOST_SOURCES else (reason, OTHERS)] += 1
 
 
 def letter_of(message: Message) -> DeadLetter:

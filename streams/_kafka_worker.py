@@ -10,6 +10,7 @@ and dropped by its readers (`_task`). Kafka transactions are not used.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 import schemas as sc
 from schemas.core import NS, Emit, Stage
 from schemas.core import Message as Record
+from streams import _dead
 from streams._errors import SnapshotError, TransportError
 from streams._kafka_client import consumer, producer
 from streams._kafka_messages import headers_of, to_message
@@ -85,6 +87,8 @@ class KafkaWorker:
         self._real = {topic: real_name(topic, settings.prefix) for topic in sc.TOPICS}
         self._manifests = Manifests(settings)
         self._failure: KafkaException | None = None
+        self.letters: Counter[tuple[str, str]] = Counter()
+        """Dead letters written, by reason and source."""
         self.producer = producer(settings, delivery_report_only_error=True)
         self._reader = consumer(settings)
         self._member = consumer(settings, group=f"{settings.prefix}.{stage.name}")
@@ -141,6 +145,8 @@ class KafkaWorker:
 
     def _write(self, emits: Iterable[Emit]) -> None:
         for emit in emits:
+            if emit.topic == sc.DEAD_LETTERS:
+                _dead.count(self.letters, emit)
             while True:
                 try:
                     self.producer.produce(

@@ -1,6 +1,8 @@
 """The command `run`: stages of the pipeline as a process on Kafka."""
 
+import os
 import signal
+import socket
 import sys
 import threading
 from typing import Annotated, Any
@@ -8,11 +10,19 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+from tidegate import __version__
+from tidegate._broker_watch import BrokerWatch
 from tidegate._commands import Config, Json, say
+from tidegate._monitor import Monitor
 from tidegate._pipeline import ORDER
 from tidegate._settings import Settings
 from tidegate._shards import Shards, deployment
 
+_ERRORS = {"batches missing", "records were lost to retention"}
+_WARNINGS = {
+    "snapshot unusable", "kafka was in trouble", "offsets were not committed", "metrics not served",
+    "heartbeat not taken",
+}  # fmt: skip
 Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
 
 
@@ -40,7 +50,8 @@ def run(
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )  # fmt: skip
-    log = structlog.get_logger()
+    process = f"{socket.gethostname()}-{os.getpid()}"
+    log = structlog.get_logger().bind(process=process, version=__version__)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
@@ -48,11 +59,21 @@ def run(
     deployed = deployment(found, brokers=brokers)
 
     def event(text: str, **facts: Any) -> None:
-        log.info(text, **facts)
+        (log.error if text in _ERRORS else log.warning if text in _WARNINGS else log.info)(text, **facts)
 
     shards = Shards(found, deployed, stages or (), rebuild=rebuild, say=event)
     names = [worker.stage.name for worker in shards.workers]
-    log.info("process started", stages=names, partitions=deployed.partitions, brokers=deployed.kafka.brokers)
-    shards.run(stop)
+    topics = {topic for worker in shards.workers for topic in worker.stage.inputs}
+    facts = {"process": process, "version": __version__, "stages": names}
+    with Monitor(
+        found.shards, shards.observer, BrokerWatch(deployed.kafka, topics), facts=facts, say=event,
+        shaped_by=deployed.shaped_by,
+    ) as monitor:  # fmt: skip
+        log.info(
+            "process started", stages=names, partitions=deployed.partitions, brokers=deployed.kafka.brokers,
+            metrics=monitor.url,
+        )  # fmt: skip
+        shards.run(stop)
+    log.info("process stopped")
     if json_:
         say({"stages": names})

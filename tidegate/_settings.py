@@ -125,6 +125,18 @@ class Shards(Section):
     """Where state is kept: a directory that every process can reach, or an object store (`s3://bucket/path`)."""
     snapshot_every_s: float = Field(default=30, gt=0, le=3600)
     """How much work may have to be done again after a crash."""
+    metrics_host: str = "127.0.0.1"
+    """Where `/metrics` and `/healthz` listen."""
+    metrics_port: int = Field(default=9464, ge=0, le=65535)
+    """The first free port from here on, for several processes on one machine; 0 is off."""
+    stalled_after_s: float = Field(default=60, gt=0, le=3600)
+    """A task that has something to read and does not move for so long is stuck."""
+    max_watermark_age_s: float = Field(default=180, gt=0)
+    """Event time older than this, while sources speak, is not healthy."""
+    heartbeat_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Posted to every 30 s while healthy; its silence is the alarm."""
+    otlp_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """OTLP/HTTP of whoever collects traces; `tidegate trace --send` posts to `/v1/traces` there."""
 
 
 class Settings(Section):

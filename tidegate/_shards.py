@@ -12,9 +12,10 @@ from typing import Any
 
 import schemas as sc
 from schemas.core import NS
-from streams import KafkaSettings, SnapshotStore, StagePlan, plan, still_after_ns
+from streams import KafkaSettings, StagePlan, plan, still_after_ns
 from tidegate import __version__, _pipeline
 from tidegate._errors import SettingsError
+from tidegate._observed import MeasuredStore, Observer
 from tidegate._settings import Settings
 
 _REST_S = 0.02
@@ -69,13 +70,15 @@ class Shards:
             if name not in _pipeline.ORDER:
                 raise SettingsError(f"there is no stage '{name}'", todo=f"Stages: {', '.join(_pipeline.ORDER)}")
         self.deployed = deployed
-        store = SnapshotStore(settings.shards.snapshots)
+        store = MeasuredStore(settings.shards.snapshots)
+        self.observer = Observer(store, say)
         self.workers: list[Any] = [
             KafkaWorker(
                 deployed.kafka, deployed.plans[stage.name], stage, store, code=__version__,
                 shaped_by=deployed.shaped_by, idle_after_ns=round(settings.streams.idle_after_s * NS),
                 still_after_ns=still_after_ns(settings.diagnosis.quiet_s),
-                snapshot_every_ns=round(settings.shards.snapshot_every_s * NS), is_rebuilt=rebuild, say=say,
+                snapshot_every_ns=round(settings.shards.snapshot_every_s * NS), is_rebuilt=rebuild,
+                say=self.observer.event,
             )
             for stage in deployed.pipeline.stages
             if not names or stage.name in names
@@ -96,6 +99,7 @@ class Shards:
     def turn(self) -> int:
         """One poll of each worker; rests a little where nothing came."""
         moved: int = sum(worker.poll(0.0) for worker in self.workers)
+        self.observer.look(self.workers)
         if not moved:
             time.sleep(_REST_S)
         return moved
