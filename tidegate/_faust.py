@@ -15,6 +15,7 @@ import faust
 import structlog
 from aiokafka.codec import has_zstd  # type: ignore[import-untyped]
 from faust.auth import OAuthCredentials
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 import schemas as sc
 from diagnosis import Context, Query
@@ -24,6 +25,8 @@ from streams._kafka_asyncio import aiokafka_arguments
 from tidegate._investigate import Pool, emitted
 
 STALLED_S = 60.0
+STOP_S = 5.0
+"""A SIGTERM while the group is joined may never reach the consumer's thread; Faust would wait a minute for it."""
 BUFFER = 64
 log = structlog.get_logger()
 
@@ -58,6 +61,7 @@ class Investigators:
 
     def run(self, loglevel: str = "WARNING") -> None:
         """Until SIGTERM or SIGINT; ends the process."""
+        AIOKafkaConsumerThread.shutdown_timeout = STOP_S
         worker = faust.Worker(self.app, loglevel=loglevel, redirect_stdouts=False, quiet=True)
         worker.execute_from_commandline()
 
