@@ -164,7 +164,8 @@ class Detect:
         is_known = not (local == UNKNOWN).any()
         local = local[positions]
         is_whole = len(local) == size and bool(np.array_equal(local, np.arange(size)))
-        chosen = Selection(rows, positions, local, is_whole, len(positions) == len(rows))
+        is_all = len(positions) == len(rows)
+        chosen = Selection(rows, positions, positions if is_whole and is_all else local, is_whole, is_all)
         if is_known:
             state.selections[kind] = chosen
         return chosen

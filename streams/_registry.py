@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from schemas import SeriesDef, SeriesDefs
 from schemas.core import I64, U64
-from streams._compact import Traits
+from streams._compact import Traits, numbers
 
 I32 = NDArray[np.int32]
 
@@ -32,37 +32,32 @@ class Registry:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def compact(self, text: bytes) -> tuple[bytes, int]:
-        """What is kept of a definition and the number of its trait; no row yet. Raises RecordInvalid."""
-        return self._known.compact(text)
+    def text(self, kept: bytes) -> bytes:
+        """The JSON of what `new` gave."""
+        return self._known.text(kept)
 
-    def text(self, compacted: tuple[bytes, int]) -> bytes:
-        """The JSON of what `compact` gave."""
-        return self._known.text(*compacted)
-
-    def add(self, series: U64, compacted: Iterable[tuple[bytes, int]]) -> None:
-        """Rows for new series (k,), in this order; none of them may be known already."""
+    def add(self, series: U64, kept: Sequence[bytes]) -> None:
+        """Rows for new series (k,), in this order, as `new` gave them; none may have one already."""
         first = len(self._kept)
-        kept, traits = zip(*compacted, strict=True) if len(series) else ((), ())
         self._kept.extend(kept)
         self._ids = np.concatenate([self._ids, series])
-        self._traits = np.concatenate([self._traits, np.array(traits, np.int32)])
+        self._traits = np.concatenate([self._traits, numbers(kept)])
         order = np.argsort(series, kind="stable")
         at = np.searchsorted(self._sorted, series[order])
         self._sorted = np.insert(self._sorted, at, series[order])
         self._order = np.insert(self._order, at, first + order)
 
-    def new(self, definitions: Sequence[SeriesDef]) -> dict[int, tuple[bytes, int]]:
-        """Those that have no row yet, compacted, by id in their order. Raises RecordInvalid, FrameInvalid."""
+    def new(self, definitions: Sequence[SeriesDef]) -> dict[int, bytes]:
+        """What to keep of those that have no row yet, by id, in their order. Raises RecordInvalid, FrameInvalid."""
         given = SeriesDefs.of(definitions)
         ids, texts = given.ids, given.texts
         fresh = {int(ids[at]): at for at in np.flatnonzero(self.find(ids) < 0).tolist()}
-        return {identity: self.compact(texts[at]) for identity, at in fresh.items()}
+        return {identity: self._known.compact(texts[at]) for identity, at in fresh.items()}
 
     def add_new(self, definitions: Sequence[SeriesDef]) -> None:
         """Rows for those that have none yet, in their order."""
         fresh = self.new(definitions)
-        self.add(np.fromiter(fresh, np.uint64, len(fresh)), fresh.values())
+        self.add(np.fromiter(fresh, np.uint64, len(fresh)), list(fresh.values()))
 
     def find(self, series: U64) -> I64:
         """Rows int64 (n,) of ids uint64 (n,); -1 where an id is unknown."""
@@ -76,7 +71,7 @@ class Registry:
         return int(self.find(np.array([identity], np.uint64))[0])
 
     def definition(self, row: int) -> SeriesDef:
-        return SeriesDef.from_bytes(self.text((self._kept[row], int(self._traits[row]))))
+        return SeriesDef.from_bytes(self.text(self._kept[row]))
 
     def ids(self) -> U64:
         """Ids uint64 (n,) by row; the array is shared, do not write to it."""
@@ -86,18 +81,18 @@ class Registry:
         """Number of the trait of each row, int32 (n,); shared, do not write to it."""
         return self._traits
 
-    def examples(self, numbers: Iterable[int]) -> list[SeriesDef]:
+    def examples(self, traits: Iterable[int]) -> list[SeriesDef]:
         """One definition of each of these traits."""
-        return [self._known.example(number) for number in numbers]
+        return [self._known.example(number) for number in traits]
 
     def ask(self, rows: I64, question: Callable[[SeriesDef], Any]) -> NDArray[Any]:
         """The answer for each row (n,); the question may look at what belongs to a trait, and is put once for each."""
-        numbers, inverse = np.unique(self._traits[rows], return_inverse=True)
-        return np.array([question(definition) for definition in self.examples(numbers.tolist())])[inverse]
+        traits, inverse = np.unique(self._traits[rows], return_inverse=True)
+        return np.array([question(definition) for definition in self.examples(traits.tolist())])[inverse]
 
     def dump(self) -> bytes:
         """One definition a line, by row."""
-        return b"\n".join(map(self._known.text, self._kept, self._traits.tolist()))
+        return b"\n".join(map(self._known.text, self._kept))
 
     @classmethod
     def load(cls, data: bytes) -> "Registry":

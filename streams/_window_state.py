@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from schemas import Gap, SeriesDef, SeriesDefs
 from schemas.core import F64, I64, U64, Bool
+from streams._compact import numbers
 from streams._coverage import Covered
 from streams._ledger import Ledger
 from streams._registry import Registry
@@ -55,7 +56,7 @@ class WindowState:
 
     registry: Registry = field(default_factory=Registry)
     """Series that have spoken, in the order of the panes in which they first did, so rows follow event time alone."""
-    waiting: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+    waiting: dict[int, bytes] = field(default_factory=dict)
     """Compact definitions of series that have not spoken in a closed pane yet."""
     covered: Covered = field(default_factory=Covered)
     ledger: Ledger = field(default_factory=Ledger)
@@ -91,7 +92,7 @@ class WindowState:
         """Take definitions in; one that is known already changes nothing. Raises RecordInvalid, state unchanged."""
         if len(definitions):
             fresh = self.registry.new(definitions)
-            self.waiting.update({i: compacted for i, compacted in fresh.items() if i not in self.waiting})
+            self.waiting.update({i: kept for i, kept in fresh.items() if i not in self.waiting})
 
     def activate(self, series: U64) -> None:
         """Give rows to those series that were defined and have none, in the order of their ids."""
@@ -108,7 +109,7 @@ class WindowState:
         for at in np.flatnonzero(rows < 0).tolist():
             waits = self.waiting.get(int(series[at]))
             if waits is not None:
-                ours[at] = self.registry.examples([waits[1]])[0].signal in ("logs", "traces")
+                ours[at] = self.registry.examples(numbers([waits]).tolist())[0].signal in ("logs", "traces")
         return ours
 
     def turn(self) -> None:
@@ -157,7 +158,7 @@ class WindowState:
             "covered": self.covered.dump(), "ledger": self.ledger.dump(),
             "through_ns": self.through_ns, "pending": sorted(self.pending), "unresolved": self.unresolved,
         }  # fmt: skip
-        waiting = b"\n".join(self.registry.text(compacted) for _, compacted in sorted(self.waiting.items()))
+        waiting = b"\n".join(self.registry.text(kept) for _, kept in sorted(self.waiting.items()))
         return pack(document, arrays, {"registry": self.registry.dump(), "waiting": waiting})
 
     @classmethod
