@@ -183,7 +183,7 @@ def chaos(
                 stage = "broker"
                 cluster.restart(hard=rng.random() < 0.5)
             else:
-                number = rng.randint(1, len(cluster))
+                number = rng.randint(1, cluster.bootstrap.count(",") + 1)
                 stage = f"network of node {number}"
                 cluster.proxy(number).partition(refuse=rng.random() < 0.5)
                 time.sleep(GONE_S)

@@ -64,6 +64,7 @@ class Deployed:
         self.kafka: KafkaSettings = self.settings.kafka.plain()
         create(admin(self.kafka), self.kafka, partitions)
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._started = 0
 
     def play(self, messages: Iterable[Message], *, pause_s: float = 0.0) -> None:
         """Produce recorded source messages into their partitions, as a player does."""
@@ -80,7 +81,8 @@ class Deployed:
 
     def start(self, *stages: str) -> subprocess.Popen[bytes]:
         """A process of `tidegate run`."""
-        log = (self.place / f"process-{len(self.processes)}.log").open("wb")
+        self._started += 1
+        log = (self.place / f"process-{self._started:03d}.log").open("wb")
         command = [sys.executable, "-m", "tidegate", "run", *stages, "--settings", str(self.file), "--json"]
         process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "PYTHONPATH": os.getcwd()})
         self.processes.append(process)
