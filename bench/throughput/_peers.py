@@ -94,7 +94,7 @@ def _flink() -> Path:
     place = CACHE / f"flink-{_digest([folder / 'pom.xml', *sources])}"
     if not (place / "made").exists():
         maven, compiler = shutil.which("mvn"), Path(java()).with_name("javac")
-        if not maven or not compiler.exists() and not shutil.which("javac"):
+        if not maven or (not compiler.exists() and not shutil.which("javac")):
             raise PeerUnavailable("needs Maven and a Java compiler (apt-get install maven openjdk-17-jdk-headless)")
         jars = place / "jars"
         _call([maven, "-B", "-q", "-ntp", "-C", "-f", str(folder / "pom.xml"), "dependency:copy-dependencies",

@@ -9,11 +9,16 @@ app = Application(
     broker_address=BROKERS, consumer_group="bench-quix-frames", auto_offset_reset="earliest", loglevel="WARNING"
 )
 partitions: dict[int, Frames] = {}
+seen = 0
 
 
 def detect(value: bytes, key: object, timestamp: int, headers: list) -> list[dict]:
-    if not partitions:
+    global seen
+    seen += 1
+    if seen == 1:
         begin()
+    if seen == MESSAGES:
+        app.stop()  # after this message; `run(count=)` counts what comes out
     partition = message_context().partition
     if partition not in partitions:
         partitions[partition] = Frames(WRITERS)
@@ -24,5 +29,5 @@ frames = app.dataframe(app.topic(IN, key_deserializer="bytes", value_deserialize
 frames.apply(detect, metadata=True, expand=True).to_topic(app.topic(OUT, value_serializer="json"))
 
 if __name__ == "__main__":
-    app.run(count=MESSAGES, collect=False)
+    app.run()
     end()

@@ -22,12 +22,12 @@ def environment() -> tuple[str, str, str, int, int]:
 
 def begin() -> None:
     """The first message is here: what was spent so far is start-up."""
-    print("BEGIN", flush=True)
+    os.write(1, b"BEGIN\n")  # past what frameworks make of print
 
 
 def end() -> None:
     """All is written and acknowledged. Waits until the benchmark has read the CPU time and ends us."""
-    print("END", flush=True)
+    os.write(1, b"END\n")
     sys.stdin.readline()
 
 

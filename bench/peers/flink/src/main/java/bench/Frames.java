@@ -130,8 +130,8 @@ final class Frames {
         Schema.newBuilder()
             .columnByExpression("k", "f0")
             .columnByExpression("v", "f2")
-            .columnByMetadata("ts", DataTypes.TIMESTAMP_LTZ(3), "rowtime")
-            .watermark("ts", "SOURCE_WATERMARK()")
+            .columnByMetadata("at", DataTypes.TIMESTAMP_LTZ(3), "rowtime")
+            .watermark("at", "SOURCE_WATERMARK()")
             .build());
   }
 }

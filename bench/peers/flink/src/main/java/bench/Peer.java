@@ -17,7 +17,7 @@ public final class Peer {
   private static final String WINDOWS =
       "CREATE TEMPORARY VIEW windows AS SELECT k, window_start, window_time, AVG(v) AS mean, MIN(v) AS low,"
           + " MAX(v) AS high, COUNT(*) AS n"
-          + " FROM TABLE(TUMBLE(TABLE points, DESCRIPTOR(ts), INTERVAL '1' MINUTE))"
+          + " FROM TABLE(TUMBLE(TABLE points, DESCRIPTOR(`at`), INTERVAL '1' MINUTE))"
           + " GROUP BY k, window_start, window_end, window_time";
   private static final String JUDGED =
       "INSERT INTO anomalies SELECT CAST(k AS STRING),"
@@ -40,8 +40,8 @@ public final class Peer {
       Frames.table(environment, tables, brokers, in, Integer.parseInt(System.getenv("BENCH_WRITERS")));
     } else {
       tables.executeSql(
-          "CREATE TABLE points (k STRING, ms BIGINT, v DOUBLE, ts AS TO_TIMESTAMP_LTZ(ms, 3),"
-              + " WATERMARK FOR ts AS ts) WITH ('connector' = 'kafka', 'format' = 'json', 'topic' = '" + in + "',"
+          "CREATE TABLE points (k STRING, ts BIGINT, v DOUBLE, `at` AS TO_TIMESTAMP_LTZ(ts, 3),"
+              + " WATERMARK FOR `at` AS `at`) WITH ('connector' = 'kafka', 'format' = 'json', 'topic' = '" + in + "',"
               + " 'properties.bootstrap.servers' = '" + brokers + "', 'scan.startup.mode' = 'earliest-offset',"
               + " 'scan.bounded.mode' = 'latest-offset')");
     }
