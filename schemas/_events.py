@@ -4,6 +4,8 @@ The attributes are rendered here, not by the SDK object, because they are on a w
 (`cloudevents.core.bindings.kafka.from_kafka`) reads exactly what was meant.
 """
 
+import hashlib
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,6 +16,12 @@ from schemas._topics import RECORDS
 from schemas.core import NS, Emit, Message
 
 PREFIX = "io.tidegate."
+TRACEPARENT = "traceparent"
+_INCIDENT_OF = {
+    "incident": "id", "diagnosis": "incident_id", "inquiry": "incident_id", "observation": "incident_id",
+    "action": "incident_id",
+}  # fmt: skip
+"""Field that names the incident that a record is part of the way of."""
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -61,9 +69,34 @@ def emit_texts(
     return found
 
 
+def trace_id(incident_id: str) -> str:
+    """The trace of an incident: its id is a UUID, and those are 16 bytes as trace ids are. 32 hex digits.
+
+    >>> trace_id("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+    '6ba7b8109dad11d180b400c04fd430c8'
+    """
+    try:
+        return uuid.UUID(incident_id).hex
+    except ValueError:  # opened by others, who name it otherwise
+        return hashlib.sha256(incident_id.encode()).hexdigest()[:32]
+
+
+def span_id(record: str) -> str:
+    """The span that ends with the writing of a record, from the id of that. 16 hex digits."""
+    return hashlib.sha256(record.encode()).hexdigest()[:16]
+
+
+def traceparent(incident_id: str, record: str) -> str:
+    """W3C Trace Context, level 1: version 00, sampled. Made of ids, so a replay says the same."""
+    return f"00-{trace_id(incident_id)}-{span_id(record)}-01"
+
+
 def emit(topic: str, record: Record, *, id: str, key: str, source: str, event_ns: int, type_suffix: str = "") -> Emit:
-    """A record ready to be appended to a topic."""
+    """A record ready to be appended to a topic; with a `traceparent` if it is part of the way of an incident."""
     headers = headers_of(record, id=id, source=source, event_ns=event_ns, type_suffix=type_suffix)
+    if incident_field := _INCIDENT_OF.get(record.TYPE):
+        parent = traceparent(getattr(record, incident_field), id)
+        headers = (*headers, (TRACEPARENT, parent.encode()))
     return Emit(topic, key.encode(), record.to_bytes(), headers, event_ns)
 
 
