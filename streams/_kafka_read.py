@@ -182,7 +182,7 @@ class _Reader:
     def __init__(self, history: KafkaHistory, *, looking: bool = False) -> None:
         self._settings, self._patience_s = history._settings, history._patience_s
         cap = history._cap_bytes // 4
-        told: dict[str, Any] = {"queued.max.messages.kbytes": max(cap >> 10, 1), "fetch.max.bytes": cap}
+        told: dict[str, Any] = {"queued.max.messages.kbytes": max(cap >> 10, 1), "fetch.max.bytes": max(cap, 1_000_000)}
         if looking:
             told |= {"fetch.message.max.bytes": _LOOK_BYTES, "fetch.wait.max.ms": 10}
         self._consumer: Consumer = consumer(self._settings, **told)

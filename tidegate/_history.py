@@ -167,7 +167,7 @@ def shortfall(oldest: Mapping[Place, int], extents: Mapping[Place, "kafka.Extent
 
 
 def _idle(pipeline: Pipeline, partitions: int) -> Iterator[Message]:
-    """Marks by which every task that makes time is idle until it speaks; the others never are, and so are waited for."""
+    """Marks by which every task that makes time is idle until it speaks; the others never are, so they are awaited."""
     for topic, writers in pipeline.outside.items():
         for partition in range(partitions if sc.TOPICS[topic].partitioned else 1):
             for writer in writers:
