@@ -26,6 +26,7 @@ from streams._plan import StagePlan, plan
 from streams._recording import Recording, RecordingWriter
 from streams._settings import PANE_NS, StreamSettings
 from streams._snapshots import SnapshotStore
+from streams._split import part_of_histograms, part_of_logs, part_of_windows, rows_of
 from streams._state import pack, unpack
 from streams._stretch import Stretch, is_reference
 from streams._task import FROM, SEQ, Place, Task, writer_of
@@ -42,8 +43,9 @@ __all__ = [
     "KafkaSettings", "Ledger", "LiveTime", "Log", "MemoryLog", "Normalise", "OAuth", "Place", "Points", "Recording",
     "RecordingError", "RecordingWriter", "Runner", "SnapshotError", "SnapshotStore", "Source", "SourceError",
     "StagePlan", "Stored", "StreamSettings", "StreamsError", "Stretch", "Task", "TransportError", "WindowState",
-    "Windower", "dead_letters", "imbalance", "import_", "is_reference", "kafka", "pack", "plan", "real_name", "report",
-    "sender_of", "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
+    "Windower", "dead_letters", "imbalance", "import_", "is_reference", "kafka", "pack", "part_of_histograms",
+    "part_of_logs", "part_of_windows", "plan", "real_name", "report", "rows_of", "sender_of", "still_after_ns",
+    "summed", "topic_of", "unpack", "writer_of",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours

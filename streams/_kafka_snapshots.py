@@ -1,13 +1,19 @@
 """Manifests of snapshots, read from their topic: which snapshots of which task there are."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 import schemas as sc
+from schemas.core import Emit
 from streams._errors import TransportError
-from streams._kafka_client import consumer
-from streams._kafka_messages import to_message
+from streams._kafka_client import consumer, producer
+from streams._kafka_messages import headers_of, to_message
 from streams._kafka_names import real_name
 from streams._kafka_settings import KafkaSettings
+from streams._snapshots import SnapshotStore
+from streams._task import Task
 
 
 class Manifests:
@@ -48,3 +54,35 @@ class Manifests:
             ) from error  # fmt: skip
         finally:
             reader.close()
+
+
+def save(
+    store: SnapshotStore, task: Task, *, number: int, code: str, shaped_by: str, is_clean: bool, layout: int,
+    offsets: Mapping[str, int], **more: Any,
+) -> Emit:  # fmt: skip
+    """Write a snapshot of a task; returns its manifest, to be written once everything before it is.
+
+    layout: how many partitions there are; a task of another number has other shards. offsets: next of each input.
+    """
+    data = task.snapshot(offsets=dict(offsets), layout=layout, **more)
+    name, digest, size = store.write(task.name, number, data)
+    manifest = sc.SnapshotManifest(
+        stage=task.stage.name, instance=task.instance, number=number, code=code, shaped_by=shaped_by,
+        is_clean=is_clean, through_ns=task.through_ns, offsets=dict(offsets), file=name, sha256=digest, bytes=size,
+    )  # fmt: skip
+    return sc.emit(
+        sc.SNAPSHOTS, manifest, id=sc.record_id("snapshot", task.name, number, digest), key=task.name,
+        source=f"tidegate/{task.stage.name}", event_ns=task.through_ns,
+    )  # fmt: skip
+
+
+def write_snapshot(settings: KafkaSettings, store: SnapshotStore, task: Task, **facts: Any) -> None:
+    """`save`, and the manifest in its topic, for tools; a worker does the same among its other work."""
+    emit = save(store, task, **facts)
+    sender = producer(settings)
+    sender.produce(real_name(emit.topic, settings.prefix), emit.value, emit.key, 0, headers=list(headers_of(emit)))
+    if sender.flush(settings.timeout_s):
+        raise TransportError(
+            "the manifest of a snapshot could not be written", where=settings.brokers, code="KAFKA_UNREACHABLE",
+            todo="Check the brokers and do it again",
+        )  # fmt: skip

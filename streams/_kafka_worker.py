@@ -26,7 +26,7 @@ from streams._kafka_client import consumer, producer
 from streams._kafka_messages import headers_of, to_message
 from streams._kafka_names import real_name, topic_of
 from streams._kafka_settings import KafkaSettings
-from streams._kafka_snapshots import Manifests
+from streams._kafka_snapshots import Manifests, save
 from streams._live_time import LiveTime, sender_of
 from streams._plan import StagePlan
 from streams._snapshots import SnapshotStore
@@ -197,21 +197,12 @@ class KafkaWorker:
         for owner in owners:
             task = owner.task
             places = {f"{topic}/{partition}": offset for (topic, partition), offset in sorted(owner.offsets.items())}
-            name, digest, size = self._store.write(
-                task.name, owner.number, task.snapshot(offsets=places, outbox=[_packed(emit) for emit in outbox])
-            )
-            manifest = sc.SnapshotManifest(
-                stage=self.stage.name, instance=task.instance, number=owner.number, code=self._code,
-                shaped_by=self._shaped_by, is_clean=is_clean and not outbox, through_ns=task.through_ns, offsets=places,
-                file=name, sha256=digest, bytes=size,
+            manifest = save(
+                self._store, task, number=owner.number, code=self._code, shaped_by=self._shaped_by,
+                is_clean=is_clean and not outbox, layout=self._plan.partitions, offsets=places,
+                outbox=[_packed(emit) for emit in outbox],
             )  # fmt: skip
-            identity = sc.record_id("snapshot", task.name, owner.number, digest)
-            self._write([
-                sc.emit(
-                    sc.SNAPSHOTS, manifest, id=identity, key=task.name, source=f"tidegate/{self.stage.name}",
-                    event_ns=task.through_ns,
-                )
-            ])  # fmt: skip
+            self._write([manifest])
             owner.number += 1
             owner.is_changed, owner.snapshot_ns = bool(outbox), self._now_ns()
         self._flush()
@@ -305,8 +296,15 @@ class KafkaWorker:
                     todo="Start once as before and stop cleanly, then change; or run both side by side",
                 )  # fmt: skip
             more = owner.task.restore(data)
+            if more["layout"] != self._plan.partitions:
+                raise SnapshotError(
+                    f"{owner.task.name} was stopped with {more['layout']} partitions, now there are "
+                    f"{self._plan.partitions}: its series may belong to others",
+                    where=manifest.file, code="SNAPSHOT_OTHER_LAYOUT",
+                    todo=f"Run `tidegate topics grow --partitions {self._plan.partitions}`",
+                )  # fmt: skip
             owner.offsets.update((_place(name), offset) for name, offset in more["offsets"].items())
-            return [_unpacked(entry) for entry in more["outbox"]]
+            return [_unpacked(entry) for entry in more.get("outbox", [])]
         if trouble is not None:
             raise trouble
         return []

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     topics.command("create")(create)
     topics.command("describe")(describe)
     topics.command("acl")(acl)
+    topics.command("grow")(grow)
     app.add_typer(topics, name="topics")
 
 
@@ -137,3 +138,21 @@ def _show(rows: list["kafka.TopicState"]) -> None:
         for difference in row.differences:
             typer.echo(f"    {difference.what} is {difference.found}, wanted {difference.wanted}")
             typer.echo(f"    -> {difference.todo}")
+
+
+def grow(
+    partitions: Annotated[int, typer.Option(min=2, max=1024, help="A multiple of what there is.")],
+    settings: Config = None,
+    brokers: Brokers = "",
+    json_: Json = False,
+) -> None:
+    """More partitions for a pipeline that stands still: its shards move there with their state."""
+    from tidegate._grow import grow as move
+
+    found = move(
+        Settings.read(settings), partitions, brokers=brokers, on_step=lambda t: None if json_ else typer.echo(t)
+    )
+    if json_:
+        say({"before": found.before, "after": found.after, "snapshots": found.tasks})
+    else:
+        typer.echo("Now start the processes again.")

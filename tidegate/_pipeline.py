@@ -25,7 +25,10 @@ SHARDED = frozenset({"derive-logs", "detect"})
 """Stages with one task a partition where work is spread over processes; the others have one task in all."""
 
 WEIGHTS = "ranker-nezha-tt.json"
-_ELSEWHERE = {"gateway", "kafka", "shards", "investigate"}
+_ELSEWHERE: Any = {
+    "gateway": True, "kafka": True, "shards": True, "investigate": True,
+    "streams": {"partitions": True, "idle_after_s": True},
+}  # fmt: skip
 """Settings that shape no answer."""
 
 

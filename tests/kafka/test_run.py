@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from support.chaos import chaos
 from support.kafka import Broker
 from support.pipeline import Deployed, recorded_shop
 
+from tidegate._grow import grow
 from tidegate._pipeline import ORDER, build
 from tidegate._replay import Run, replay
 from tidegate._settings import Settings
@@ -42,3 +44,25 @@ def test_every_process_killed_twice_stopped_and_rebalanced_changes_nothing(broke
     assert found.wrong == ""
     assert found.digest == whole.digest
     assert found.resume_p99_s < 30
+
+
+def test_from_four_to_twelve_partitions_under_load_changes_nothing(deployed: Deployed, whole: Run) -> None:
+    """Messages come in all the while; the pipeline is stopped in order, its shards move, it goes on."""
+    messages = recorded_shop()
+    half = len(messages) // 2
+    deployed.play(messages[:half])
+    first, rest = deployed.start("normalise"), deployed.start(*ORDER[1:])
+    deployed.wait_until(lambda: deployed.waits("normalise") == 0 and deployed.through_ns(ORDER[-1]) > 0)
+    load = Thread(target=deployed.play, args=(messages[half:],), kwargs={"pause_s": 0.1})
+    load.start()
+    deployed.end(first)
+    deployed.wait_until(lambda: all(deployed.waits(stage) == 0 for stage in ORDER[1:]))
+    deployed.end(rest)
+    grown = grow(deployed.settings, 12)
+    deployed.start()
+    load.join()
+    run = deployed.wait(lambda _: deployed.has_ended())
+    deployed.stop()
+    assert (grown.before, grown.after) == (4, 12)
+    assert run.digest == whole.digest
+    assert deployed.totals()[0].dump() == whole.ledger.dump()

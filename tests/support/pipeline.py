@@ -52,8 +52,9 @@ class Deployed:
 
     def __init__(self, cluster: Cluster, place: Path, *, prefix: str, partitions: int, **more: Any) -> None:
         self.place = place
-        document = {
-            "streams": {"partitions": partitions, "idle_after_s": 3}, "shards": {"snapshots": str(place / "state")},
+        document: dict[str, Any] = {
+            "streams": {"partitions": partitions, "idle_after_s": 3},
+            "shards": {"snapshots": str(place / "state"), "snapshot_every_s": 2},
             "kafka": {"brokers": cluster.bootstrap, "prefix": prefix},
         }  # fmt: skip
         for section, values in more.items():
@@ -142,6 +143,37 @@ class Deployed:
         """The last stage has said its final mark."""
         marks = [sc.read(m) for m in self.read(sc.ACTIONS) if sc.record_type(m) == "watermark"]
         return any(isinstance(mark, sc.Watermark) and mark.final for mark in marks)
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGTERM to one, which must end cleanly."""
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, self.logs()
+        self.processes.remove(process)
+
+    def waits(self, stage: str) -> int:
+        """Records of its telemetry inputs that a stage has not committed as read."""
+        deployed = deployment(self.settings)
+        inputs = [place for _, places in deployed.plans[stage].tasks.values() for place in places]
+        reader = consumer(self.kafka, group=f"{self.kafka.prefix}.{stage}")
+        asked = [TopicPartition(real_name(topic, self.kafka.prefix), p) for topic, p in inputs]
+        left = 0
+        for place in reader.committed(asked, 10):
+            _, end = reader.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=10)
+            left += end - max(place.offset, 0)
+        reader.close()
+        return left
+
+    def through_ns(self, stage: str) -> int:
+        """Event time that a stage has said it reached."""
+        topic = next(s for s in deployment(self.settings).pipeline.stages if s.name == stage).outputs[0]
+        marks = [sc.read(m) for m in self.read(topic) if sc.record_type(m) == "watermark"]
+        return max((m.through_ns for m in marks if isinstance(m, sc.Watermark) and m.stage == stage), default=0)
+
+    def wait_until(self, is_so: Callable[[], bool], timeout_s: float = 60) -> None:
+        until = time.monotonic() + timeout_s
+        while not is_so():
+            assert time.monotonic() < until, self.logs()
+            time.sleep(0.3)
 
     def totals(self) -> tuple[Ledger, dict[str, int]]:
         """Both ledgers and the counts of all tasks, from their newest snapshots."""
