@@ -1,0 +1,61 @@
+"""Messages put on Kafka at the pace of the clock, in a thread: what senders do while something is measured."""
+
+import threading
+import time
+from collections.abc import Iterable
+
+from schemas.core import NS, Message
+from streams import KafkaSettings, real_name
+from streams._kafka_client import producer
+from streams._kafka_messages import played_headers
+
+
+class Player(threading.Thread):
+    """Sends each message when `start_ns + speed * (time since start)` has reached its event time.
+
+    speed: event time in wall time; with 1 and a start of now, messages come as they would live. Live messages carry
+    Kafka's time as the time at which they were received, others their event time.
+    """
+
+    def __init__(
+        self, kafka: KafkaSettings, messages: Iterable[Message], start_ns: int, speed: float, *, is_live: bool = False
+    ) -> None:  # fmt: skip
+        super().__init__(daemon=True)
+        self._kafka, self._messages, self._start_ns, self._speed = kafka, messages, start_ns, speed
+        self._is_live, self._over = is_live, threading.Event()
+        self.sent = 0
+        self.event_ns = start_ns
+        """Of the last message."""
+        self.late_s = 0.0
+        """By how much the latest message was sent too late."""
+
+    def run(self) -> None:
+        sender = producer(self._kafka)
+        began = time.monotonic()
+        for message in self._messages:
+            due = began + (message.event_ns - self._start_ns) / NS / self._speed
+            while (wait := due - time.monotonic()) > 0:
+                sender.poll(0)
+                if self._over.wait(min(wait, 0.2)):
+                    break
+            if self._over.is_set():
+                break
+            self.late_s = max(self.late_s, -wait)
+            headers = list(message.headers) if self._is_live else list(played_headers(message))
+            while True:
+                try:
+                    sender.produce(
+                        real_name(message.topic, self._kafka.prefix), message.value, message.key, message.partition,
+                        headers=headers,
+                    )  # fmt: skip
+                    break
+                except BufferError:
+                    sender.poll(0.1)
+            self.sent, self.event_ns = self.sent + 1, message.event_ns
+        sender.flush(30)
+
+    def stop(self) -> None:
+        """Send nothing more; what was handed over is written."""
+        self._over.set()
+        if self.is_alive():
+            self.join(40)
