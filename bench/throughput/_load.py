@@ -24,7 +24,6 @@ from streams._otlp_encode import field, request
 from tidegate._settings import Settings
 from tidegate._shards import deployment
 
-POINTS = "points"
 MESSAGE_POINTS = 500
 _BATCH = 100
 """Messages of a partition that normalise takes at once, as when it reads a backlog."""
@@ -55,9 +54,9 @@ def make_topic(brokers: str, name: str, partitions: int) -> str:
     return name
 
 
-def load_points(brokers: str, work: Workload) -> None:
+def load_points(brokers: str, name: str, work: Workload) -> None:
     """One message a point; Kafka's timestamp is the time of the point, the key is its series."""
-    make_topic(brokers, POINTS, work.partitions)
+    make_topic(brokers, name, work.partitions)
     out = _producer(brokers)
     keys = [key.encode() for key in work.keys]
     heads = [f'{{"k":"{key}","ts":' for key in work.keys]
@@ -66,7 +65,7 @@ def load_points(brokers: str, work: Workload) -> None:
         ms = t // 1_000_000
         for key, head, value, where in zip(keys, heads, values.tolist(), partition, strict=True):
             text = f'{head}{ms},"v":{value}}}'
-            _put(out, POINTS, text, key=key, partition=where, timestamp=ms)
+            _put(out, name, text, key=key, partition=where, timestamp=ms)
         out.poll(0)
     out.flush()
 

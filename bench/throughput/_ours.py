@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from confluent_kafka import KafkaException, TopicPartition
+
 import schemas as sc
 from bench.throughput import _load
 from bench.throughput._data import FAULT_TICKS, START, STEP_NS, Workload
@@ -42,11 +44,9 @@ class _Watch:
     """Reads the anomalies topic of one run from its end on, until all tasks of `detect` have said their last."""
 
     def __init__(self, brokers: str, prefix: str, work: Workload, ids: list[str]) -> None:
-        from confluent_kafka import TopicPartition
-
         self._reader = consumer(KafkaSettings(brokers, prefix))
         name = real_name(sc.ANOMALIES, prefix)
-        _, end = self._reader.get_watermark_offsets(TopicPartition(name, 0), timeout=10)
+        end = _end(self._reader, TopicPartition(name, 0))
         self._reader.assign([TopicPartition(name, 0, end)])
         self._missing = {str(partition) for partition in range(work.partitions)}
         self._work, self._number = work, {identity: number for number, identity in enumerate(ids)}
@@ -82,6 +82,17 @@ class _Watch:
             end = begin + FAULT_TICKS * STEP_NS
             hits += any(a < end and b > begin for a, b in spans.get(number, ()))
         return Found(len(self._seen), len(faults), hits)
+
+
+def _end(reader: Any, place: Any) -> int:
+    """Offset behind the last record; a topic that was just made has no leader for a moment."""
+    for _ in range(50):
+        try:
+            return int(reader.get_watermark_offsets(place, timeout=10)[1])
+        except KafkaException as error:
+            reason = error
+            time.sleep(0.2)
+    raise RuntimeError(f"{place.topic} cannot be read: {reason}")
 
 
 def measure(

@@ -8,8 +8,10 @@ Environments lie in `.bench/` of the checkout, named by the hash of what they we
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -38,19 +40,23 @@ class PeerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """share: of the points that it is given where it reads one message a point; what is slow gets fewer."""
+    """Where it reads one message a point: share of the points that it is given, and of how many series at most.
+
+    What is slow gets fewer; cost is told per point. Fed with frames, every peer gets all.
+    """
 
     name: str
     title: str
     share: float
+    most_series: int
 
 
 PEER_LIST = (
-    Peer("loop", "plain loop (confluent-kafka)", 0.3),
-    Peer("faust", "Faust", 0.1),
-    Peer("quix", "Quix Streams", 0.1),
-    Peer("bytewax", "Bytewax", 0.1),
-    Peer("flink", "Flink SQL", 1.0),
+    Peer("loop", "plain loop", 0.1, 10_000),
+    Peer("faust", "Faust", 0.1, 10_000),
+    Peer("quix", "Quix Streams", 0.1, 10_000),
+    Peer("bytewax", "Bytewax", 0.1, 10_000),
+    Peer("flink", "Flink SQL", 1.0, 100_000),
 )
 
 
@@ -67,14 +73,21 @@ def command(peer: Peer, layout: str) -> list[str]:
     return [str(_venv(peer.name) / "bin" / "python"), script, *more]
 
 
-def versions(peer: Peer) -> str:
-    """Name and version of what is measured, as locked."""
+def described(peer: Peer) -> str:
+    """Name and version, as locked."""
     folder = PEERS / peer.name
     if peer.name == "flink":
-        text = (folder / "pom.xml").read_text()
-        return "Flink " + text.split("<flink.version>")[1].split("<")[0]
-    text = (folder / "pyproject.toml").read_text()
-    return next(part for part in text.split('"') if "==" in part and not part.startswith("==3."))
+        version = (folder / "pom.xml").read_text().split("<flink.version>")[1].split("<")[0]
+    else:
+        locked = re.findall(r'"[a-z\[\]-]+==([0-9.]+)"', (folder / "pyproject.toml").read_text())
+        version = locked[0]
+    return f"{peer.title} {version}"
+
+
+def digest(peer: Peer) -> str:
+    """Of all that a row of this peer is made from."""
+    files = [*(PEERS / peer.name).rglob("*"), *(PEERS / "shared").glob("*.py")]
+    return _digest(sorted(file for file in files if file.is_file() and "__pycache__" not in file.parts))
 
 
 def _venv(name: str) -> Path:
@@ -133,11 +146,10 @@ def measure(
         **os.environ, "BENCH_BROKERS": brokers, "BENCH_IN": source, "BENCH_OUT": out, "BENCH_MESSAGES": str(messages),
         "BENCH_WRITERS": str(writers), "PYTHONPATH": str(PEERS / "shared"),
     }  # fmt: skip
-    place = CACHE / "work"
-    place.mkdir(exist_ok=True)
     began = time.monotonic()
     with (
-        (place / f"{peer.name}.err").open("w+") as trouble,
+        tempfile.TemporaryDirectory(dir=CACHE) as place,  # what a peer keeps on disk must not meet its next run
+        (Path(place) / "said").open("w+") as trouble,
         subprocess.Popen(
             line, env=environment, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=trouble, text=True
         ) as process,

@@ -1,0 +1,85 @@
+"""The table of a run, its ratios, and the page that keeps it."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "docs" / "results"
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Our worst row, and by how much the peers cost more than our row of the same number of series.
+
+    A peer fed point by point is compared with our whole way from OTLP, since it starts from what a source sends; one
+    fed with frames with our row of frames. A row that is wrong or not measured has no ratio.
+    """
+    ours = {(r["series"], r["stage"]): r["cpu_s_per_million"] for r in rows if _is_ours(r) and "why" not in r}
+    ratios = {}
+    for row in rows:
+        if _is_ours(row) or "why" in row or row["check"].startswith("WRONG"):
+            continue
+        stage = "frames to anomalies" if row["layout"] == "our frames" else "OTLP to anomalies (whole way)"
+        base = ours.get((row["series"], stage))
+        if base:
+            ratios[f"{row['system']}, {row['layout']}, {row['series']} series"] = round(
+                row["cpu_s_per_million"] / base, 2
+            )
+    return {"worst_cpu_s_per_million": max(ours.values(), default=None), "times_ours": ratios}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    ratios = summary(rows)["times_ours"]
+    lines = [
+        "| series | system | fed with | points | CPU-s/M points | times ours | points/s (wall) | peak RSS MB "
+        "| start-up CPU s | check |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        head = f"| {row['series']:,} | {row['system']} | {row['layout']} | {row['points']:,} "
+        if "why" in row:
+            lines.append(f"{head}| not measured | | | | | {row['why'][:300].replace('|', '/')} |")
+            continue
+        times = ratios.get(f"{row['system']}, {row['layout']}, {row['series']} series")
+        lines.append(
+            f"{head}| {row['cpu_s_per_million']:.3f} | {f'{times:.1f}' if times else ''} | {row['points_per_s']:,} "
+            f"| {row['peak_rss_mb']} | {row['startup_cpu_s']} | {row['check']} |"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Cores, processor, memory, Python."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores ({model or platform.machine()}), {memory:.0f} GiB, Python {platform.python_version()}"
+    )
+
+
+def page(rows: list[dict[str, Any]], command: str, date: str, repeat: int) -> str:
+    found = summary(rows)
+    return f"""# Throughput
+{date}, commit {commit()}, `{command}`, {machine()}, Apache Kafka in the same machine. CPU of all threads of the \
+measured process, median of {repeat}, start-up apart; how and why is in [performance.md](../performance.md).
+
+Our worst row: **{found["worst_cpu_s_per_million"]} CPU-s per million points**. `times ours`: frames against our row \
+of frames, points against our whole way from OTLP.
+
+{table(rows)}
+"""
+
+
+def commit() -> str:
+    """Short hash, with a plus where files differ from it; `unknown` outside a checkout."""
+    line = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _is_ours(row: dict[str, Any]) -> bool:
+    return bool(row["system"] == "tidegate")
