@@ -12,8 +12,8 @@ from schemas._diagnosis import (
 from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError
 from schemas._events import emit, emit_texts, headers_of, read, record_type, rfc3339
 from schemas._frames import (
-    FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, decode_frame, decode_histograms,
-    decode_rows, encode_frame, encode_histograms, encode_rows,
+    FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, Order, decode_frame,
+    decode_histograms, decode_rows, encode_frame, encode_histograms, encode_rows,
 )  # fmt: skip
 from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, series_digest, series_id, sha256, shard_of
 from schemas._reference import CalendarEntry, Change, ChangeKind, TopologyEdge
@@ -36,7 +36,7 @@ __all__ = [
     "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
     "Diagnosis", "Effect", "Entity", "EntityId", "Evidence", "EvidencePointer", "Feedback", "Frame",
     "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry", "Json",
-    "Observation", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
+    "Observation", "Order", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
     "SeriesDefs", "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Unknown", "Watermark",
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",

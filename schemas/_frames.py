@@ -63,36 +63,59 @@ class HistogramFrame:
     defs: SeriesDefs
 
 
-def encode_frame(series: U64, t: I64, value: F64, *, shards: Any, defs: Iterable[SeriesDef] = ()) -> bytes:
+class Order(NamedTuple):
+    """How points lie in a frame. rows: their positions, None if they stay; blocks: first row of each; shards: found."""
+
+    rows: Any
+    blocks: list[int]
+    shards: list[int]
+
+
+def encode_frame(
+    series: U64, t: I64, value: F64, *, shards: Any, defs: Iterable[SeriesDef] = (), order: Order | None = None
+) -> bytes:
     """Points of one partition as a frame; `shards`, whole numbers (n,), is the shard of each point.
 
     The k-th sample of a series goes to tick block k, so ids are unique inside a block. Rows are sorted by (block,
-    shard) and otherwise stay in their order. Raises nothing; n may be 0.
+    shard) and otherwise stay in their order. `order` says so where the caller knows it. Raises nothing; n may be 0.
     """
-    rows, bounds = _order(series, shards)
+    rows, bounds, present = order or order_of(series, shards)
     columns: list[Any] = [np.asarray(series, np.uint64), np.asarray(t, np.int64), np.asarray(value, np.float64)]
     columns = [np.ascontiguousarray(c) for c in columns] if rows is None else [column[rows] for column in columns]
-    present = np.flatnonzero(np.bincount(shards)).tolist() if len(series) else []
     meta = b'{"v":1,"blocks":%s,"shards":%s' % (_numbers(bounds), _numbers(present))
     listed = SeriesDefs.of(defs).joined()
     return _FRAME.write(columns, meta + _DEFS + listed + b"]}", is_common=not listed and len(bounds) == 1)
 
 
-def _order(series: U64, shards: Any) -> tuple[Any, list[int]]:
-    """Positions of the rows in the frame, None if they stay, and where its blocks begin."""
-    if not len(series):
-        return None, []
-    ordered = np.sort(series)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return None if (shards[1:] >= shards[:-1]).all() else np.argsort(_small(shards), kind="stable"), [0]
-    order = np.argsort(series, kind="stable")
+def order_of(series: U64, shards: Any) -> Order:
+    """The order of points in a frame.
+
+    Ids are hashes, so their high bits tell them apart, and their low bits make room for the position: then one plain
+    sort is a stable one.
+    """
+    n = len(series)
+    if not n:
+        return Order(None, [], [])
+    present = np.flatnonzero(np.bincount(shards)).tolist()
+    low = np.uint64((1 << n.bit_length()) - 1)
+    keys = np.sort(series & ~low | np.arange(n, dtype=np.uint64))
+    again = (keys[1:] ^ keys[:-1]) <= low
+    if not again.any():
+        rows = None if (shards[1:] >= shards[:-1]).all() else np.argsort(_small(shards), kind="stable")
+        return Order(rows, [0], present)
+    order = (keys & low).astype(np.int64)
     ordered = series[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    block = np.empty(len(series), np.int64)
-    block[order] = np.arange(len(series)) - np.repeat(starts, np.diff(np.r_[starts, len(series)]))
+    if (again != (ordered[1:] == ordered[:-1])).any():  # ids that are no hashes
+        order = np.argsort(series, kind="stable")
+        ordered = series[order]
+    position = np.arange(n)
+    first = position.copy()
+    first[1:][ordered[1:] == ordered[:-1]] = 0
+    block = np.empty(n, np.int64)
+    block[order] = position - np.maximum.accumulate(first)
     sizes = np.bincount(block)
     rows = np.argsort(_small(block * (int(shards.max()) + 1) + shards), kind="stable")
-    return rows, [0, *np.cumsum(sizes)[:-1].tolist()]
+    return Order(rows, [0, *np.cumsum(sizes)[:-1].tolist()], present)
 
 
 def _small(numbers: Any) -> Any:

@@ -50,7 +50,7 @@ class Admission:
         for entry in rendered(definitions, ids):
             texts.append(entry.text)
             owners.append(_shard_of(entry.tenant, entry.service, settings.shards))
-        shards.add(ids, owners)
+        shards.add(fresh, np.array(owners, np.int16))
         clock.series += len(ids)
         framing.define(owners, texts)
         names = [f"{identity:016x}" for identity in ids]

@@ -4,7 +4,7 @@ A frame is bounded in points and in bytes of definitions, whatever a message bro
 idea of a message; definitions that do not fit beside the points go before them in frames of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 import schemas as sc
 from schemas.core import F64, I64, U64, Emit
 from streams._id_table import I16
+
+Arrange = Callable[[U64, I16, int, I64, I64, I64], tuple[int, I64]]
+"""See `_framing_numba.arrange`."""
 
 POINTS_MAX = 16_384
 """Points of one frame at most; 384 KiB."""
@@ -47,13 +50,16 @@ class Framing:
     def is_empty(self) -> bool:
         return not self.points and not self.texts
 
-    def cut(self, at_ns: int) -> list[Emit]:
-        """Everything as frames, by partition. `at_ns`: time of frames that hold definitions alone."""
+    def cut(self, at_ns: int, arrange: Arrange | None = None) -> list[Emit]:
+        """Everything as frames, by partition. `at_ns`: time of frames that hold definitions alone.
+
+        arrange: the kernel that finds the order of rows, if there is one; the order is the same without.
+        """
         series, t, value, shards = self._columns()
         texts, owners = self.texts, self.owners
         self.chunks, self.points, self.texts, self.owners = [], 0, [], []
         if self.partitions == 1:
-            return _frames(0, series, t, value, shards, texts, at_ns)
+            return _frames(0, series, t, value, shards, texts, at_ns, arrange)
         owner = shards % self.partitions
         order = np.argsort(owner, kind="stable")
         bounds = np.searchsorted(owner[order], np.arange(self.partitions + 1)).tolist()
@@ -65,7 +71,7 @@ class Framing:
             mine = order[start:stop]
             if len(mine) or defined[partition]:
                 columns = series[mine], t[mine], value[mine], shards[mine]
-                out += _frames(partition, *columns, defined[partition], at_ns)
+                out += _frames(partition, *columns, defined[partition], at_ns, arrange)
         return out
 
     def _columns(self) -> tuple[U64, I64, F64, I16]:
@@ -99,29 +105,43 @@ class Framing:
         return framing
 
 
-def _frames(partition: int, series: U64, t: I64, value: F64, shards: I16, texts: list[bytes], at_ns: int) -> list[Emit]:
+def _frames(
+    partition: int, series: U64, t: I64, value: F64, shards: I16, texts: list[bytes], at_ns: int,
+    arrange: Arrange | None,
+) -> list[Emit]:  # fmt: skip
     """One frame, or several where one would be too large."""
     bunches: list[list[bytes]] = []
     size = 0
     for text in texts:
         if not bunches or size + len(text) > DEFINITIONS_MAX:
-            bunches.append([text])
-            size = len(text)
-        else:
-            bunches[-1].append(text)
-            size += len(text)
-    cuts = range(0, len(series), POINTS_MAX)
-    alone = bunches[: len(bunches) - 1 if len(series) else len(bunches)]
-    out = [_frame(partition, series[:0], t[:0], value[:0], shards[:0], bunch, at_ns) for bunch in alone]
-    defined = bunches[len(alone)] if len(alone) < len(bunches) else []
-    for start in cuts:
-        part = slice(start, start + POINTS_MAX)
-        first = int(t[part].min())
-        out.append(_frame(partition, series[part], t[part], value[part], shards[part], defined, first))
-        defined = []
+            bunches.append([])
+            size = 0
+        bunches[-1].append(text)
+        size += len(text)
+    pieces = [slice(start, start + POINTS_MAX) for start in range(0, len(series), POINTS_MAX)]
+    alone = bunches[:-1] if pieces else bunches
+    none = slice(0, 0)
+    whole = [(none, bunch) for bunch in alone]
+    whole += [(piece, bunches[-1] if bunches and not i else []) for i, piece in enumerate(pieces)]
+    out = []
+    for piece, defined in whole:
+        columns, mine = (series[piece], t[piece], value[piece]), shards[piece]
+        order = None if arrange is None else _order(arrange, columns[0], mine)
+        data = sc.encode_frame(*columns, shards=mine, defs=sc.SeriesDefs(defined), order=order)
+        event_ns = int(columns[1].min()) if len(mine) else at_ns
+        out.append(Emit(sc.FRAMES, b"", data, (), event_ns, partition))
     return out
 
 
-def _frame(partition: int, series: U64, t: I64, value: F64, shards: I16, texts: list[bytes], event_ns: int) -> Emit:
-    data = sc.encode_frame(series, t, value, shards=shards, defs=sc.SeriesDefs(texts))
-    return Emit(sc.FRAMES, b"", data, (), event_ns, partition)
+def _order(arrange: Arrange, series: U64, shards: I16) -> sc.Order | None:
+    n = len(series)
+    if not n:
+        return None
+    count = int(shards.max()) + 1
+    rows, block = np.empty(n, np.int64), np.empty(n, np.int64)
+    blocks, sizes = arrange(series, shards, count, np.empty(1 << (2 * n).bit_length(), np.int64), block, rows)
+    if blocks == 1:
+        return sc.Order(rows, [0], np.flatnonzero(sizes).tolist())
+    groups = sizes.reshape(blocks, count)
+    first = np.cumsum(groups.sum(1))[:-1].tolist()
+    return sc.Order(rows, [0, *first], np.flatnonzero(groups.sum(0)).tolist())

@@ -3,8 +3,6 @@
 Ids are hashes already, so their low bits choose the slot. The kernel of `_normalise_numba` looks into the same arrays.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,35 +34,26 @@ class IdTable:
             open_ = open_[(self.keys[slots[open_]] != ids[open_]) & (found[open_] >= 0)]
         return found
 
-    def add(self, ids: Iterable[int], values: Iterable[int]) -> None:
-        """Put in ids that are new."""
-        for identity, value in zip(ids, values, strict=True):
-            if 2 * (self._count + 1) > len(self.keys):
-                self._grow()
-            self._put(identity, value)
-            self._count += 1
-
-    def _put(self, identity: int, value: int) -> None:
-        mask = len(self.keys) - 1
-        slot = identity & mask
-        while self.values[slot] >= 0:
-            slot = slot + 1 & mask
-        self.keys[slot], self.values[slot] = identity, value
-
-    def _grow(self) -> None:
-        ids, values = self.items()
-        self.keys, self.values = np.zeros(4 * len(self.keys), np.uint64), np.full(4 * len(self.values), -1, np.int16)
+    def add(self, ids: U64, values: I16) -> None:
+        """Put in ids that are new and differ."""
+        size = len(self.keys)
+        while 2 * (self._count + len(ids)) > size:
+            size *= 2
+        if size > len(self.keys):
+            old = self.items()
+            self.keys, self.values = np.zeros(size, np.uint64), np.full(size, -1, np.int16)
+            self._fill(*old)
         self._fill(ids, values)
+        self._count += len(ids)
 
     def _fill(self, ids: U64, values: I16) -> None:
-        """Into an empty table of enough slots, many at a time: of all that want a free slot the first one gets it."""
+        """Many at a time: of all that want a free slot the first one gets it, the others look further."""
         mask = np.uint64(len(self.keys) - 1)
         slots = ids & mask
         waiting = np.arange(len(ids))
         while len(waiting):
-            wanted = slots[waiting]
-            _, first = np.unique(wanted, return_index=True)
-            first = first[self.values[wanted[first]] < 0]
+            wanted, first = np.unique(slots[waiting], return_index=True)
+            first = first[self.values[wanted] < 0]
             winners = waiting[first]
             self.keys[slots[winners]], self.values[slots[winners]] = ids[winners], values[winners]
             waiting = np.delete(waiting, first)

@@ -87,7 +87,10 @@ class Normalise:
         self._frame_points = self._settings.frame_points * self._settings.partitions
         self._admission = Admission(self._settings, _SOURCE)
         self._batches = BatchesOut(self._settings.partitions, _NAME)
-        self._judge: Any = _kernel() if fast else None
+        self._judge: Any = None
+        self._arrange: Any = None
+        if fast:
+            self._judge, self._arrange = _kernels()
         has_numba = fast is None and importlib.util.find_spec("numba") is not None
         self._warm_points = WARM_POINTS if has_numba else -1
 
@@ -176,14 +179,14 @@ class Normalise:
         framing = state.framing
         framing.add(points.series, points.t, points.value, shards)
         if framing.points >= self._frame_points or len(framing.texts) >= self._frame_points:
-            out += framing.cut(state.through_ns)
+            out += framing.cut(state.through_ns, self._arrange)
         return newest if len(points.t) == len(decoded.points.t) else int(points.t.max())
 
     def _judged(self, state: NormaliseState, points: Points) -> tuple[int, int, bool, bool, I16]:
         """Oldest and newest time, whether a value is infinite, whether a series is new; shard of each or -1."""
         if self._judge is None:
             if 0 <= self._warm_points < state.ledger.counts["samples.decoded"]:
-                self._judge = _kernel()
+                self._judge, self._arrange = _kernels()
             shards = state.shards.find(points.series)
             extent = int(points.t.min()), int(points.t.max())
             return *extent, bool(np.isinf(points.value).any()), bool((shards < 0).any()), shards
@@ -228,7 +231,7 @@ class Normalise:
     def _cut(self, state: NormaliseState, message: Message, is_final: bool, out: list[Any]) -> None:
         """Let go of what waits, and say how far time has come if that is news."""
         if not state.framing.is_empty:
-            out += state.framing.cut(state.through_ns)
+            out += state.framing.cut(state.through_ns, self._arrange)
         state.cut_ns = message.received_ns
         if state.through_ns > state.said_ns or (is_final and not state.is_final):
             state.said_ns, state.is_final = state.through_ns, is_final
@@ -278,7 +281,8 @@ def _unfit(points: Points, span: tuple[int, int], reason: str) -> Bool:
     return points.t > span[1] if reason == SKEW else points.t < span[0]
 
 
-def _kernel() -> Any:
-    from streams._normalise_numba import judge  # here, because it needs numba
+def _kernels() -> tuple[Any, Any]:
+    from streams._framing_numba import arrange  # here, because they need numba
+    from streams._normalise_numba import judge
 
-    return judge
+    return judge, arrange
