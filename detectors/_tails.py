@@ -38,15 +38,18 @@ def upper_t6(t: F64) -> F64:
 
 @lru_cache(256)
 def cut_of(tail: Callable[[F64], F64], p: float) -> float:
-    """A z >= 0 below which `tail`, a decreasing function, is not below p: what lies nearer need not be asked."""
-    low, high = 0.0, 1e12
+    """A z below which `tail`, a decreasing function, is not below p: what lies nearer need not be asked.
+
+    A millionth smaller than it might be, because a tail is computed with an error.
+    """
+    low, high = -1e12, 1e12
     for _ in range(200):
         middle = (low + high) / 2
         if tail(np.array([middle]))[0] > p:
             low = middle
         else:
             high = middle
-    return low * (1 - 1e-9)
+    return low - 1e-6 * abs(low)
 
 
 def small_sample_floor(windows: F64) -> F64:

@@ -49,7 +49,7 @@ class HistogramState:
     @classmethod
     def load(cls, data: bytes) -> "HistogramState":
         document, arrays, blobs = unpack(data)
-        state = cls(Registry.load(blobs["registry"]), Ledger.load(document["ledger"]), document["through_ns"])
+        state = cls(Registry.load(blobs.get("registry")), Ledger.load(document["ledger"]), document["through_ns"])
         state.previous = {int(row): dict(map(tuple, buckets)) for row, buckets in document["previous"].items()}
         for start in document["pending"]:
             ids, t, bucket, count = (arrays[f"pending/{start}/{i}"] for i in range(4))

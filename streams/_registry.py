@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from schemas import SeriesDef, SeriesDefs
 from schemas.core import I64, U64
 from streams._compact import Traits, numbers
+from streams._errors import SnapshotError
 
 I32 = NDArray[np.int32]
 
@@ -95,7 +96,11 @@ class Registry:
         return b"\n".join(map(self._known.text, self._kept))
 
     @classmethod
-    def load(cls, data: bytes) -> "Registry":
+    def load(cls, data: bytes | None) -> "Registry":
+        """Raises SnapshotError where the snapshot held none."""
+        if data is None:
+            what = "a snapshot of an earlier version: its definitions are kept in another form"
+            raise SnapshotError(what, todo="Delete the snapshot; it is rebuilt from the log")
         registry = cls()
         registry.add_new(SeriesDefs(data.splitlines()))
         return registry

@@ -166,7 +166,7 @@ class WindowState:
         """Raises SnapshotError."""
         document, arrays, blobs = unpack(data)
         state = cls(
-            registry=Registry.load(blobs["registry"]), covered=Covered.load(document["covered"]),
+            registry=Registry.load(blobs.get("registry")), covered=Covered.load(document["covered"]),
             ledger=Ledger.load(document["ledger"]), through_ns=document["through_ns"],
             unresolved=document["unresolved"], shares=arrays["shares"],
         )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import detectors
-from detectors import grow
+from detectors import Choosy, grow
 from schemas import SeriesDef
 from schemas.core import NS, WindowBlock
 
@@ -202,6 +202,42 @@ def test_a_snapshot_gives_the_same_next_scores(detector):
     assert np.array_equal(detector.score(state, now).p, detector.score(again, now).p)
     left, right = detector.learn(state, now), detector.learn(again, now)
     assert all(np.array_equal(left[name], right[name], equal_nan=True) for name in left)
+
+
+choosy = pytest.mark.parametrize("detector", [d for d in FOUND if isinstance(d, Choosy)], ids=lambda d: d.kind)
+
+
+@choosy
+@pytest.mark.parametrize("damage", [None, *DAMAGES.values()], ids=["noise", *DAMAGES])
+def test_rows_that_cannot_matter_have_no_small_p(detector, damage):
+    state, rng = taught(detector, 300, 40, damage=damage)
+    value, weight = noise_of(detector)(rng, 300)
+    for now in (value, value * np.resize([0.1, 1.0, 3.0, 30.0, np.nan, np.inf], 300), np.zeros(300), value * 1e300):
+        with np.errstate(over="ignore", invalid="ignore"):
+            window = block(detector, 40, now, weight)
+            p = detector.score(state, window).p
+            for a in (1.0, 0.5, 0.02, 1e-3, 1e-9):
+                assert set(np.flatnonzero(p < a)) <= set(detector.may_matter(state, window, a).tolist())
+
+
+@choosy
+def test_a_row_is_scored_the_same_whatever_other_rows_are_there(detector):
+    state, rng = taught(detector, 100, 40)
+    value, weight = noise_of(detector)(rng, 100)
+    window, some = block(detector, 40, value * np.resize([1.0, 30.0], 100), weight), np.arange(1, 100, 2)
+    whole = detector.score(state, window)
+    part = detector.score({name: column[some] for name, column in state.items()}, window.take(some))
+    for name in ("p", "expected", "residual", "direction"):
+        assert getattr(whole, name)[some].tobytes() == getattr(part, name).tobytes()
+
+
+@pytest.mark.parametrize("detector", [d for d in FOUND if getattr(d, "accepts_by_trait", False)], ids=lambda d: d.kind)
+def test_a_detector_that_accepts_by_trait_looks_at_nothing_else(detector):
+    for definition, _ in NOISE.values():
+        change = {"id": "f" * 16, "tenant": "t2", "entity_id": "t2/service/z", "service": "z", "labels": {"a": "error"}}
+        if definition.denominator is not None:
+            change["denominator"] = "e" * 16
+        assert detector.accepts(definition) == detector.accepts(definition.model_copy(update=change))
 
 
 @every
