@@ -2,9 +2,11 @@
 
 import random
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+import diagnosis.queries.topics
 import schemas as sc
 from diagnosis import Answer, Finding
 from schemas.core import NS, Message
@@ -102,3 +104,10 @@ def test_a_run_that_was_answered_at_random_moments_and_its_replay_have_one_diges
 def test_without_questions_there_is_no_journal_and_prometheus_is_asked_only_where_it_is_set():
     assert journals(build(Settings()).stages) == () and journals(build(SETTINGS).stages) == (sc.OBSERVATIONS,)
     assert set(asked(Settings())) == {"compare_windows"} and set(asked(SETTINGS)) == {"compare_windows", "saturation"}
+
+
+def test_a_new_query_is_one_file(tmp_path, monkeypatch):
+    source = Path(diagnosis.queries.topics.__file__).read_text()
+    (tmp_path / "extra_query.py").write_text(source.replace('kind = "compare_windows"', 'kind = "extra"'))
+    monkeypatch.setattr(diagnosis.queries, "__path__", [*diagnosis.queries.__path__, str(tmp_path)])
+    assert set(asked(SETTINGS)) == {"compare_windows", "saturation", "extra"}
