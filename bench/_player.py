@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from schemas.core import NS, Message
 from streams import KafkaSettings, real_name
 from streams._kafka_client import producer
-from streams._kafka_messages import played_headers
+from streams._kafka_messages import Headers, played_headers
 
 
 class Player(threading.Thread):
@@ -41,7 +41,7 @@ class Player(threading.Thread):
             if self._over.is_set():
                 break
             self.late_s = max(self.late_s, -wait)
-            headers = list(message.headers) if self._is_live else list(played_headers(message))
+            headers: Headers = [*message.headers] if self._is_live else list(played_headers(message))
             while True:
                 try:
                     sender.produce(

@@ -1,4 +1,4 @@
-"""A steady load in order of event time: gauges of many services every ten seconds, and a shop with a bad deploy an hour.
+"""A steady load in order of event time: gauges of many services every ten seconds, and a shop with hourly trouble.
 
 Nothing ends, so nothing is said to be final. Gauges are those of `bench.throughput`: independent noise, in messages of
 at most 500 points; a few series are ill for two minutes, every half hour. The shop brings what gauges do not: counters,
