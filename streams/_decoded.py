@@ -98,6 +98,8 @@ NO_HISTOGRAMS = HistogramPoints(
 class Decoded:
     """What one message held. `definitions` answers for every id in `points` and `histograms`.
 
+    rows, book: int32 (n,), numbers that the decoder has for the series of `points`, if it has any; the same number is
+    the same series as long as `book` is the same object. A memory aid of whoever reads, and nothing more.
     logs, spans: record batches with exactly `schemas.LOG_FIELDS` / `SPAN_FIELDS`, or None.
     records: changes, calendar entries and the like, to be put on their own topics.
     """
@@ -108,6 +110,8 @@ class Decoded:
     logs: pa.RecordBatch | None = None
     spans: pa.RecordBatch | None = None
     records: tuple[Record, ...] = ()
+    rows: NDArray[np.int32] | None = None
+    book: object = None
 
 
 class Source(Protocol):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import schemas as sc
 from schemas.core import Advance, Bool, Event, Message, Output, Tick
@@ -48,6 +49,8 @@ class NormaliseState:
     is_final: bool = False
     cut_ns: int = 0
     """When the message was received at which frames were last cut."""
+    memo: tuple[object, I16] = (None, np.zeros(0, np.int16))
+    """A decoder's book, and shards by its numbers as far as they were looked up: spares looking again. Not saved."""
 
     @property
     def clocks(self) -> dict[str, SourceClock]:
@@ -88,9 +91,10 @@ class Normalise:
         self._admission = Admission(self._settings, _SOURCE)
         self._batches = BatchesOut(self._settings.partitions, _NAME)
         self._judge: Any = None
+        self._judge_rows: Any = None
         self._arrange: Any = None
         if fast:
-            self._judge, self._arrange = _kernels()
+            self._judge, self._judge_rows, self._arrange = _kernels()
         has_numba = fast is None and importlib.util.find_spec("numba") is not None
         self._warm_points = WARM_POINTS if has_numba else -1
 
@@ -159,7 +163,7 @@ class Normalise:
         """Newest time taken, 0 if none was."""
         points = decoded.points
         state.ledger.add("samples.decoded", len(points.series))
-        oldest, newest, has_infinite, has_new, shards = self._judged(state, points)
+        oldest, newest, has_infinite, has_new, shards = self._judged(state, decoded)
         if oldest < span[0] or newest > span[1] or has_infinite:
             for reason in (SKEW, LATE, NOT_FINITE):
                 bad = _unfit(points, span, reason)
@@ -182,17 +186,24 @@ class Normalise:
             out += framing.cut(state.through_ns, self._arrange)
         return newest if len(points.t) == len(decoded.points.t) else int(points.t.max())
 
-    def _judged(self, state: NormaliseState, points: Points) -> tuple[int, int, bool, bool, I16]:
+    def _judged(self, state: NormaliseState, decoded: Decoded) -> tuple[int, int, bool, bool, I16]:
         """Oldest and newest time, whether a value is infinite, whether a series is new; shard of each or -1."""
+        points, rows, table = decoded.points, decoded.rows, state.shards
         if self._judge is None:
             if 0 <= self._warm_points < state.ledger.counts["samples.decoded"]:
-                self._judge, self._arrange = _kernels()
-            shards = state.shards.find(points.series)
+                self._judge, self._judge_rows, self._arrange = _kernels()
+            shards = table.find(points.series)
             extent = int(points.t.min()), int(points.t.max())
             return *extent, bool(np.isinf(points.value).any()), bool((shards < 0).any()), shards
         shards = np.empty(len(points.series), np.int16)
-        table = state.shards
-        return *self._judge(points.series, points.t, points.value, table.keys, table.values, shards), shards
+        if rows is not None and state.memo[0] is decoded.book:
+            found = self._judge_rows(rows, points.t, points.value, state.memo[1], shards)
+            if not found[3]:
+                return *found, shards
+        found = self._judge(points.series, points.t, points.value, table.keys, table.values, shards)
+        if rows is not None and decoded.book is not None:
+            _remember(state, decoded.book, rows, shards)
+        return *found, shards
 
     def _reject(
         self, state: NormaliseState, points: Points, bad: Bool, decoded: Decoded, sender: str, reason: str,
@@ -281,8 +292,17 @@ def _unfit(points: Points, span: tuple[int, int], reason: str) -> Bool:
     return points.t > span[1] if reason == SKEW else points.t < span[0]
 
 
-def _kernels() -> tuple[Any, Any]:
-    from streams._framing_numba import arrange  # here, because they need numba
-    from streams._normalise_numba import judge
+def _remember(state: NormaliseState, book: object, rows: NDArray[np.int32], shards: I16) -> None:
+    known = state.memo[1] if state.memo[0] is book else np.full(1024, -1, np.int16)
+    last = int(rows.max())
+    if last >= len(known):
+        known = np.concatenate([known, np.full(last, -1, np.int16)])
+    known[rows] = shards
+    state.memo = book, known
 
-    return judge, arrange
+
+def _kernels() -> tuple[Any, Any, Any]:
+    from streams._framing_numba import arrange  # here, because they need numba
+    from streams._normalise_numba import judge, judge_rows
+
+    return judge, judge_rows, arrange

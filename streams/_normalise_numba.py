@@ -1,10 +1,13 @@
 """One pass over the points of a message: what has to be known before they can be admitted all at once (needs numba)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.core import F64, I64, U64
 from streams._id_table import I16
 from streams._jit import jit
+
+I32 = NDArray[np.int32]
 
 
 @jit
@@ -28,6 +31,24 @@ def judge(series: U64, t: I64, value: F64, keys: U64, values: I16, shards: I16) 
         while values[slot] >= 0 and keys[slot] != identity:
             slot = slot + np.uint64(1) & mask
         shards[i] = values[slot]
+        if shards[i] < 0:
+            has_new = True
+    return oldest, newest, has_infinite, has_new
+
+
+@jit
+def judge_rows(rows: I32, t: I64, value: F64, known: I16, shards: I16) -> tuple[int, int, bool, bool]:
+    """The same for points whose series have numbers; known: shard by number, -1 where that is not known yet."""
+    oldest = newest = t[0]
+    has_infinite = has_new = False
+    for i in range(len(rows)):
+        if t[i] < oldest:
+            oldest = t[i]
+        if t[i] > newest:
+            newest = t[i]
+        if np.isinf(value[i]):
+            has_infinite = True
+        shards[i] = known[rows[i]] if rows[i] < len(known) else -1
         if shards[i] < 0:
             has_new = True
     return oldest, newest, has_infinite, has_new

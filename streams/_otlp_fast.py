@@ -53,7 +53,7 @@ class FastMetrics:
         buf = np.frombuffer(data, np.uint8)
         while True:
             room = self._room
-            status, n, misses, slows, exemplars = kernel.scan(buf, table.keys, table.rows, *room)
+            status, n, misses, slows, exemplars = kernel.scan(buf, table.keys, table.rows, table.by_row, *room)
             if status != kernel.FULL:
                 break
             self._room = _Room.of(4 * len(room.t))
@@ -72,7 +72,7 @@ class FastMetrics:
             return None  # the plain decoder will say the same of the whole message
         points = Points(table.book.ids[rows], points.t, points.value)
         if not parts:
-            return Decoded(points=points, definitions=KnownDefs(table.book, [rows]))
+            return Decoded(points=points, definitions=KnownDefs(table.book, [rows]), rows=rows, book=table.book)
         return _spliced(points, rows, table.book, slow[:, 0].tolist(), parts)
 
     def _learn(self, data: bytes, tenant: str, table: "_Table", rows: I32, points: Points, miss: I64) -> bool:
@@ -139,6 +139,7 @@ class _Table:
     def __init__(self, tenant: str) -> None:
         self.keys: U64 = np.zeros(1024, np.uint64)
         self.rows: I32 = np.zeros(1024, np.int32)
+        self.by_row: U64 = np.zeros(1024, np.uint64)
         self.used = 0
         self.book = Book()
         self.headers = Headers(tenant, self.book)
@@ -152,6 +153,10 @@ class _Table:
             self.keys, self.rows = np.zeros(size, np.uint64), np.zeros(size, np.int32)
             kernel.insert(self.keys, self.rows, old_keys, old_rows)
         kernel.insert(self.keys, self.rows, keys, rows)
+        last = int(rows.max())
+        if last >= len(self.by_row):
+            self.by_row = np.concatenate([self.by_row, np.zeros(last + last // 2, np.uint64)])
+        self.by_row[rows] = keys
 
 
 def _spliced(points: Points, rows: I32, book: Book, before: list[int], parts: list[Decoded]) -> Decoded:
