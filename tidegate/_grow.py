@@ -63,8 +63,9 @@ def grow(
     spread = [topic for topic in sorted(sc.TOPICS) if is_spread(sc.TOPICS[topic])]
     if deployed.partitions < partitions:
         wanted = [NewPartitions(real_name(topic, deployed.kafka.prefix), partitions) for topic in spread]
-        for made in admin(deployed.kafka).create_partitions(wanted).values():
-            made.result()
+        client = admin(deployed.kafka)
+        for made in client.create_partitions(wanted).values():
+            made.result(30)
         on_step(f"{', '.join(spread)} have {partitions} partitions")
     made_tasks = 0
     for (stage, instance), (task, number, more) in sorted(saved.items()):
@@ -105,8 +106,9 @@ def _saved(deployed: Deployment, store: SnapshotStore) -> dict[tuple[str, str], 
 
 def _check_stopped(deployed: Deployment) -> None:
     groups = [f"{deployed.kafka.prefix}.{stage.name}" for stage in deployed.pipeline.stages]
-    asked = admin(deployed.kafka).describe_consumer_groups(groups)
-    busy = [group for group, answer in asked.items() if not answer.exception() and answer.result().members]
+    client = admin(deployed.kafka)
+    asked = client.describe_consumer_groups(groups)
+    busy = [group for group, answer in asked.items() if not answer.exception(30) and answer.result().members]
     if busy:
         raise TransportError(
             f"processes still run in {', '.join(sorted(busy))}", where=deployed.kafka.brokers, code="TASKS_RUNNING",
