@@ -74,6 +74,15 @@ class Diagnose:
     def journal(self) -> tuple[str, ...]:
         return (sc.OBSERVATIONS,) if self._mode != "off" else ()
 
+    def is_listening(self, state: DiagnoseState) -> bool:
+        """Whether what it says depends on what had come by now, and not on the order of event time alone.
+
+        A transport that may crash keeps a snapshot before it writes what such a state has said; also what went to the
+        journal. Else it could say something else when it starts again and finds the answers already there.
+        """
+        asked = state.investigation.asked.values()
+        return self._mode == "ask" and any(question.is_pending for questions in asked for question in questions)
+
     def initial(self) -> DiagnoseState:
         return DiagnoseState()
 

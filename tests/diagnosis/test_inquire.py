@@ -338,3 +338,89 @@ def test_the_journal_in_one_log_does_not_hold_up_its_writer():
 def test_off_writes_the_same_bytes_as_before_there_were_questions():
     diagnosis = opened("off").diagnosis
     assert "unknown" not in diagnosis.model_dump(mode="json")
+
+
+class Crashing:
+    """The stage over topics without an order across them. It dies at any moment and goes on from its last snapshot.
+
+    As a transport has to: while the stage listens for answers, a snapshot is kept before what it says goes out, and
+    goes out again after a crash.
+    """
+
+    def __init__(self, rng, telemetry, *, is_careful=True):
+        self.rng, self.is_careful = rng, is_careful
+        self.logs = {topic: [] for topic in (sc.ANOMALIES, sc.CHANGES, sc.TOPOLOGY, sc.OBSERVATIONS)}
+        self.world, self.out, self.crashes = World(), [], 0
+        for at in range(0, 625, 5):
+            new = [a for a in telemetry if at - 5 <= a.end_ns / NS - T / NS < at]
+            self.logs[sc.ANOMALIES] += [said(a, sc.ANOMALIES, a.end_ns) for a in new]
+            for mark in self.world.marks(at):
+                self.logs[mark.topic].append(mark)
+        self.at = dict.fromkeys(self.logs, 0)
+        self.saved = self.world.task.snapshot(), dict(self.at), []
+
+    def run(self):
+        while waiting := [topic for topic, log in self.logs.items() if self.at[topic] < len(log)]:
+            topic = self.rng.choice(waiting)
+            batch = self.logs[topic][self.at[topic] :][: self.rng.randint(1, 6)]
+            self.at[topic] += len(batch)
+            was_listening = self.is_listening()
+            emits = self.world.task.take(batch)
+            is_written = any(e.topic == sc.OBSERVATIONS for e in emits)
+            if self.is_careful and (was_listening or self.is_listening() or is_written):
+                self.saved = self.world.task.snapshot(), dict(self.at), emits
+            dies = self.rng.random() < 0.08
+            self.write(emits[: self.rng.randint(0, len(emits))] if dies else emits)
+            if dies:
+                self.crashes += 1
+                self.world = World()
+                self.world.task.restore(self.saved[0])
+                self.at = dict(self.saved[1])
+                self.write(self.saved[2])
+            elif self.rng.random() < 0.1:
+                self.saved = self.world.task.snapshot(), dict(self.at), []
+            self.answer()
+        return self
+
+    def is_listening(self):
+        return self.world.task.stage.is_listening(self.world.task.state)
+
+    def write(self, emits):
+        self.out += emits
+        self.logs[sc.OBSERVATIONS] += [message(e) for e in emits if e.topic == sc.OBSERVATIONS]
+
+    def answer(self):
+        for emit in self.out:
+            if emit.topic == sc.INQUIRIES and sc.record_type(message(emit)) == "inquiry" and self.rng.random() < 0.02:
+                inquiry = sc.read(message(emit))
+                strength = round(self.rng.random(), 3)
+                self.logs[sc.OBSERVATIONS].append(
+                    said(answer(inquiry, strength), sc.OBSERVATIONS, inquiry.asked_ns, source="tidegate/investigate")
+                )
+
+    def copies(self):
+        """Of each diagnosis and of each placed answer all different versions that ever went out."""
+        found = {}
+        for emit in self.out:
+            record = sc.read(message(emit))
+            if isinstance(record, sc.Diagnosis | sc.Observation):
+                found.setdefault(record.id, set()).add(emit.value)
+        return found
+
+
+def shaken(seed, **options):
+    rng = random.Random(seed)
+    telemetry = [anomaly(s, t, 10.0 ** -rng.randint(3, 9)) for t in range(10, 240, 10) for s in ("cart", "pay", "web")]
+    return Crashing(rng, [*ALIKE, *telemetry], **options).run(), [*ALIKE, *telemetry]
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_a_stage_that_dies_at_any_moment_never_says_two_things_and_its_replay_says_the_same(seed):
+    run, telemetry = shaken(seed)
+    assert run.crashes and {len(versions) for versions in run.copies().values()} == {1}
+    run.world.out = run.out
+    assert last_of(replayed(run.world, telemetry, 20)) == last_of(run.world)
+
+
+def test_a_transport_that_writes_before_it_has_a_snapshot_is_caught():
+    assert any(len(v) > 1 for seed in range(15) for v in shaken(seed, is_careful=False)[0].copies().values())
