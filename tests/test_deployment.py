@@ -2,10 +2,15 @@
 
 import json
 import re
+import runpy
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 from jsonschema import Draft7Validator
+from support.metric_names import expressions, rules
 
 from tidegate._settings import Settings
 
@@ -35,3 +40,51 @@ def test_the_image_runs_the_version_of_uv_that_the_makefile_pins():
 
 def test_the_image_runs_as_nobody_in_particular():
     assert "USER 10001" in (ROOT / "Dockerfile").read_text()
+
+
+ALERTS = [rule for rule in rules() if "alert" in rule]
+PROMTOOL = shutil.which("promtool")
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_to_do_and_where_more_is_written(alert):
+    assert alert["labels"]["severity"] in ("page", "ticket", "none")
+    assert set(alert["annotations"]) == {"summary", "todo", "runbook"}
+    page, _, anchor = alert["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_no_two_alerts_have_one_name():
+    names = [alert["alert"] for alert in ALERTS]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_what_is_recorded_is_asked_for_and_what_is_asked_for_is_recorded():
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    assert set(re.findall(r"tidegate:[\w:]+", " ".join(expressions()))) == recorded
+
+
+def test_the_committed_dashboard_is_what_its_code_renders():
+    made = runpy.run_path(str(ROOT / "deploy/grafana/render.py"))["rendered"]()
+    assert (ROOT / "deploy/grafana/dashboard.json").read_text() == made, "run: python deploy/grafana/render.py"
+
+
+def test_prometheus_is_pointed_at_the_ports_that_processes_take():
+    document = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())
+    (job,) = document["scrape_configs"]
+    ports = [int(target.rpartition(":")[2]) for target in job["static_configs"][0]["targets"]]
+    assert ports == list(range(Settings().shards.metrics_port, Settings().shards.metrics_port + len(ports)))
+    assert all('job="tidegate"' in e for e in expressions() if re.search(r"\b(up|process_\w+)\b\{", e))
+    assert document["rule_files"] == ["alerts.yaml"] and job["job_name"] == "tidegate"
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: apt-get install prometheus)")
+@pytest.mark.parametrize(
+    "command",
+    [["check", "config", "deploy/prometheus/prometheus.yaml"], ["test", "rules", "tests/data/alerts_test.yaml"]],
+    ids=["check", "test"],
+)
+def test_prometheus_understands_the_rules_and_their_cases_hold(command):
+    done = subprocess.run([PROMTOOL, *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 
 from schemas.core import NS
 from tidegate._live import Live
-from tidegate._metric_families import counter, gauge, ledger_families
+from tidegate._metric_families import counter, gauge, ledger_families, source_family
 from tidegate._webhooks import HookHealth
 
 
@@ -28,7 +28,8 @@ class GatewayMetrics:
     def collect(self) -> Iterator[Metric]:
         health, ledger = self._live.health, self._live.health.ledger
         messages, size = self._live.backlog
-        yield from ledger_families(ledger, health.refused, (health.sources_active, health.sources_idle))
+        yield from ledger_families([((), ledger, health.refused)])
+        yield source_family(health.sources_active, health.sources_idle)
         yield gauge(
             "tidegate_watermark_seconds", "Event time that a stage has reached, Unix seconds.", ("stage",),
             (((stage.name,), stage.through_ns / NS) for stage in health.stages),

@@ -15,7 +15,7 @@ from schemas.core import NS
 from streams import report
 from tidegate import __version__
 from tidegate._health import CODES, Verdict
-from tidegate._metric_families import Rows, counter, gauge, ledger_families
+from tidegate._metric_families import Rows, counter, gauge, ledger_families, source_family
 from tidegate._observed import Observed, TaskSeen
 
 _TASK = ("stage", "task")
@@ -52,9 +52,12 @@ class ProcessMetrics:
         seen, now = self._observed() or Observed(0), self._now_ns()
         yield from self._process(seen)
         yield from self._tasks(seen, now)
+        refused = {task.name: _refused(task) for task in seen.tasks}
         yield from ledger_families(
-            report(seen.ledger), _refused(seen), (seen.sources_active, seen.sources_idle)
+            [((*name.split("@", 1),), report(ledger), refused.get(name, {})) for name, ledger in seen.ledgers.items()],
+            _TASK,
         )  # fmt: skip
+        yield source_family(seen.sources_active, seen.sources_idle)
         yield counter(
             "tidegate_dead_letters_written", "Dead letters that this process wrote, by reason and who sent them.",
             ("reason", "source"), sorted(seen.letters.items()),
@@ -134,10 +137,7 @@ class ProcessMetrics:
         )
         for what, (name, text) in _COUNTS.items():
             yield counter(name, text, _TASK, rows(lambda t, what=what: t.counts.get(what, 0)))  # type: ignore[misc]
-        refused = [
-            ((t.stage, t.instance, what.removeprefix("refused/")), n)
-            for t in tasks for what, n in t.counts.items() if what.startswith("refused/")
-        ]  # fmt: skip
+        refused = [((t.stage, t.instance, code), n) for t in tasks for code, n in _refused(t).items()]
         yield counter("tidegate_refused", "Records that a stage could not take.", (*_TASK, "code"), refused)
         yield gauge(
             "tidegate_snapshot_age_seconds", "Since the last snapshot, where there is work that it does not hold.",
@@ -154,11 +154,5 @@ class ProcessMetrics:
         )  # fmt: skip
 
 
-def _refused(seen: Observed) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for task in seen.tasks:
-        for what, n in task.counts.items():
-            if what.startswith("refused/"):
-                code = what.removeprefix("refused/")
-                found[code] = found.get(code, 0) + n
-    return found
+def _refused(task: TaskSeen) -> dict[str, int]:
+    return {what[8:]: n for what, n in task.counts.items() if what.startswith("refused/")}

@@ -46,7 +46,7 @@ class Monitor:
         observer.brokers = lambda: brokers.seen
         self._watched = Watched(Limits(
             stalled_s=settings.stalled_after_s, watermark_age_s=settings.max_watermark_age_s,
-            unsaved_s=3 * settings.snapshot_every_s + 60,
+            away_s=min(30.0, settings.stalled_after_s),            unsaved_s=3 * settings.snapshot_every_s + 60,
         ))  # fmt: skip
         self._heartbeat = Heartbeat(
             settings.heartbeat_url, lambda: self.verdict().is_healthy, facts=facts, say=say, now_ns=now_ns

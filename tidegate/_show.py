@@ -107,3 +107,21 @@ def cloud_event(message: sc.ActionEvent, headers: Mapping[str, str]) -> dict[str
     """The CloudEvent in structured form, as people read it."""
     attributes = {name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")}
     return {**attributes, "data": message.model_dump(mode="json")}
+
+
+def show_trace(found: Mapping[str, Any]) -> None:
+    """The hops of an incident, and whether the budgets were kept."""
+    out = console()
+    out.print(f"[bold]{found['incident']}[/bold] {escape(found['title'])}  trace {found['trace_id']}")
+    table = Table("hop", "at", "took s", "since s", "of budget", box=None)
+    for hop in found["hops"]:
+        table.add_row(
+            hop["hop"], hop["at"][:23] + "Z", f"{hop['took_s']:.3f}", f"{hop['since_s']:.3f}",
+            f"{hop['share_of_budget']:.0%}",
+        )  # fmt: skip
+    out.print(table)
+    for budget in found["budget"]:
+        kept = "kept" if budget["is_kept"] else "exceeded"
+        out.print(f"{budget['took_s']:.1f} s until the {budget['until']}, budget {budget['limit_s']:.0f} s: {kept}")
+    for note in found["notes"]:
+        out.print(f"note: {escape(note)}")

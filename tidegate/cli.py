@@ -17,6 +17,7 @@ from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_live import register as register_live
 from tidegate._commands_run import register as register_run
 from tidegate._commands_topics import register as register_topics
+from tidegate._commands_trace import register as register_trace
 
 FAILED, CHECK_FAILED = 3, 4
 
@@ -46,6 +47,7 @@ register_run(app)
 register_investigate(app)
 register_checks(app)
 register_topics(app)
+register_trace(app)
 
 
 def main() -> None:
