@@ -15,7 +15,7 @@ from schemas._frames import (
     FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, Order, decode_frame,
     decode_histograms, decode_rows, encode_frame, encode_histograms, encode_rows,
 )  # fmt: skip
-from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, series_digest, series_id, sha256, shard_of
+from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, series_hash, series_id, sha256, shard_of
 from schemas._reference import CalendarEntry, Change, ChangeKind, TopologyEdge
 from schemas._series import SeriesDefs
 from schemas._telemetry import (
@@ -41,6 +41,6 @@ __all__ = [
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",
-    "headers_of", "read", "record_id", "record_type", "rounded", "rfc3339", "series_digest", "series_id", "sha256",
+    "headers_of", "read", "record_id", "record_type", "rounded", "rfc3339", "series_hash", "series_id", "sha256",
     "shard_of",
 ]  # fmt: skip

@@ -131,9 +131,13 @@ class Control(Record):
 
     TYPE: ClassVar[str] = "control"
     id: str
-    kind: Literal["kill", "resume", "autonomy", "revoke"]
+    kind: Literal["kill", "resume", "autonomy", "revoke", "serve"]
     scope: str
     level: Literal["shadow", "advise", "approve", "act"] | None = None
+    generation: str | None = None
+    """`serve`: whose incidents, diagnoses and actions are published."""
+    from_ns: int | None = None
+    """`serve`: from this event time on."""
     issued_ns: int
     issuer: str
     signature: str = Field(min_length=1)

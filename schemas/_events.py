@@ -56,16 +56,16 @@ def _fixed(kind: str, version: int, source: str, suffix: str) -> tuple[Headers, 
 
 
 def emit_texts(
-    topic: str, kind: type[Record], texts: Iterable[bytes], ids: Iterable[str], *, source: str, event_ns: int
+    topic: str, kind: type[Record], texts: Iterable[bytes], ids: Iterable[bytes], *, source: str, event_ns: int
 ) -> list[Emit]:
     """Many records of one kind at one time that are JSON bytes already; the key of each is its id."""
-    *before, _, ce_source, ce_time, data_schema, content = headers_of(kind, id="", source=source, event_ns=event_ns)
-    after = (ce_source, ce_time, data_schema, content)
-    first, second = before
+    first, second, _, ce_source, ce_time, data_schema, content = headers_of(
+        kind, id="", source=source, event_ns=event_ns
+    )
     found = []
     for text, id in zip(texts, ids, strict=True):
-        key = id.encode()
-        found.append(Emit(topic, key, text, (first, second, ("ce_id", key), *after), event_ns))
+        headers = (first, second, ("ce_id", id), ce_source, ce_time, data_schema, content)
+        found.append(Emit(topic, id, text, headers, event_ns))
     return found
 
 

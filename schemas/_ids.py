@@ -34,12 +34,16 @@ def series_id(tenant: str, entity_id: str, name: str, labels: Mapping[str, str])
     >>> series_id("t", "e", "cpu", {"a": "1", "b": "2"}) == series_id("t", "e", "cpu", {"b": "2", "a": "1"})
     True
     """
-    return SeriesId(int.from_bytes(series_digest(_plain([tenant, entity_id, name, dict(labels)])), "big"))
+    identity = _plain([tenant, entity_id, name, dict(labels)])
+    return SeriesId(int.from_bytes(series_hash(identity).digest(), "big"))
 
 
-def series_digest(identity: bytes) -> bytes:
-    """The eight bytes of a series id, from the canonical JSON `["tenant","entity","name",{labels}]`."""
-    return hashlib.blake2b(identity, digest_size=8).digest()
+def series_hash(start: bytes) -> "hashlib.blake2b":
+    """The hash whose eight bytes are a series id, given the start of `["tenant","entity","name",{labels}]`.
+
+    The whole is canonical JSON; who makes ids of many series of one metric hashes what they share once.
+    """
+    return hashlib.blake2b(start, digest_size=8)
 
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

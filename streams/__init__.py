@@ -24,6 +24,7 @@ from streams._log import Log, MemoryLog, Stored
 from streams._normalise import CLOCK, KIND, SOURCE, Normalise
 from streams._plan import StagePlan, plan
 from streams._recording import Recording, RecordingWriter
+from streams._serve import GENERATION, PUBLIC, Serving
 from streams._settings import PANE_NS, StreamSettings
 from streams._snapshots import SnapshotStore
 from streams._split import part_of_histograms, part_of_logs, part_of_windows, rows_of
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
     from streams import _kafka as kafka
 
 __all__ = [
-    "CLOCK", "FROM", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "SEQ", "SOURCE", "SOURCES",
-    "STATE_BYTES_PER_SERIES", "Access", "Decoded", "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine",
+    "CLOCK", "FROM", "GENERATION", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "PUBLIC", "SEQ", "SOURCE",
+    "SOURCES", "STATE_BYTES_PER_SERIES", "Access", "Decoded", "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine",
     "HistogramPoints", "HistogramState", "HistogramWindower", "ImportError_", "Importer", "KafkaSecurity",
     "KafkaSettings", "Ledger", "LiveTime", "Log", "MemoryLog", "Normalise", "OAuth", "Place", "Points", "Recording",
-    "RecordingError", "RecordingWriter", "Runner", "SnapshotError", "SnapshotStore", "Source", "SourceError",
-    "StagePlan", "Stored", "StreamSettings", "StreamsError", "Stretch", "Task", "TransportError", "WindowState",
-    "Windower", "dead_letters", "imbalance", "import_", "is_reference", "kafka", "pack", "part_of_histograms",
-    "part_of_logs", "part_of_windows", "plan", "real_name", "report", "rows_of", "sender_of", "still_after_ns",
-    "summed", "topic_of", "unpack", "writer_of",
+    "RecordingError", "RecordingWriter", "Runner", "Serving", "SnapshotError", "SnapshotStore", "Source",
+    "SourceError", "StagePlan", "Stored", "StreamSettings", "StreamsError", "Stretch", "Task", "TransportError",
+    "WindowState", "Windower", "dead_letters", "imbalance", "import_", "is_reference", "kafka", "pack",
+    "part_of_histograms", "part_of_logs", "part_of_windows", "plan", "real_name", "report", "rows_of", "sender_of",
+    "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours

@@ -60,7 +60,8 @@ class KafkaSecurity:
 class KafkaSettings:
     """Where the brokers are, how topics are called and made, how groups behave.
 
-    brokers: `host:port`, separated by commas. prefix: in front of our topics, groups and principals.
+    brokers: `host:port`, separated by commas. prefix: in front of our topics, groups and principals; `acme:next` is
+    the generation `next` of the deployment `acme`.
     replication: copies of each topic; None is 3, or as many as there are brokers if fewer.
     horizon_days: how far back a replay may begin; telemetry is kept and reference data not compacted for so long.
     session_timeout_ms: after this much silence a process loses its partitions.

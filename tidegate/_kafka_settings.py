@@ -81,6 +81,8 @@ class Kafka(Section):
     brokers: str = ""
     prefix: str = Field(default="tidegate", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     """In front of topics, groups and principals."""
+    generation: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9_]{0,30})?$")
+    """A pipeline beside another on the same input, with topics of its own, until `tidegate serve` publishes it."""
     replication: int | None = Field(default=None, ge=1, le=16)
     """Copies of each topic; 3 if not given, or as many as there are brokers if fewer."""
     horizon_days: int = Field(default=7, ge=1, le=3650)
@@ -93,10 +95,13 @@ class Kafka(Section):
     extra: dict[str, str | int | float | bool] = {}
     """Further settings of librdkafka, as they are."""
 
+    def _name(self) -> str:
+        return f"{self.prefix}:{self.generation}" if self.generation else self.prefix
+
     def plain(self, brokers: str = "", prefix: str = "") -> KafkaSettings:
         """With secrets read. brokers, prefix: win over the settings. Raises SettingsError, TransportError."""
         plain = KafkaSettings(
-            self.brokers, self.prefix, self.replication, self.horizon_days, self.security.plain(),
+            self.brokers, self._name(), self.replication, self.horizon_days, self.security.plain(),
             self.session_timeout_ms, self.group_protocol, self.instance_id, self.timeout_s, dict(self.extra),
         )  # fmt: skip
         return replace(plain, brokers=brokers or plain.brokers, prefix=prefix or plain.prefix)

@@ -26,7 +26,7 @@ SHARDED = frozenset({"derive-logs", "detect"})
 
 WEIGHTS = "ranker-nezha-tt.json"
 _ELSEWHERE: Any = {
-    "gateway": True, "kafka": True, "shards": True, "investigate": True,
+    "control": True, "gateway": True, "kafka": True, "shards": True, "investigate": True,
     "streams": {"partitions": True, "idle_after_s": True},
 }  # fmt: skip
 """Settings that shape no answer."""

@@ -139,6 +139,13 @@ class Shards(Section):
     """OTLP/HTTP of whoever collects traces; `tidegate trace --send` posts to `/v1/traces` there."""
 
 
+class Control(Section):
+    """Who may give orders to running processes."""
+
+    keys: dict[str, str] = {}
+    """Public key (Ed25519, base64) of each issuer; an order of anybody else is refused."""
+
+
 class Settings(Section):
     """Everything that can be told. `tidegate doctor` prints what is in force."""
 
@@ -150,6 +157,7 @@ class Settings(Section):
     kafka: Kafka = Kafka()
     investigate: Investigate = Investigate()
     shards: Shards = Shards()
+    control: Control = Control()
 
     @classmethod
     def read(cls, path: Path | None) -> Self:

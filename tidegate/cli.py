@@ -18,6 +18,7 @@ from tidegate._commands_live import register as register_live
 from tidegate._commands_run import register as register_run
 from tidegate._commands_topics import register as register_topics
 from tidegate._commands_trace import register as register_trace
+from tidegate._commands_upgrade import register as register_upgrade
 
 FAILED, CHECK_FAILED = 3, 4
 
@@ -44,6 +45,7 @@ def _root(
 register_main(app)
 register_live(app)
 register_run(app)
+register_upgrade(app)
 register_investigate(app)
 register_checks(app)
 register_topics(app)

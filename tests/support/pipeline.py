@@ -139,10 +139,10 @@ class Deployed:
             time.sleep(0.3)
         raise AssertionError(f"not done after {timeout_s} s:\n{self.logs()}")
 
-    def has_ended(self) -> bool:
-        """The last stage has said its final mark."""
+    def has_ended(self, stage: str = "decide") -> bool:
+        """The last stage, or who publishes, has said the final mark."""
         marks = [sc.read(m) for m in self.read(sc.ACTIONS) if sc.record_type(m) == "watermark"]
-        return any(isinstance(mark, sc.Watermark) and mark.final for mark in marks)
+        return any(isinstance(mark, sc.Watermark) and mark.final and mark.stage == stage for mark in marks)
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM to one, which must end cleanly."""
