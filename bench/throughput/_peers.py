@@ -52,7 +52,7 @@ class Peer:
 
 
 PEER_LIST = (
-    Peer("loop", "plain loop", 0.1, 10_000),
+    Peer("loop", "plain loop (confluent-kafka)", 0.1, 10_000),
     Peer("faust", "Faust", 0.1, 10_000),
     Peer("quix", "Quix Streams", 0.1, 10_000),
     Peer("bytewax", "Bytewax", 0.1, 10_000),
