@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.kafka import Broker

@@ -52,20 +52,24 @@ class Deployed:
 
     def __init__(self, cluster: Cluster, place: Path, *, prefix: str, partitions: int, **more: Any) -> None:
         self.place = place
-        document: dict[str, Any] = {
+        self._document: dict[str, Any] = {
             "streams": {"partitions": partitions, "idle_after_s": 3},
             "shards": {"snapshots": str(place / "state"), "snapshot_every_s": 2},
             "kafka": {"brokers": cluster.bootstrap, "prefix": prefix},
-        }  # fmt: skip
-        for section, values in more.items():
-            document.setdefault(section, {}).update(values)
+        }
         self.file = place / "settings.yaml"
-        self.file.write_text(yaml.safe_dump(document))
+        self.settle(**more)
         self.settings = Settings.read(self.file)
         self.kafka: KafkaSettings = self.settings.kafka.plain()
         create(admin(self.kafka), self.kafka, partitions)
         self.processes: list[subprocess.Popen[bytes]] = []
         self._started = 0
+
+    def settle(self, **more: Any) -> None:
+        """Settings of the processes that start from now on, section by section."""
+        for section, values in more.items():
+            self._document.setdefault(section, {}).update(values)
+        self.file.write_text(yaml.safe_dump(self._document))
 
     def play(self, messages: Iterable[Message], *, pause_s: float = 0.0) -> None:
         """Produce recorded source messages into their partitions, as a player does."""

@@ -1,0 +1,89 @@
+"""Groups that the broker manages (KIP-848), static members, and snapshots that cannot be used."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.chaos import chaos
+from support.kafka import Broker
+from support.pipeline import Deployed, recorded_shop
+
+from tidegate._pipeline import build
+from tidegate._replay import replay
+from tidegate._settings import Settings
+
+
+@pytest.fixture
+def deployed(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
+    found = Deployed(broker, tmp_path, prefix=request.node.name.replace("_", "-")[:60], partitions=1)
+    yield found
+    found.kill()
+
+
+def finished(deployed: Deployed) -> None:
+    deployed.play(recorded_shop())
+    deployed.start()
+    deployed.wait(lambda _: deployed.has_ended())
+    deployed.stop()
+    deployed.processes.clear()
+
+
+def test_in_a_group_that_the_broker_manages_kills_and_rebalances_change_nothing(broker: Broker, tmp_path: Path) -> None:
+    whole = replay(recorded_shop(14), build(Settings()))
+    found = chaos(
+        broker, tmp_path, whole, prefix="kip848", minutes=14, seconds=60, kills=3, stops=2,
+        kafka={"group_protocol": "consumer"},
+    )  # fmt: skip
+    assert found.wrong == ""
+    assert found.resume_p99_s < 30
+
+
+def test_a_corrupt_snapshot_is_passed_over_for_the_one_before(deployed: Deployed) -> None:
+    finished(deployed)
+    newest = max((deployed.place / "state/detect/0").glob("*.snapshot"))
+    newest.write_bytes(newest.read_bytes()[:-20] + b"x" * 20)
+    deployed.start()
+    deployed.wait_until(lambda: "SNAPSHOT_CORRUPT" in deployed.logs() and '"detect@0"' in deployed.logs())
+    deployed.stop()
+
+
+@pytest.mark.parametrize("code", ["SNAPSHOT_CORRUPT", "SNAPSHOT_MISSING"])
+def test_without_any_snapshot_that_can_be_read_a_sentence_says_the_way_out(deployed: Deployed, code: str) -> None:
+    finished(deployed)
+    place = deployed.place / "state/detect"
+    for file in list(place.rglob("*.snapshot")):
+        file.write_bytes(b"something else")
+    if code == "SNAPSHOT_MISSING":
+        shutil.rmtree(place)
+    process = deployed.start("detect")
+    assert process.wait(60) == 3
+    assert f"[{code}]" in deployed.logs() and "--rebuild" in deployed.logs()
+
+
+def test_state_of_other_settings_is_taken_over_after_a_clean_stop_only(deployed: Deployed) -> None:
+    deployed.play(recorded_shop()[:60])
+    first = deployed.start("normalise")
+    deployed.wait_until(lambda: any((deployed.place / "state/normalise").rglob("*.snapshot")))
+    deployed.kill()
+    deployed.settle(streams={"lateness_s": 11})
+    assert deployed.start("normalise").wait(60) == 3
+    assert "[SNAPSHOT_OTHER_SETTINGS]" in deployed.logs()
+    deployed.settle(streams={"lateness_s": 10})
+    second = deployed.start("normalise")
+    deployed.wait_until(lambda: deployed.logs().count("task started") >= 8)
+    deployed.end(second)
+    deployed.settle(streams={"lateness_s": 11})
+    third = deployed.start("normalise")
+    deployed.wait_until(lambda: third.poll() is not None or deployed.logs().count("task started") >= 12)
+    assert first.returncode != 0 and third.poll() is None
+
+
+def test_rebuilt_from_the_topics_it_says_the_same_again(deployed: Deployed) -> None:
+    finished(deployed)
+    before = deployed.run().digest
+    shutil.rmtree(deployed.place / "state")
+    deployed.start("--rebuild")
+    deployed.wait_until(lambda: deployed.has_ended())
+    deployed.stop()
+    assert deployed.run().digest == before
