@@ -53,7 +53,7 @@ class Admission:
         shards.add(fresh, np.array(owners, np.int16))
         clock.series += len(ids)
         framing.define(owners, texts)
-        names = [f"{identity:016x}" for identity in ids]
+        names = [text[7:23] for text in texts]  # the id, in sixteen digits
         out += sc.emit_texts(sc.SERIES, sc.SeriesDef, texts, names, source=self._source, event_ns=at_ns)
         found[unknown] = shards.find(series[unknown])
         return found

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from schemas import series_digest
+from schemas import series_hash
 from schemas.core import I64, Bool
 from streams import _otlp_numba as kernel
 from streams._decoded import Rendered
@@ -60,9 +60,16 @@ class Headers:
         around = self._around(np.frombuffer(data, np.uint8), lines)
         texts, ends, ok = _labels(data, lines, [resource.version if resource else b"" for resource, _ in around])
         digests, owners, traits, start = [], [], [], 0
-        for i, (end, is_known, (resource, metric)) in enumerate(zip(ends.tolist(), ok.tolist(), around, strict=True)):
+        before: tuple[_Resource | None, _Metric] | None = None
+        for i, (end, is_known, at) in enumerate(zip(ends.tolist(), ok.tolist(), around, strict=True)):
+            resource, metric = at
             if is_known and resource and end - start + resource.size + metric.size <= labels_max_bytes:
-                digests.append(series_digest(b"%b%b%b]" % (resource.identity, metric.identity, texts[start:end])))
+                if at is not before:
+                    identity, before = series_hash(resource.identity + metric.identity), at
+                digest = identity.copy()
+                digest.update(texts[start:end])
+                digest.update(b"]")
+                digests.append(digest.digest())
                 owners.append(resource.owner)
                 traits.append(metric.traits)
             else:
@@ -85,8 +92,8 @@ class Headers:
                 self._check_scope(header(buf, s0, s1, kernel.SCOPE_CHILDREN))
                 metric_head = header(buf, m0, m1, kernel.METRIC_CHILDREN)
                 metric = self._metric(number, metric_head, header(buf, d0, d1, kernel.DATA_CHILDREN))
-                before = line
-            found.append((resource, metric))
+                before, at = line, (resource, metric)
+            found.append(at)
         return found
 
     def _resource(self, head: bytes) -> _Resource | None:

@@ -121,13 +121,16 @@ class Book:
     def all_rendered(self, rows: Sequence[int]) -> list[Rendered]:
         """The same for many rows at once."""
         at = np.asarray(rows, np.int64)
-        columns = (self.ids[at], self._owner[at], self._traits[at], self._start[at], self._end[at])
+        digits = self.ids[at].astype(">u8").tobytes().hex().encode()
+        columns = (self._owner[at], self._traits[at], self._start[at], self._end[at])
         found = []
-        owners, traits, labels = self._owner_list, self._traits_list, self._labels
-        for number, who, what, start, end in zip(*(column.tolist() for column in columns), strict=True):
-            owner, (before, after) = owners[who], traits[what]
-            text = b'{"id":"%016x%b%b%b%b' % (number, owner.text, before, bytes(labels[start:end]), after)
-            found.append(Rendered(owner.tenant, owner.service, text))
+        owners, traits = self._owner_list, self._traits_list
+        with memoryview(self._labels) as labels:
+            for i, (who, what, start, end) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+                tenant, service, text = owners[who]
+                before, after = traits[what]
+                parts = (b'{"id":"', digits[16 * i : 16 * i + 16], text, before, labels[start:end], after)
+                found.append(Rendered(tenant, service, b"".join(parts)))
         return found
 
 

@@ -34,7 +34,7 @@ class StreamSettings:
     max_series_per_source: int = 200_000
     shards: int = 16
     partitions: int = 1
-    frame_points: int = 1000
+    frame_points: int = 2000
     linger_ns: int = NS // 10
     max_templates_per_service: int = 1000
     max_endpoints_per_service: int = 200

@@ -67,7 +67,12 @@ def test_an_unknown_record_type_is_refused_with_its_place() -> None:
 def test_records_that_are_bytes_already_are_enveloped_like_others() -> None:
     one = emit(FEEDBACK, RECORD, id="f-1", key="f-1", source="tidegate/console", event_ns=RECORD.said_ns)
     many = emit_texts(
-        FEEDBACK, Feedback, [RECORD.to_bytes()] * 2, ["f-1", "f-2"], source="tidegate/console", event_ns=RECORD.said_ns
+        FEEDBACK,
+        Feedback,
+        [RECORD.to_bytes()] * 2,
+        [b"f-1", b"f-2"],
+        source="tidegate/console",
+        event_ns=RECORD.said_ns,
     )
     assert many[0] == one
     assert dict(many[1].headers) == dict(one.headers) | {"ce_id": b"f-2"} and many[1].key == b"f-2"
