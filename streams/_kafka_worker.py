@@ -130,8 +130,7 @@ class KafkaWorker:
             owner = self.running[instance]
             if self.stage.makes_time:
                 owner.heard.update((sender_of(record), now) for record in records)
-            self._write(owner.task.take(records))
-            owner.is_changed = True
+            self._step(owner, records)
         if self.stage.makes_time:
             for owner in self.running.values():
                 self._watch(owner, now)
@@ -142,6 +141,19 @@ class KafkaWorker:
         if self._failure is not None:
             raise self._failed("could not be written", self._failure.args[0])
         return n
+
+    def _step(self, owner: Running, records: list[Record]) -> None:
+        """A stage that listens for answers places them where they arrive, which no replay of its inputs would repeat:
+        its state is kept before anybody hears of it (ADR 8)."""
+        stage: Any = self.stage
+        listens = getattr(stage, "is_listening", lambda state: False)
+        was = listens(owner.task.state)
+        emits = owner.task.take(records)
+        owner.is_changed = True
+        if was or listens(owner.task.state) or any(e.topic in getattr(stage, "journal", ()) for e in emits):
+            self.snapshot([owner], outbox=emits)
+        else:
+            self._write(emits)
 
     def _write(self, emits: Iterable[Emit]) -> None:
         for emit in emits:

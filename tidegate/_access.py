@@ -42,7 +42,7 @@ def roles(settings: Settings) -> dict[str, Access]:
         Access(
             stage.name,
             reads=frozenset(stage.inputs) | {sc.SNAPSHOTS},
-            writes=frozenset(stage.outputs) | {sc.SNAPSHOTS, sc.DEAD_LETTERS},
+            writes=frozenset((*stage.outputs, *getattr(stage, "journal", ()))) | {sc.SNAPSHOTS, sc.DEAD_LETTERS},
             sees=pipeline,
         )
         for stage in stages

@@ -40,7 +40,7 @@ def deployment(settings: Settings, *, brokers: str = "", prefix: str = "") -> De
 
     kafka = settings.kafka.plain(brokers, prefix) if prefix else settings.kafka.plain(brokers)
     probe(kafka)
-    first = _pipeline.build(settings)
+    first = _pipeline.build(settings, has_investigators=True)
     topics = {topic for stage in first.stages for topic in (*stage.inputs, *stage.outputs)} | {sc.SNAPSHOTS}
     found = require(admin(kafka), kafka, topics)
     counts = {found[topic] for topic in topics if is_spread(sc.TOPICS[topic])}
@@ -51,7 +51,7 @@ def deployment(settings: Settings, *, brokers: str = "", prefix: str = "") -> De
         )  # fmt: skip
     partitions = counts.pop()
     spread = settings.model_copy(update={"streams": settings.streams.model_copy(update={"partitions": partitions})})
-    pipeline = _pipeline.build(spread)
+    pipeline = _pipeline.build(spread, has_investigators=True)
     sources = {topic: found[topic] for stage in pipeline.stages if stage.makes_time for topic in stage.inputs}
     plans = plan(pipeline.stages, sharded=_pipeline.SHARDED, partitions=partitions, sources=sources)
     return Deployment(kafka, pipeline, plans, partitions, sc.sha256(sc.canonical(dict(pipeline.versions))))

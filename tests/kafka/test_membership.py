@@ -9,6 +9,8 @@ from support.chaos import chaos
 from support.kafka import Broker
 from support.pipeline import Deployed, recorded_shop
 
+import schemas as sc
+from schemas.core import Message
 from tidegate._pipeline import build
 from tidegate._replay import replay
 from tidegate._settings import Settings
@@ -16,7 +18,7 @@ from tidegate._settings import Settings
 
 @pytest.fixture
 def deployed(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
-    found = Deployed(broker, tmp_path, prefix=request.node.name.replace("_", "-")[:60], partitions=1)
+    found = Deployed(broker, tmp_path, prefix=request.node.name.replace("_", "-")[:60], partitions=2)
     yield found
     found.kill()
 
@@ -27,6 +29,11 @@ def finished(deployed: Deployed) -> None:
     deployed.wait(lambda _: deployed.has_ended())
     deployed.stop()
     deployed.processes.clear()
+
+
+def finals(deployed: Deployed) -> list[Message]:
+    """How often the last stage came to the end."""
+    return [m for m in deployed.read(sc.ACTIONS) if sc.record_type(m) == "watermark" and b'"final":true' in m.value]
 
 
 def test_in_a_group_that_the_broker_manages_kills_and_rebalances_change_nothing(broker: Broker, tmp_path: Path) -> None:
@@ -84,6 +91,6 @@ def test_rebuilt_from_the_topics_it_says_the_same_again(deployed: Deployed) -> N
     before = deployed.run().digest
     shutil.rmtree(deployed.place / "state")
     deployed.start("--rebuild")
-    deployed.wait_until(lambda: deployed.has_ended())
+    deployed.wait_until(lambda: len(finals(deployed)) == 2)
     deployed.stop()
     assert deployed.run().digest == before

@@ -98,7 +98,7 @@ class Deployed:
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
         codes = [process.wait(30) for process in self.processes]
-        assert codes == [0] * len(codes), self.logs()
+        assert codes == [0] * len(codes), f"{codes}\n{self.logs()}"
 
     def kill(self) -> None:
         for process in self.processes:
