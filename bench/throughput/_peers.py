@@ -85,8 +85,9 @@ def described(peer: Peer) -> str:
 
 
 def digest(peer: Peer) -> str:
-    """Of all that a row of this peer is made from."""
+    """Of all that a row of this peer is made from, but for our frames."""
     files = [*(PEERS / peer.name).rglob("*"), *(PEERS / "shared").glob("*.py")]
+    files += [ROOT / "bench" / "throughput" / f"_{name}.py" for name in ("data", "load", "peers")]
     return _digest(sorted(file for file in files if file.is_file() and "__pycache__" not in file.parts))
 
 

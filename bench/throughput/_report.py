@@ -63,9 +63,10 @@ def machine() -> str:
 
 def page(rows: list[dict[str, Any]], command: str, date: str, repeat: int) -> str:
     found = summary(rows)
+    runs = f"median of {repeat} runs" if repeat > 1 else "one run"
     return f"""# Throughput
-{date}, commit {commit()}, `{command}`, {machine()}, Apache Kafka in the same machine. CPU of all threads of the \
-measured process, median of {repeat}, start-up apart; how and why is in [performance.md](../performance.md).
+{date}, commit {commit()}, `{command}`, {machine()}, Apache Kafka on the same machine. CPU of all threads of the \
+measured process, {runs}, start-up apart; how and why is in [performance.md](../performance.md).
 
 Our worst row: **{found["worst_cpu_s_per_million"]} CPU-s per million points**. The peers do one window and one z; \
 our rows are the product with all its detectors.

@@ -43,7 +43,8 @@ class Row:
 
     def key(self, repeat: int, code: str) -> str:
         name = self.peer.name if self.peer else "tidegate"
-        made_from = _peers.digest(self.peer) if self.peer else code
+        made_from = code if self.peer is None or self.layout == "frames" else ""
+        made_from += _peers.digest(self.peer) if self.peer else ""
         return f"{name}/{self.layout}/{self.series}/{self.work.points}/{repeat}/{made_from}"
 
 
