@@ -32,7 +32,9 @@ def trace(
     read = Settings.read(settings)
     if send and not read.shards.otlp_url:
         raise SettingsError("nobody is named who collects traces", todo="Set shards.otlp_url, or leave --send out")
-    found = _trace.trace(read, brokers, incident, fault_ns=time_ns(fault_at) if fault_at else 0)
+    from tidegate import _trace_kafka  # the extra `kafka` may be absent
+
+    found = _trace_kafka.trace(read, brokers, incident, fault_ns=time_ns(fault_at) if fault_at else 0)
     if send:
         _trace.send(found, read.shards.otlp_url, __version__)
     if json_:

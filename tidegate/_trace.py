@@ -4,9 +4,10 @@ Kafka keeps when a record was written, and every record of ours says which event
 incident can be read afterwards, without any clock in a stage. The trace id is the id of the incident, and every
 control record carries it as `traceparent` (W3C Trace Context), for whoever acts on it to go on with the same trace.
 
-    fault -> received -> framed -> time passed -> anomaly -> incident -> diagnosis -> decision
+    fault -> received (-> normalised) -> framed -> time passed -> anomaly -> incident -> diagnosis -> decision
 
-`time passed` is when the last writer of the partition had said that the window is complete: lateness is spent there.
+`normalised` is there where the series is derived from logs or spans. `time passed` is when the last writer of the
+partition had said that the window is complete: lateness is spent there.
 """
 
 import json
@@ -20,19 +21,14 @@ import numpy as np
 
 import schemas as sc
 from schemas._events import span_id, trace_id
-from schemas.core import I64, NS, U64, Message
-from streams import FROM, KIND, PANE_NS, Source, SourceError, Stretch
-from tidegate import _catalogue, _history
+from schemas.core import NS, Message
+from streams import FROM, PANE_NS
 from tidegate._errors import NotFoundError, TidegateError
 from tidegate._run import Kept, find
-from tidegate._settings import Settings
 
 BUDGET_S = {"anomaly": 25.0, "decision": 45.0}
 """From the fault to this hop, p95."""
 PLAYED_S = 3600.0  # a wait longer than this is no latency: somebody played what was recorded before
-_MARGIN_NS = 600 * NS
-Decode = Callable[[Message], tuple[U64, I64]]
-"""Series and times of the points of a source message; empty if it cannot be read."""
 
 
 class Hop(NamedTuple):
@@ -104,30 +100,6 @@ class Way:
         return (at.start_ns, at.end_ns) if at else (0, 0)
 
 
-def trace(settings: Settings, brokers: str, name: str, *, fault_ns: int = 0) -> Trace:
-    """The trace of an incident that lies on Kafka. Raises TransportError, SettingsError, NotFoundError."""
-    with _history.open_history(settings, brokers) as history:
-        existing = history.partitions()
-        control = list(history.messages(t for t in (sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS) if t in existing))
-        opened, _ = find(Kept.of(control), name)
-        around = Stretch(max(opened.opened_ns - _MARGIN_NS, 1), opened.as_of_ns + _MARGIN_NS)
-        anomalies = history.messages([sc.ANOMALIES], around) if sc.ANOMALIES in existing else ()
-        way = way_of(control, anomalies, opened.incident_id, fault_ns=fault_ns)
-        if way.first is None or sc.FRAMES not in existing:
-            return traced(way, ())
-        start, end = way.stretch
-        shard = sc.shard_of(way.first.tenant, way.first.service, settings.streams.core().shards)
-        frames = history.messages([sc.FRAMES], Stretch(max(start - _MARGIN_NS, 1), end + _MARGIN_NS))
-        hops, writer = telemetry_hops(way, frames, shard % existing[sc.FRAMES])
-        topic, _, partition = writer.partition("@")[2].rpartition("/")
-        if hops and topic in existing:
-            sent = history.messages([topic], Stretch(max(start - _MARGIN_NS, 1), end + _MARGIN_NS))
-            mine = (message for message in sent if message.partition == int(partition))
-            if (received := received_hop(way, mine, _decoder(), hops[0].at_ns)) is not None:
-                hops.insert(0, received)
-        return traced(way, hops)
-
-
 def way_of(control: Iterable[Message], anomalies: Iterable[Message], name: str, *, fault_ns: int = 0) -> Way:
     """Hops from the anomaly to the decision. name: as `tidegate explain` takes it. fault_ns: when it is known.
 
@@ -150,10 +122,10 @@ def way_of(control: Iterable[Message], anomalies: Iterable[Message], name: str, 
         notes.append("no anomaly of this incident is kept any more, so its fault and telemetry are not known")
     else:
         fault_ns = fault_ns or max(first[0].start_ns, first[0].end_ns - PANE_NS)
-        hops.append(_hop("anomaly", first[1]))
+        hops.append(hop_of("anomaly", first[1]))
     for step, records in (("incident", incidents), ("diagnosis", diagnoses), ("decision", decisions)):
         if records:
-            hops.append(_hop(step, records[0][1]))
+            hops.append(hop_of(step, records[0][1]))
         else:
             notes.append(f"there is no {step} (yet)")
     return Way(incidents[0][0], hops, first[0] if first else None, fault_ns, notes)
@@ -183,27 +155,16 @@ def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple
             mine = (frame.series == series) & (frame.t >= start) & (frame.t < end)
             if mine.any() and (last is None or message.received_ns > last.received_ns):
                 last = message
-    hops = [] if last is None else [_hop("framed", last)]
+    hops = [] if last is None else [hop_of("framed", last)]
     if passed:
-        hops.append(_hop("time passed", max(passed.values(), key=lambda m: m.received_ns)))
+        hops.append(hop_of("time passed", max(passed.values(), key=lambda m: m.received_ns)))
     return hops, last.header(FROM) if last else ""
 
 
-def received_hop(way: Way, sent: Iterable[Message], decode: Decode, before_ns: int) -> Hop | None:
-    """When the last source message with points of the window was received; None if none is found.
-
-    sent: messages of the log that the frame was made from. before_ns: when it was framed.
-    """
-    if way.first is None:
-        return None
-    (start, end), series, last = way.stretch, _number(way.first.series), None
-    for message in sent:
-        if message.received_ns > before_ns:
-            continue
-        found, t = decode(message)
-        if ((found == series) & (t >= start) & (t < end)).any():
-            last = message if last is None or message.received_ns > last.received_ns else last
-    return _hop("received", last) if last else None
+def last_of(messages: Iterable[Message], holds: Callable[[Message], bool], before_ns: int) -> Message | None:
+    """The last that was written by `before_ns` and of which `holds` says yes."""
+    found = (message for message in messages if message.received_ns <= before_ns and holds(message))
+    return max(found, key=lambda message: message.received_ns, default=None)
 
 
 def traced(way: Way, telemetry: Iterable[Hop]) -> Trace:
@@ -248,26 +209,8 @@ def _of(messages: Iterable[Message], kind: Any, is_meant: Callable[[Any], bool])
     return sorted(found, key=lambda pair: (pair[1].received_ns, pair[1].offset))
 
 
-def _decoder() -> Decode:
-    sources: list[Source] = list(_catalogue.find("sources").values())
-    by_kind = {source.kind: source for source in sources}
-    by_topic = {topic: source for source in sources for topic in source.topics}
-    nothing = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-
-    def decode(message: Message) -> tuple[U64, I64]:
-        source = by_kind.get(message.header(KIND)) or by_topic.get(message.topic)
-        if source is None or sc.record_type(message):
-            return nothing
-        try:
-            points = source.decode(message).points
-        except SourceError:
-            return nothing  # it became a dead letter, so no point of it went anywhere
-        return points.series, points.t
-
-    return decode
-
-
-def _hop(name: str, message: Message) -> Hop:
+def hop_of(name: str, message: Message) -> Hop:
+    """Reached when this record was written."""
     return Hop(name, message.received_ns, f"{message.topic}/{message.partition}@{message.offset}")
 
 

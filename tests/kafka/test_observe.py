@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import pipeline
 from support.kafka import Broker, Cluster
 from support.metric_names import exported, named, samples
 from support.pipeline import Deployed, recorded_shop
 from typer.testing import CliRunner
 
 import schemas as sc
+from schemas.core import NS
 from tidegate.cli import app
 
 
@@ -43,6 +45,13 @@ def until(is_so: Callable[[], bool], deployed: Deployed, patience_s: float = 60)
 def wait_for(deployed: Deployed, event: str) -> dict[str, Any]:
     until(lambda: bool(said(deployed, event)), deployed)
     return said(deployed, event)[0]
+
+
+def trace_of(deployed: Deployed, *more: str) -> dict[str, Any]:
+    answer = CliRunner().invoke(app, ["trace", "--settings", str(deployed.file), "--json", *more])
+    assert answer.exit_code == 0, answer.output
+    document: dict[str, Any] = json.loads(answer.output.splitlines()[-1])
+    return document
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +111,42 @@ def test_control_records_carry_the_trace_of_their_incident(ran: tuple[Deployed, 
 
 
 def test_an_incident_is_traced_over_all_hops_from_the_topics_alone(ran: tuple[Deployed, str]) -> None:
-    deployed, _ = ran
-    answer = CliRunner().invoke(app, ["trace", "--settings", str(deployed.file), "--json"])
-    assert answer.exit_code == 0, answer.output
-    document = json.loads(answer.output.splitlines()[-1])
+    document = trace_of(ran[0])
     # Telemetry of long ago was played, so the wait before the first record that we wrote ourselves is left out.
     assert [hop["hop"] for hop in document["hops"]] == [
-        "framed", "time passed", "anomaly", "incident", "diagnosis", "decision"
+        "normalised", "framed", "time passed", "anomaly", "incident", "diagnosis", "decision"
     ]  # fmt: skip
     assert sum(hop["took_s"] for hop in document["hops"]) == pytest.approx(document["hops"][-1]["since_s"], abs=0.01)
     assert "played" in document["notes"][0]
+
+
+@pytest.fixture
+def own() -> Iterator[Broker]:
+    """One of our own: the topics of collectors have no prefix."""
+    with Broker() as found:
+        yield found
+
+
+def test_the_trace_of_live_telemetry_begins_with_the_fault_and_names_the_source_message(
+    own: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Telemetry of the last minutes; sent at once, so what it waits for before it is received is no latency of ours."""
+    start_ns = (time.time_ns() // NS - 420) // 60 * 60 * NS
+    monkeypatch.setattr(pipeline, "START_NS", start_ns)
+    deployed = Deployed(own, tmp_path, prefix="traced", partitions=2)
+    try:
+        deployed.play(recorded_shop.__wrapped__())
+        deployed.start()
+        deployed.wait(lambda _: deployed.has_ended())
+        document = trace_of(deployed, "--fault-at", str(start_ns // NS + 240))
+    finally:
+        deployed.kill()
+    hops = {hop["hop"]: hop["record"] for hop in document["hops"]}
+    assert list(hops) == [
+        "fault", "received", "normalised", "framed", "time passed", "anomaly", "incident", "diagnosis", "decision"
+    ]  # fmt: skip
+    assert (hops["received"].split("/")[0], hops["normalised"].split("/")[0]) == (sc.OTLP_SPANS, sc.SPANS)
+    assert document["notes"] == [] and min(hop["took_s"] for hop in document["hops"]) >= 0
 
 
 @pytest.fixture
