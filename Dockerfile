@@ -3,7 +3,7 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY . .
 RUN pip install --no-cache-dir uv==0.13.8 \
- && uv export --quiet --frozen --no-dev --extra fast --no-emit-project --output-file /requirements.txt \
+ && uv export --quiet --frozen --no-dev --extra fast --extra kafka --no-emit-project --output-file /requirements.txt \
  && uv build --quiet --wheel --out-dir /dist
 
 FROM python:3.12-slim
@@ -12,7 +12,7 @@ RUN pip install --no-cache-dir --require-hashes -r /tmp/install/requirements.txt
  && pip install --no-cache-dir --no-deps /tmp/install/*.whl \
  && rm -rf /tmp/install \
  && useradd --system --uid 10001 --home-dir /var/lib/tidegate --create-home tidegate \
- && mkdir /var/lib/tidegate/log && chown tidegate /var/lib/tidegate/log
+ && mkdir /var/lib/tidegate/log /var/lib/tidegate/snapshots && chown tidegate /var/lib/tidegate/log /var/lib/tidegate/snapshots
 USER 10001
 WORKDIR /var/lib/tidegate
 EXPOSE 4318

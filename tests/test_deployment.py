@@ -8,20 +8,58 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from jsonschema import Draft7Validator
 from support.metric_names import expressions, rules
 
+import schemas as sc
+from tidegate._pipeline import ORDER
 from tidegate._settings import Settings
+from tidegate.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
+COMPOSED = ("docker-compose.yml", "deploy/kafka/docker-compose.yml")
 
 
-def test_the_compose_file_fits_the_compose_specification():
+@pytest.mark.parametrize("file", COMPOSED)
+def test_a_compose_file_fits_the_compose_specification(file):
     """tests/data/compose_spec.json is the schema of docker/compose 1.29.2 (Apache-2.0)."""
     schema = json.loads((ROOT / "tests/data/compose_spec.json").read_text())
-    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    document = yaml.safe_load((ROOT / file).read_text())
     assert [error.message for error in Draft7Validator(schema).iter_errors(document)] == []
+
+
+def test_every_command_of_the_deployment_on_kafka_is_one_that_the_program_understands():
+    document = yaml.safe_load((ROOT / "deploy/kafka/docker-compose.yml").read_text())
+    ours = [s["command"] for s in document["services"].values() if s["image"].startswith("tidegate:")]
+    stages = [word for words in ours if words[0] == "run" for word in words[1 : words.index("--settings")]]
+    assert sorted(stages) == sorted(ORDER), "each stage runs, in one kind of process"
+    for words in ours:
+        command = typer.main.get_command(app)
+        while words[0] in getattr(command, "commands", {}):
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context("tidegate", list(words)).close()  # raises if it would not be understood
+
+
+def test_the_deployment_on_kafka_has_the_settings_that_its_containers_need():
+    document = yaml.safe_load((ROOT / "deploy/kafka/docker-compose.yml").read_text())
+    settings = Settings.read(ROOT / "deploy/kafka/settings.yaml")
+    mounted = {v.split(":")[1] for v in document["services"]["telemetry"]["volumes"]}
+    assert settings.shards.snapshots in mounted
+    assert settings.kafka.brokers == document["services"]["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"][9:]
+    assert settings.shards.metrics_host == "0.0.0.0" and settings.diagnosis.investigate
+    assert f":{settings.shards.metrics_port}/livez" in document["x-alive"]["test"][-1]
+
+
+def test_the_collector_writes_the_topics_that_are_read():
+    document = yaml.safe_load((ROOT / "deploy/kafka/collector.yaml").read_text())
+    topics = {document["exporters"]["kafka"][signal]["topic"] for signal in ("metrics", "logs", "traces")}
+    assert topics == {sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS}
+
+
+def test_the_image_has_what_kafka_needs():
+    assert "--extra kafka" in (ROOT / "Dockerfile").read_text()
 
 
 def test_every_file_that_the_compose_file_mounts_is_there_and_is_read_by_the_program():
