@@ -65,4 +65,4 @@ class Heartbeat:
     def _work(self) -> None:
         while not self._stop.is_set():
             self.beat()
-            self._stop.wait(self._every_s if self.last_ns else 1.0)
+            self._stop.wait(self._every_s if self.last_ns or self.failures else 1.0)  # soon after a start

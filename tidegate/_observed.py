@@ -127,7 +127,7 @@ class Observer:
         self._say(text, **facts if not stage else {"stage": stage, **facts})
 
     def look(self, workers: Sequence["KafkaWorker"]) -> None:
-        """Publish, if it is time; costs some microseconds a task."""
+        """Publish, if it is time; costs about 6 microseconds a task, and the ledgers."""
         if time.monotonic() < self._next_s:
             return
         now, before = self._now_ns(), self.newest
