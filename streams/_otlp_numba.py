@@ -221,7 +221,7 @@ def scan(
     slow (m, 7): metrics that are not numbers. exemplar (m, 2): start and end of exemplars, which are not checked here.
     """
     n = misses = slows = exemplars = 0
-    found = len(by_row)
+    found: Any = np.int64(len(by_row))
     end = len(buf)
     at = 0
     while at < end:
@@ -309,7 +309,7 @@ def scan(
                         found = np.int64(_find(keys, rows, key))
                     row[n] = found
                     if found < 0:
-                        found = len(by_row)
+                        found = np.int64(len(by_row))
                         miss[misses, 0], miss[misses, 1] = n, np.int64(key)
                         miss[misses, 2], miss[misses, 3], miss[misses, 4] = r0, r1, s0
                         miss[misses, 5], miss[misses, 6], miss[misses, 7] = s1, m0, m1
