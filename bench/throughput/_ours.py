@@ -8,7 +8,6 @@ which of the injected faults they found.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -155,13 +154,3 @@ def _event(line: str) -> str:
         return str(json.loads(line).get("event", ""))
     except ValueError:
         return ""
-
-
-def warm() -> None:
-    """Compile what numba compiles, as any start before this one has: it is kept on disk."""
-    environment = {**os.environ}
-    for command in (
-        ["-m", "bench.normalise", "--points", "20000", "--series", "1000", "--sizes", "500", "--json"],
-        ["-m", "bench.detect", "--points", "20000", "--rows", "1000:60", "--json"],
-    ):
-        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, env=environment, timeout=600)
