@@ -171,6 +171,21 @@ def test_a_replay_from_any_stage_on_has_the_digest_of_the_live_run(live, first):
     assert run.actions
 
 
+def test_a_replay_of_what_processes_wrote_one_of_them_killed_has_their_digest(brokers, tmp_path):
+    one = deployed(brokers[0], tmp_path / "a")
+    try:
+        one.play(recorded_shop())
+        one.start()
+        one.wait(lambda _: any(one.read(sc.FRAMES)))
+        one.kill()
+        one.start()
+        one.wait(lambda _: one.has_ended(), timeout_s=90)
+        one.stop()
+    finally:
+        one.kill()
+    assert replayed(one, first="detect").digest == one.run().digest
+
+
 @pytest.mark.parametrize("first", ["normalise", "detect"])
 def test_a_recording_of_kafka_replays_to_the_digest_of_the_live_run(live, first, tmp_path):
     recording = recorded(live, tmp_path / "out")
