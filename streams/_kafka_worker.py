@@ -108,6 +108,7 @@ class KafkaWorker:
             place = (self._names[message.topic() or ""], message.partition() or 0)
             if error is None:
                 found.setdefault(place, []).append(message)
+                ended.pop(place, None)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended[place] = message.offset() or 0
             else:
@@ -364,8 +365,7 @@ class KafkaWorker:
         owner = self._owner.get(place)
         if owner is not None:
             owner.ends[place] = max(offset, owner.ends.get(place, 0))
-            if owner.offsets[place] >= offset:
-                owner.at_end.add(place)
+            owner.at_end.add(place)  # though the offset may be higher than ours: transactions leave holes
 
     def _trouble(self, place: Place, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from support.chaos import chaos
@@ -18,7 +19,7 @@ from tidegate._settings import Settings
 
 @pytest.fixture
 def deployed(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
-    found = Deployed(broker, tmp_path, prefix=request.node.name.replace("_", "-")[:60], partitions=2)
+    found = Deployed(broker, tmp_path, prefix=f"t{crc32(request.node.name.encode())}", partitions=2)
     yield found
     found.kill()
 
@@ -78,11 +79,11 @@ def test_state_of_other_settings_is_taken_over_after_a_clean_stop_only(deployed:
     assert "[SNAPSHOT_OTHER_SETTINGS]" in deployed.logs()
     deployed.settle(streams={"lateness_s": 10})
     second = deployed.start("normalise")
-    deployed.wait_until(lambda: deployed.logs().count("task started") >= 8)
+    deployed.wait_until(lambda: deployed.logs().count("task started") >= 16)
     deployed.end(second)
     deployed.settle(streams={"lateness_s": 11})
     third = deployed.start("normalise")
-    deployed.wait_until(lambda: third.poll() is not None or deployed.logs().count("task started") >= 12)
+    deployed.wait_until(lambda: third.poll() is not None or deployed.logs().count("task started") >= 24)
     assert first.returncode != 0 and third.poll() is None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from zlib import crc32
 
 import pytest
 from support.chaos import chaos
@@ -22,7 +23,7 @@ def whole() -> Run:
 
 @pytest.fixture
 def deployed(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
-    found = Deployed(broker, tmp_path, prefix=request.node.name.replace("_", "-")[:60], partitions=4)
+    found = Deployed(broker, tmp_path, prefix=f"t{crc32(request.node.name.encode())}", partitions=4)
     yield found
     found.kill()
 
