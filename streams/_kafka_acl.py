@@ -12,13 +12,14 @@ from typing import Any, Literal, NamedTuple
 from streams._kafka_names import real_name, ungrouped
 from streams._kafka_settings import KafkaSettings
 
-Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
+Operation = Literal["Read", "Write", "Create", "Alter", "Describe", "DescribeConfigs", "AlterConfigs"]
 
 
 class Access(NamedTuple):
     """What a role needs. reads, writes: topics of the table. sees: those whose partitions and settings it looks at.
 
     makes: it creates and alters these topics. has_groups: it is a member of groups that begin with its name.
+    watches: it sees the groups of all roles.
     """
 
     role: str
@@ -27,6 +28,7 @@ class Access(NamedTuple):
     sees: frozenset[str] = frozenset()
     makes: frozenset[str] = frozenset()
     has_groups: bool = True
+    watches: bool = False
 
 
 class Acl(NamedTuple):
@@ -54,11 +56,13 @@ def acls(access: Access, settings: KafkaSettings, principal: str) -> list[Acl]:
 
     allow(access.reads, "Read")
     allow(access.writes, "Write")
-    allow(access.makes, "Create", "Describe", "DescribeConfigs", "AlterConfigs")
+    allow(access.makes, "Create", "Alter", "Describe", "DescribeConfigs", "AlterConfigs")
     allow(access.sees, "DescribeConfigs")
     allow(access.sees - access.reads - access.writes, "Describe")  # Read and Write imply it
     if access.reads:
         found.add(Acl(principal, "group", ungrouped(settings.prefix), False, "Describe"))
+    if access.watches:
+        found.add(Acl(principal, "group", f"{settings.prefix}.", True, "Describe"))
     if access.has_groups:
         found.add(Acl(principal, "group", f"{settings.prefix}.{access.role}", True, "Read"))
     return sorted(found)

@@ -20,7 +20,7 @@ from streams._kafka_settings import KafkaSettings
 
 _OPERATIONS: dict[Operation, AclOperation] = {
     "Read": AclOperation.READ, "Write": AclOperation.WRITE, "Create": AclOperation.CREATE,
-    "Describe": AclOperation.DESCRIBE, "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "Alter": AclOperation.ALTER, "Describe": AclOperation.DESCRIBE, "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
     "AlterConfigs": AclOperation.ALTER_CONFIGS,
 }  # fmt: skip
 _NAMES: dict[Any, Operation] = {operation: name for name, operation in _OPERATIONS.items()}

@@ -183,7 +183,7 @@ def _differences(
 def _repartition(found: _Found, wanted: int) -> str:
     if wanted < found.partitions:
         return f"Kafka never takes partitions away: keep {found.partitions}, or use another kafka.prefix"
-    return "entities would move to other partitions, which `create` does not do"
+    return "`tidegate topics grow` adds partitions and moves the state of the shards with them; `create` does not"
 
 
 def _same(key: str, found: str, wanted: str) -> bool:

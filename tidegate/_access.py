@@ -29,7 +29,14 @@ OTHERS = (
     ),
     Access("approver", reads=_ANSWERS, writes=frozenset({sc.APPROVALS, sc.FEEDBACK, sc.CONTROL})),
     Access("reader", reads=_ANSWERS | {sc.FRAMES, sc.HISTOGRAMS}),
-    Access("operator", makes=frozenset(sc.TOPICS), has_groups=False),
+    Access(  # `topics grow` makes new snapshots of shards that stand still
+        "operator",
+        reads=frozenset({sc.SNAPSHOTS}),
+        writes=frozenset({sc.SNAPSHOTS}),
+        makes=frozenset(sc.TOPICS),
+        has_groups=False,
+        watches=True,
+    ),
 )
 """Roles that are no stage: senders, people and programs beside the pipeline, and whoever makes the topics."""
 

@@ -1,11 +1,14 @@
 """One block of settings, two clients, a broker that asks who we are; and each stage with its own ACLs and no more."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (
@@ -14,13 +17,19 @@ from confluent_kafka.admin import (
     AclPermissionType,
     ResourcePatternType,
     ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
 )  # fmt: skip
+from confluent_kafka.cimpl import NewPartitions
 from support.kafka import Cluster
+from support.pipeline import Deployed, recorded_shop
 
 import schemas as sc
 from streams import KafkaSecurity, KafkaSettings, OAuth, TransportError, kafka, real_name
 from streams._kafka_asyncio import TokenProvider, aiokafka_arguments
 from tidegate import _access, _pipeline, _shards
+from tidegate._replay import replay
 from tidegate._settings import Settings
 
 ROLES = _access.roles(Settings())
@@ -57,11 +66,17 @@ def alice(secured: Cluster, topics: KafkaSettings) -> Iterator[KafkaSettings]:
     every = AclBindingFilter(*EVERYTHING, "User:alice", None, AclOperation.ANY, AclPermissionType.ANY)
     client = kafka.admin(topics)
     client.delete_acls([every])[every].result(30)
+    while client.describe_acls(every).result(30):
+        time.sleep(0.05)
 
 
 def let(topics: KafkaSettings, role: str) -> None:
-    """Alice takes the role, with exactly its ACLs."""
-    kafka.apply(kafka.admin(topics), topics, kafka.acls(ROLES[role], topics, "User:alice"))
+    """Alice takes the role, with exactly its ACLs; a broker obeys a moment after it confirmed them."""
+    client, wanted = kafka.admin(topics), kafka.acls(ROLES[role], topics, "User:alice")
+    until = time.monotonic() + 20
+    while kafka.apply(client, topics, wanted)[0]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def writable(settings: KafkaSettings) -> set[str]:
@@ -215,12 +230,15 @@ def test_a_stage_may_look_whether_the_broker_runs_groups(topics: KafkaSettings, 
     assert kafka.probe(replace(alice, group_protocol="consumer")).has_consumer_protocol
 
 
-def test_the_operator_makes_topics_and_reads_none(topics: KafkaSettings, alice: KafkaSettings) -> None:
+def test_the_operator_makes_and_grows_topics_and_sees_groups(topics: KafkaSettings, alice: KafkaSettings) -> None:
     let(topics, "operator")
     client = kafka.admin(topics)
     client.delete_topics(["acl.audit.v1"])["acl.audit.v1"].result(30)
     states = {row.topic: row.state for row in kafka.create(kafka.admin(alice), alice)}
     assert states[sc.AUDIT] == "made" and states[sc.FRAMES] == "kept"
+    operator = kafka.admin(alice)
+    operator.create_partitions([NewPartitions("acl.raw.v1", 5)])["acl.raw.v1"].result(30)
+    assert operator.describe_consumer_groups(["acl.detect"])["acl.detect"].exception(30) is None
 
 
 def test_acls_are_added_once_and_what_goes_beyond_them_is_named(topics: KafkaSettings, alice: KafkaSettings) -> None:
@@ -236,3 +254,40 @@ def test_who_may_not_alter_acls_is_told(topics: KafkaSettings, alice: KafkaSetti
     with pytest.raises((TransportError, KafkaException)) as error:
         kafka.apply(kafka.admin(alice), alice, kafka.acls(ROLES["detect"], alice, "User:alice"))
     assert getattr(error.value, "code", "") == "KAFKA_FORBIDDEN"
+
+
+@pytest.mark.timeout(300)
+def test_six_processes_with_six_names_and_their_own_acls_give_the_digest_of_one_process(
+    secured: Cluster, tmp_path: Path
+) -> None:
+    whole = replay(recorded_shop(), _pipeline.build(Settings()))
+    names = ["admin", *_pipeline.ORDER]
+    securities = {
+        name: {
+            "protocol": "sasl_ssl", "mechanism": "scram-sha-512", "username": name,
+            "password": secured.security.password(name), "ca_file": str(secured.security.ca_file),
+        }
+        for name in names
+    }  # fmt: skip
+    told = {"kafka": {"security": securities["admin"]}, "streams": {"idle_after_s": 60}}
+    client = kafka.admin(settings_of(secured, "admin"))
+    for future in client.delete_topics([sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS]).values():
+        future.exception(30)  # they have no prefix, so other tests wrote there; or they are not there yet
+    deployed = Deployed(secured, tmp_path, prefix="named", partitions=2, **told)
+    document = yaml.safe_load(deployed.file.read_text())
+    deployed.play(recorded_shop())
+    try:
+        for role in _pipeline.ORDER:
+            info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+            known = UserScramCredentialUpsertion(role, info, secured.security.password(role).encode())
+            client.alter_user_scram_credentials([known])[role].result(30)
+            kafka.apply(client, deployed.kafka, kafka.acls(ROLES[role], deployed.kafka, f"User:{role}"))
+            document["kafka"]["security"] = securities[role]
+            deployed.file = tmp_path / f"{role}.yaml"
+            deployed.file.write_text(yaml.safe_dump(document))
+            deployed.start(role)
+        deployed.wait(lambda _: deployed.has_ended(), 200)
+        deployed.stop()
+        assert deployed.run().digest == whole.digest
+    finally:
+        deployed.kill()
