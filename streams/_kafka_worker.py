@@ -178,9 +178,9 @@ class KafkaWorker:
 
     def _watch(self, owner: Running, now: int) -> None:
         """Senders of which nothing came although all was read are idle; if all are, readers get the clock's time."""
-        if len(owner.at_end) < len(owner.offsets):
-            return
         task = owner.task
+        if len(owner.at_end) < len(owner.offsets) or task.is_final:
+            return
         clocks = task.state.clocks
         marks = owner.live.idle(clocks, owner.heard, now)
         if marks:

@@ -105,7 +105,7 @@ class Task:
             assert isinstance(mark, sc.Watermark)
             key = (message.topic, message.partition, writer_of(mark.stage, mark.instance))
             known = self.marks.get(key)
-            if known is None or mark.through_ns >= known.through_ns or (known.idle and not mark.idle):
+            if known is None or _replaces(mark, known):
                 self.marks[key] = mark
                 self._has_news = True
         elif self.stage.ordered:
@@ -257,6 +257,13 @@ class Task:
         self.held = [(message.event_ns, _identity(message), message) for message in messages]
         more: dict[str, Any] = document["more"]
         return more
+
+
+def _replaces(mark: sc.Watermark, known: sc.Watermark) -> bool:
+    """Whether a mark says more than the one before. Whoever has ended is not merely silent; whoever speaks is back."""
+    if known.final and mark.idle:
+        return False
+    return mark.through_ns >= known.through_ns or (known.idle and not mark.idle)
 
 
 def _identity(message: Message) -> str:

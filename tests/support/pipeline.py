@@ -135,9 +135,8 @@ class Deployed:
         """Wait until the decide stage has ended everything; raises with the logs of the processes otherwise."""
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
-            run = self.run()
-            if is_done(run):
-                return run
+            if is_done(self.run()):
+                return self.run()
             dead = [process for process in self.processes if process.poll() not in (None, 0, -signal.SIGKILL)]
             assert not dead, self.logs()
             time.sleep(0.3)
