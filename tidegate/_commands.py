@@ -9,6 +9,7 @@ import typer
 from streams import Recording, import_
 from tidegate import _catalogue, _dead_letters, _demo, _event_time, _history, _pipeline, _replay, _run
 from tidegate._errors import SettingsError
+from tidegate._journal import journals_first
 from tidegate._progress import bar
 from tidegate._settings import Settings
 from tidegate._show import show_explanation, show_letters, show_run
@@ -114,8 +115,9 @@ def replay(
         total = sum(topic.rows for topic in opened.topics().values())
         with bar(f"replaying {recording.name}", quiet=json_) as move:
             found = _replay.replay(
-                opened.messages(), pipeline, partitions=partitions, on_progress=lambda n, _: move(n / max(total, 1))
-            )
+                journals_first(pipeline.stages, opened.topics(), opened.messages), pipeline, partitions=partitions,
+                on_progress=lambda n, _: move(n / max(total, 1)),
+            )  # fmt: skip
     _run.save(found, run)
     if json_:
         say(found.document())

@@ -17,6 +17,7 @@ import schemas as sc
 from schemas.core import NS, Emit, Message
 from streams import Normalise, Place, Recording, Stretch, is_reference, plan, writer_of
 from tidegate import _pipeline, _replay
+from tidegate._journal import journals_first
 from tidegate._pipeline import Pipeline
 from tidegate._play import final_marks
 from tidegate._progress import bar
@@ -126,7 +127,7 @@ def messages(
             known = history.messages([sc.SERIES], Stretch(0, stretch.to_ns))
             yield from _definitions(known, stretch.from_ns)
     newest: dict[Place, tuple[int, int]] = {}
-    for message in history.messages(topics, stretch):
+    for message in journals_first(pipeline.stages, topics, lambda names: history.messages(names, stretch)):
         if final:
             place = message.topic, message.partition
             newest[place] = message.offset + 1, max(message.received_ns, newest.get(place, (0, 0))[1])
