@@ -9,7 +9,7 @@ KAFKA_TEST_TIMEOUT_S ?= 300
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test kafka kafka-stop test-kafka kills soak types lint imports wheel prove bench check schema clean
+.PHONY: setup demo test kafka kafka-stop test-kafka kills soak latency flood types lint imports wheel prove bench check schema clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,15 @@ test-kafka: setup      ## tests on a real Apache Kafka of their own
 
 kills: setup           ## 50 kills, 20 broker restarts, 20 cut networks on three brokers; goes on where it was stopped
 	@$(BIN)/python -m bench.kills
+
+soak: setup            ## an hour of steady load through all stages on Kafka: does memory grow? SECONDS=600 for less
+	@$(BIN)/python -m bench.soak --seconds $(or $(SECONDS),3600)
+
+latency: setup         ## faults at known times, live on Kafka: seconds to the anomaly and to the decision
+	@$(BIN)/python -m bench.live
+
+flood: setup           ## control records while telemetry floods in
+	@$(BIN)/python -m bench.flood
 
 types: setup           ## strict types
 	@$(BIN)/mypy

@@ -11,10 +11,10 @@ from streams._kafka_messages import Headers, played_headers
 
 
 class Player(threading.Thread):
-    """Sends each message when `start_ns + speed * (time since start)` has reached its event time.
+    """Sends each message when `start_ns + speed * (time since start)` has reached its event time; older ones at once.
 
-    speed: event time in wall time; with 1 and a start of now, messages come as they would live. Live messages carry
-    Kafka's time as the time at which they were received, others their event time.
+    speed: event time in wall time. is_live: speed is 1, `start_ns` is a moment of the wall clock, now or soon, and
+    messages carry Kafka's time as the time at which they were received, not their event time.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class Player(threading.Thread):
         self.event_ns = start_ns
         """Of the last message."""
         self.late_s = 0.0
-        """By how much the latest message was sent too late."""
+        """By how much the latest message since `start_ns` was sent too late."""
 
     def run(self) -> None:
         sender = producer(self._kafka)
-        began = time.monotonic()
+        began = time.monotonic() + (max(self._start_ns - time.time_ns(), 0) / NS if self._is_live else 0)
         for message in self._messages:
             due = began + (message.event_ns - self._start_ns) / NS / self._speed
             while (wait := due - time.monotonic()) > 0:
@@ -40,7 +40,8 @@ class Player(threading.Thread):
                     break
             if self._over.is_set():
                 break
-            self.late_s = max(self.late_s, -wait)
+            if message.event_ns >= self._start_ns:
+                self.late_s = max(self.late_s, -wait)
             headers: Headers = [*message.headers] if self._is_live else list(played_headers(message))
             while True:
                 try:

@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -38,7 +37,7 @@ LIMIT_MIB_PER_HOUR = 1.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=float(os.environ.get("SECONDS", "3600")))
+    parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--series", type=int, default=10_000)
     parser.add_argument("--speed", type=float, default=6.0, help="event time in wall time")
     parser.add_argument("--out", type=Path, default=KEPT)
