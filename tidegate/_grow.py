@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.cimpl import NewPartitions
 
 import schemas as sc
@@ -26,6 +26,7 @@ from streams import (
     rows_of,
 )
 from streams._kafka_client import admin, consumer
+from streams._kafka_errors import kafka_error
 from streams._kafka_snapshots import Manifests, write_snapshot
 from streams._kafka_topics import is_spread
 from tidegate import __version__, _pipeline
@@ -64,8 +65,11 @@ def grow(
     if deployed.partitions < partitions:
         wanted = [NewPartitions(real_name(topic, deployed.kafka.prefix), partitions) for topic in spread]
         client = admin(deployed.kafka)
-        for made in client.create_partitions(wanted).values():
-            made.result(30)
+        try:
+            for made in client.create_partitions(wanted).values():
+                made.result(30)
+        except KafkaException as error:
+            raise kafka_error(error.args[0], deployed.kafka, doing="adding partitions") from error
         on_step(f"{', '.join(spread)} have {partitions} partitions")
     made_tasks = 0
     for (stage, instance), (task, number, more) in sorted(saved.items()):

@@ -89,12 +89,21 @@ class Shards:
         try:
             while not stop.is_set():
                 self.turn()
-        except BaseException:
+            for worker in self.workers:
+                worker.close()
+        except BaseException as error:
             for worker in self.workers:
                 worker.abandon()
-            raise
-        for worker in self.workers:
-            worker.close()
+            raise self._sentence(error) or error from error
+
+    def _sentence(self, error: BaseException) -> BaseException | None:
+        """What librdkafka raised, as a sentence; a fatal error of a producer comes wrapped in a SystemError."""
+        from confluent_kafka import KafkaException
+
+        from streams._kafka_errors import kafka_error
+
+        said = error.__cause__ if isinstance(error, SystemError) else error
+        return kafka_error(said.args[0], self.deployed.kafka, doing="use") if isinstance(said, KafkaException) else None
 
     def turn(self) -> int:
         """One poll of each worker; rests a little where nothing came."""
