@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import schemas as sc
-from streams import _kafka_worker as worker
+from streams import _kafka_worker
 
 TOPICS = frozenset({sc.OTLP_METRICS, sc.CHANGES, sc.ANOMALIES, sc.INCIDENTS, sc.DIAGNOSES, sc.TOPOLOGY, sc.CALENDAR})
 
 
 def main() -> None:
     out = Path(sys.argv[1]).open("w", buffering=1)  # noqa: SIM115  # for as long as the process lives
+    worker: Any = _kafka_worker
     plain = worker.to_message
 
     def probed(message: Any, topic: str) -> Any:

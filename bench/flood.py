@@ -3,8 +3,9 @@
 For two minutes a sender offers telemetry as fast as it can, far more than is processed, so that a backlog lies on the
 broker all the time. Meanwhile ten changes a second are written to their topic. Measured is how long each record of a
 control topic lies on Kafka before the stage that reads it has it: changes from outside, and the anomalies, incidents
-and diagnoses of the stages themselves. Twice: with `diagnose` and `decide` as processes of their own, and with all
-stages in one process. The budget is 2 s at the 99th percentile. Kept in `docs/results/flood.json`.
+and diagnoses of the stages themselves. Before, every process has seen two million points. Twice: with `diagnose` and
+`decide` as processes of their own, and with all stages in one process. The budget is 2 s at the 99th percentile. Kept
+in `docs/results/flood.json`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ import schemas as sc
 from bench import _steady
 from bench._player import Player
 from bench._processes import quantile
-from schemas.core import NS
+from schemas.core import NS, Message
 from streams import KafkaSettings, real_name
 from streams._kafka_client import producer
 from streams._kafka_messages import headers_of
@@ -38,7 +40,9 @@ LAYOUTS = {
     "together": ((),),
 }
 """Stages of each process; all where none is named."""
-_EVERY_S, _CALM_S, _START_S = 0.1, 20.0, 12.0
+_EVERY_S, _START_S, _WARM_S, _CALM_S = 0.1, 12.0, 30.0, 10.0
+_WARM_TICKS = 200
+"""Ticks of all series before the flood: a process compiles its loops when it first sees many points, once."""
 
 
 def main() -> int:
@@ -81,25 +85,37 @@ def measure(layout: str, series: int, seconds: float) -> dict[str, Any]:
             _start(deployed, stages, probe)
         time.sleep(_START_S)
         start_ns = (time.time_ns() - 48 * 3600 * NS) // _steady.STEP_NS * _steady.STEP_NS
-        over = threading.Event()
-        load = itertools.takewhile(lambda _: not over.is_set(), _steady.gauges(series, start_ns, partitions=PARTITIONS))
-        flood = Player(deployed.kafka, load, start_ns, 1e9)
+        begin, over = threading.Event(), threading.Event()
+        flood = Player(deployed.kafka, _load(series, start_ns, begin, over), start_ns, 1e9)
         changes = Changes(deployed.kafka, flood)
         try:
+            flood.start()
+            time.sleep(_WARM_S)
             changes.start()
             time.sleep(_CALM_S)
-            began = time.time()
-            flood.start()
+            began, before = time.time(), flood.sent
+            begin.set()
             time.sleep(seconds)
-            ended, offered = time.time(), flood.sent
+            ended, offered = time.time(), flood.sent - before
             if any(process.poll() is not None for process in deployed.processes):
                 raise RuntimeError(deployed.logs())
         finally:
             over.set()
+            begin.set()
             changes.stop()
             flood.stop()
             deployed.kill()
         return {"layout": layout, "seconds": seconds, **_summary(probes, began, ended, offered, calm_s=_CALM_S)}
+
+
+def _load(series: int, start_ns: int, begin: threading.Event, over: threading.Event) -> Iterator[Message]:
+    """Some ticks at once; when told to begin all that can be sent, until it is over."""
+    for message in _steady.gauges(series, start_ns, partitions=PARTITIONS):
+        if message.event_ns >= start_ns + _WARM_TICKS * _steady.STEP_NS:
+            begin.wait()
+        if over.is_set():
+            return
+        yield message
 
 
 def _start(deployed: Any, stages: tuple[str, ...], probe: Path) -> None:
