@@ -6,7 +6,7 @@ the message alone, so it needs no snapshot. Ids in `points` are canonical (`sche
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -125,4 +125,13 @@ class Source(Protocol):
 
     def decode(self, message: Message) -> Decoded:
         """Raises SourceError (with a code of its own) if the message as a whole is unusable."""
+        ...
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """A source that has compiled code."""
+
+    def use_kernels(self) -> None:
+        """Compiled code may be used from now on, for the same answers. Raises ModuleNotFoundError without numba."""
         ...

@@ -21,7 +21,7 @@ from streams import _dead
 from streams._admission import Admission
 from streams._batches_out import LATE, LIMIT, NOT_FINITE, SKEW, BatchesOut
 from streams._clocks import CLOCK, EventTime, SourceClock
-from streams._decoded import Decoded, Points, Source
+from streams._decoded import Decoded, Points, Quick, Source
 from streams._errors import SourceError
 from streams._framing import Framing
 from streams._id_table import I16, IdTable
@@ -97,6 +97,13 @@ class Normalise:
             self._judge, self._judge_rows, self._arrange = _kernels()
         has_numba = fast is None and importlib.util.find_spec("numba") is not None
         self._warm_points = WARM_POINTS if has_numba else -1
+
+    def use_kernels(self) -> None:
+        """Use numba from now on, here and in the sources that can. Raises ModuleNotFoundError without it."""
+        self._judge, self._judge_rows, self._arrange = _kernels()
+        for source in self._by_kind.values():
+            if isinstance(source, Quick):
+                source.use_kernels()
 
     def initial(self) -> NormaliseState:
         return NormaliseState(EventTime(self._settings.lateness_ns), Framing(self._settings.partitions))

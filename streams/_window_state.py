@@ -106,10 +106,12 @@ class WindowState:
         rows = self.registry.find(series)
         ours = np.isin(self.signal[np.maximum(rows, 0)], DERIVED) if len(self.signal) else np.zeros(len(series), bool)
         ours &= rows >= 0
-        for at in np.flatnonzero(rows < 0).tolist():
-            waits = self.waiting.get(int(series[at]))
-            if waits is not None:
-                ours[at] = self.registry.examples(numbers([waits]).tolist())[0].signal in ("logs", "traces")
+        unknown = np.flatnonzero(rows < 0).tolist()
+        waits = {at: self.waiting[int(series[at])] for at in unknown if int(series[at]) in self.waiting}
+        if waits:
+            traits, inverse = np.unique(numbers(waits.values()), return_inverse=True)
+            is_ours = [d.signal in ("logs", "traces") for d in self.registry.examples(traits.tolist())]
+            ours[list(waits)] = np.array(is_ours)[inverse]
         return ours
 
     def turn(self) -> None:

@@ -9,6 +9,8 @@ state; `_windows_numba.py` does the same in one pass, where numba may be used: t
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -54,10 +56,8 @@ class Windower:
         if len(t) and first // PANE_NS == last // PANE_NS:
             state.pending.setdefault(first // PANE_NS * PANE_NS, []).append((series, t, value))
         elif len(t):
-            pane = t // PANE_NS
-            for number in np.unique(pane).tolist():
-                mine = pane == number
-                state.pending.setdefault(number * PANE_NS, []).append((series[mine], t[mine], value[mine]))
+            for start, mine in _by_pane(t):
+                state.pending.setdefault(start, []).append((series[mine], t[mine], value[mine]))
         return out
 
     def close(self, state: WindowState, through_ns: int) -> Iterator[WindowBlock]:
@@ -175,3 +175,15 @@ class Windower:
                 found["derived"] += ours
                 found["samples"] += len(series) - ours
         return found
+
+
+def _by_pane(t: I64) -> Iterator[tuple[int, Any]]:
+    """Start of each pane that holds any of these times (n,), and which; a slice where times come pane after pane."""
+    pane = t // PANE_NS
+    moves = np.flatnonzero(pane[1:] != pane[:-1]) + 1
+    if (pane[1:] >= pane[:-1]).all():
+        for first, stop in pairwise([0, *moves.tolist(), len(t)]):
+            yield int(pane[first]) * PANE_NS, slice(first, stop)
+    else:
+        for number in np.unique(pane).tolist():
+            yield number * PANE_NS, pane == number

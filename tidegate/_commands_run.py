@@ -17,6 +17,7 @@ from tidegate._monitor import Monitor
 from tidegate._pipeline import ORDER
 from tidegate._settings import Settings
 from tidegate._shards import Shards, deployment
+from tidegate._warm import warm
 
 _ERRORS = {"batches missing", "records were lost to retention"}
 _WARNINGS = {
@@ -61,6 +62,7 @@ def run(
     def event(text: str, **facts: Any) -> None:
         (log.error if text in _ERRORS else log.warning if text in _WARNINGS else log.info)(text, **facts)
 
+    warm((stage for stage in deployed.pipeline.stages if not stages or stage.name in stages), deployed.streams)
     shards = Shards(found, deployed, stages or (), rebuild=rebuild, say=event)
     names = [worker.stage.name for worker in shards.workers]
     topics = {topic for worker in shards.workers for topic in worker.stage.inputs}

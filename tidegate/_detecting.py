@@ -68,7 +68,7 @@ class Detecting:
         self._histograms = HistogramWindower(self.name)
         self._detect = Detect(detectors, emit_p=emit_p)
         if fast:
-            self._use_kernels()
+            self.use_kernels()
         can = fast is None and importlib.util.find_spec("numba") is not None
         self._points_until_fast = WARM_POINTS if can else 0
 
@@ -95,9 +95,11 @@ class Detecting:
         if self._points_until_fast > 0:
             self._points_until_fast -= points
             if self._points_until_fast <= 0:
-                self._use_kernels()
+                self.use_kernels()
 
-    def _use_kernels(self) -> None:
+    def use_kernels(self) -> None:
+        """Use numba from now on. Raises ModuleNotFoundError without it."""
+        self._points_until_fast = 0
         self._windower.use_kernels()
         self._detect.use_kernels()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import schemas as sc
 from schemas.core import NS
-from streams import KafkaSettings, StagePlan, plan, still_after_ns
+from streams import KafkaSettings, StagePlan, StreamSettings, plan, still_after_ns
 from tidegate import __version__, _pipeline
 from tidegate._errors import SettingsError
 from tidegate._observed import MeasuredStore, Observer
@@ -30,6 +30,8 @@ class Deployment:
     plans: dict[str, StagePlan]
     partitions: int
     shaped_by: str
+    streams: StreamSettings
+    """With the number of partitions that there are."""
 
 
 def deployment(settings: Settings, *, brokers: str = "", prefix: str = "") -> Deployment:
@@ -54,7 +56,8 @@ def deployment(settings: Settings, *, brokers: str = "", prefix: str = "") -> De
     pipeline = _pipeline.build(spread, has_investigators=True)
     sources = {topic: found[topic] for stage in pipeline.stages if stage.makes_time for topic in stage.inputs}
     plans = plan(pipeline.stages, sharded=_pipeline.SHARDED, partitions=partitions, sources=sources)
-    return Deployment(kafka, pipeline, plans, partitions, sc.sha256(sc.canonical(dict(pipeline.versions))))
+    shaped_by = sc.sha256(sc.canonical(dict(pipeline.versions)))
+    return Deployment(kafka, pipeline, plans, partitions, shaped_by, spread.streams.core())
 
 
 class Shards:

@@ -27,6 +27,8 @@ from tidegate._shards import deployment
 MESSAGE_POINTS = 500
 _BATCH = 100
 """Messages of a partition that normalise takes at once, as when it reads a backlog."""
+_APART_NS = 500_000
+"""Between messages of a bulk load: a million points a second."""
 _T, _V = 0x1122334455667788, 1.2345e-67
 
 
@@ -80,19 +82,21 @@ def load_otlp(brokers: str, work: Workload) -> int:
     return n
 
 
-def otlp(work: Workload) -> Iterator[Message]:
-    """All messages in order of time, marks last; received when they were measured."""
+def otlp(work: Workload, *, is_live: bool = False) -> Iterator[Message]:
+    """All messages in order of time, marks last; received in a bulk after the end, or live: when they were measured."""
     templates = [_Template(work, services) for services in _batches(work)]
     offsets: dict[int, Iterator[int]] = {p: itertools.count() for p in range(work.partitions)}
+    received = work.end_ns
     for t, values in work.ticks_of_values():
         for template in templates:
             where = template.partition
             data = template.fill(t, values)
-            yield Message(sc.OTLP_METRICS, where, next(offsets[where]), b"", data, (), t, t)
+            received = t if is_live else received + _APART_NS
+            yield Message(sc.OTLP_METRICS, where, next(offsets[where]), b"", data, (), received, received)
     mark = sc.Watermark(stage="bench", through_ns=work.end_ns, final=True)
     last = sc.emit(sc.OTLP_METRICS, mark, id="final", key="", source="bench", event_ns=work.end_ns)
     for where, offset in offsets.items():
-        yield Message(sc.OTLP_METRICS, where, next(offset), b"", last.value, last.headers, work.end_ns, work.end_ns)
+        yield Message(sc.OTLP_METRICS, where, next(offset), b"", last.value, last.headers, work.end_ns, received)
 
 
 def message_points(work: Workload) -> int:
@@ -155,8 +159,8 @@ def _places(data: bytes, mark: bytes) -> Any:
 # --- frames ---
 
 
-def load_frames(brokers: str, prefix: str, work: Workload, snapshots: Path) -> dict[str, Any]:
-    """Everything that the stages before `detect` write, as if they had run on Kafka.
+def load_frames(brokers: str, prefix: str, work: Workload, snapshots: Path, *, is_live: bool = False) -> dict[str, Any]:
+    """Everything that the stages before `detect` write, as if they had run on Kafka, in a bulk or live (see `otlp`).
 
     Returns `messages` and `frames` of the frames topic, `writers` that its readers wait for, `points` in it, and by
     series number its 64-bit id as hex.
@@ -177,7 +181,7 @@ def load_frames(brokers: str, prefix: str, work: Workload, snapshots: Path) -> d
         if task.stage.makes_time and not task.instance.startswith(sc.OTLP_METRICS):
             sink.write(task.idle(0))
     waiting: dict[int, list[Message]] = {p: [] for p in range(work.partitions)}
-    for message in otlp(work):
+    for message in otlp(work, is_live=is_live):
         batch = waiting[message.partition]
         batch.append(message)
         if len(batch) == _BATCH:

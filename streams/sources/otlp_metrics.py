@@ -59,6 +59,11 @@ class OtlpMetrics:
                 self._fast = self._start_fast()
         return decoded
 
+    def use_kernels(self) -> None:
+        """Use the fast decoder from now on. Raises ModuleNotFoundError without numba."""
+        if self._fast is None:
+            self._fast = self._start_fast()
+
     def plain(self, data: bytes, tenant: str) -> Decoded:
         """The plain decoder, whatever `fast` says."""
         return decode_metrics(data, tenant, self._definitions)
