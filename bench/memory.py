@@ -2,7 +2,8 @@
 
 Gauges of `series` series and a small shop are played on a real broker, every ten seconds of event time, `speed` times
 as fast as they would come, for `minutes` of event time; the process reads until it has caught up. Reported are the
-resident memory at the end of each minute of event time, its highest, and the budget of 600 MB at 100,000 series.
+resident memory at the end, its highest after the first fifth (definitions of all series have come and gone by then;
+snapshots are in it), and the budget of 600 MB at 100,000 series.
 """
 
 import argparse
@@ -82,12 +83,13 @@ def measure(series: int, minutes: float, speed: float) -> dict[str, Any]:
         finally:
             player.stop()
             deployed.kill()
+    highest = max(mb for minute, mb in samples if minute >= minutes / 5)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
         "command": "python -m bench.memory", "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": commit.stdout.strip(), "series": series, "event_minutes": minutes, "speed": speed,
-        "decoded": counts["samples.decoded"], "cpu_s": round(spent, 1), "rss_mb": last, "peak_rss_mb": peak,
-        "budget_mb": BUDGET_MB, "is_right": last <= BUDGET_MB, "samples": samples,
+        "decoded": counts["samples.decoded"], "cpu_s": round(spent, 1), "rss_mb": last, "highest_mb": highest,
+        "peak_with_start_mb": peak, "budget_mb": BUDGET_MB, "is_right": highest <= BUDGET_MB, "samples": samples,
     }  # fmt: skip
 
 
