@@ -1,10 +1,18 @@
 """The actions room: hypotheses to decisions to proposed changes. Verbs are plug-ins in `actions/verbs/`."""
 
+from actions._approvals import Ask, Panel, Standing, Verdict, Vote, cast_approval, challenge, issue_nonce, standing
+from actions._audit import NOTHING, Happening, Head, append_entry, body_digest, hash_text, leaf_of, parse_entry
+from actions._audit_verify import Report, verify_log
+from actions._checkpoint import LogKey, TreeHead, log_key, read_checkpoint, read_note, sign_head
 from actions._contract import EffectClass, Parameters, Risk, Undo, Verb
 from actions._decide import Decide, DecideSettings
 from actions._decide_state import DecideState
+from actions._envelope import open_envelope, seal
 from actions._errors import (
     ActionsError,
+    ApprovalsError,
+    AuditInvalid,
+    NoteInvalid,
     ParametersInvalid,
     PolicyError,
     ReferenceUnresolved,
@@ -13,6 +21,10 @@ from actions._errors import (
     StateInvalid,
     UnknownVerb,
 )
+from actions._keyring import EnrolledKey, Grade, KeyRing
+from actions._merkle import (
+    Frontier, consistency_proof, includes, inclusion_proof, is_consistent, leaf_hash, root_of,
+)  # fmt: skip
 from actions._policies import NEUTRAL, Policies, Rule, load_policies
 from actions._policies import run_cases as run_policy_cases
 from actions._runbooks import REFERENCES, Runbook, Runbooks, load_runbooks
@@ -21,33 +33,73 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 
 __all__ = [
     "NEUTRAL",
+    "NOTHING",
     "REFERENCES",
     "ActionsError",
+    "ApprovalsError",
+    "Ask",
+    "AuditInvalid",
     "Decide",
     "DecideSettings",
     "DecideState",
     "EffectClass",
+    "EnrolledKey",
+    "Frontier",
+    "Grade",
+    "Happening",
+    "Head",
+    "KeyRing",
+    "LogKey",
+    "NoteInvalid",
+    "Panel",
     "Parameters",
     "ParametersInvalid",
     "Policies",
     "PolicyError",
     "ReferenceUnresolved",
+    "Report",
     "Risk",
     "Rule",
     "Runbook",
     "RunbookError",
     "Runbooks",
     "SelectorInvalid",
+    "Standing",
     "StateInvalid",
+    "TreeHead",
     "Undo",
     "UnknownVerb",
     "Verb",
     "Verbs",
+    "Verdict",
+    "Vote",
+    "append_entry",
+    "body_digest",
+    "cast_approval",
+    "challenge",
     "checked_target",
+    "consistency_proof",
     "digest_of",
+    "hash_text",
+    "includes",
+    "inclusion_proof",
+    "is_consistent",
+    "issue_nonce",
+    "leaf_hash",
+    "leaf_of",
     "load_policies",
     "load_runbooks",
+    "log_key",
+    "open_envelope",
+    "parse_entry",
+    "read_checkpoint",
+    "read_note",
+    "root_of",
     "run_policy_cases",
     "run_runbook_cases",
+    "seal",
     "service_of",
+    "sign_head",
+    "standing",
+    "verify_log",
 ]

@@ -7,7 +7,10 @@ ActionsError
 ├── ReferenceUnresolved  a reference of a runbook that the hypothesis cannot answer
 ├── RunbookError         a runbook file that cannot be used
 ├── PolicyError          a policy file that cannot be used
-└── StateInvalid         bytes that are not a state of this stage
+├── StateInvalid         bytes that are not a state of this stage
+├── AuditInvalid         bytes that are not an entry of an audit log, or what has no place in one
+├── NoteInvalid          text that is not a checkpoint or key of this log
+└── ApprovalsError       keys, nonces or questions that cannot be used for approvals
 """
 
 
@@ -50,3 +53,15 @@ class PolicyError(ActionsError):
 
 class StateInvalid(ActionsError):
     code = "STATE_INVALID"
+
+
+class AuditInvalid(ActionsError):
+    code = "AUDIT_INVALID"
+
+
+class NoteInvalid(ActionsError):
+    code = "NOTE_INVALID"
+
+
+class ApprovalsError(ActionsError):
+    code = "APPROVALS_INVALID"

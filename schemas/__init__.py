@@ -1,7 +1,8 @@
 """The ground floor: records that cross topics, their ids, topics and codecs. In-memory types are in `schemas.core`."""
 
 from schemas._actions import (
-    ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, Decision, Effect, Feedback, ProposedChange,
+    ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, Decision, Effect, EnvelopeSignature, Feedback,
+    ProposedChange, SignedApproval,
 )  # fmt: skip
 from schemas._artefacts import Artefact, CalibrationMap, RankerWeights, TailFit
 from schemas._base import Json, Record
@@ -34,10 +35,11 @@ __all__ = [
     "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState", "Anomaly",
     "AnomalyKind", "Approval", "Artefact", "AuditLeaf", "CalendarEntry", "CalibrationMap", "Cause", "Change",
     "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
-    "Diagnosis", "Effect", "Entity", "EntityId", "Evidence", "EvidencePointer", "Feedback", "Frame",
-    "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry", "Json",
+    "Diagnosis", "Effect", "Entity", "EntityId", "EnvelopeSignature", "Evidence", "EvidencePointer", "Feedback",
+    "Frame", "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry", "Json",
     "Observation", "Order", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
-    "SeriesDefs", "SeriesId", "Signal", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge", "Unknown", "Watermark",
+    "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge",
+    "Unknown", "Watermark",
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",

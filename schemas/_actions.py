@@ -87,6 +87,23 @@ class Approval(Record):
     expires_s: int
 
 
+class EnvelopeSignature(Record):
+    """One signature of an envelope: whose key, and Ed25519 over the pre-authentication encoding, in base64."""
+
+    TYPE: ClassVar[str] = "envelope-signature"
+    keyid: str
+    sig: str
+
+
+class SignedApproval(Record):
+    """An approval as it is handed in: a DSSE envelope around the RFC 8785 bytes of an `Approval`, in base64."""
+
+    TYPE: ClassVar[str] = "signed-approval"
+    payload: str
+    payloadType: Literal["application/vnd.tidegate.approval+json"] = "application/vnd.tidegate.approval+json"
+    signatures: list[EnvelopeSignature]
+
+
 class Feedback(Record):
     """What a person said about a diagnosis or an action: a label for learning."""
 
@@ -101,19 +118,24 @@ class Feedback(Record):
 
 
 class AuditLeaf(Record):
-    """One entry of the audit chain; `prev` is the hash of the entry before."""
+    """One entry of the audit chain; `prev` is the hash of the entry before. It holds no free text and no secret."""
 
     TYPE: ClassVar[str] = "audit"
     index: int = Field(ge=0)
     at_ns: int
+    """When it was written, by the writer's clock, never earlier than the entry before."""
     prev: str
+    """`sha256:` and the RFC 6962 leaf hash of the entry before; 64 zeros in the first."""
     action_id: str
+    """Empty where the entry is about no action, as the revocation of a key."""
     from_state: str
+    """Empty at the start of an action; equal to `to_state` where something happened and the state stayed."""
     to_state: str
     actor: str
     policy_digest: str
     inputs_digest: str
     body_digest: str
+    """Salted digest of what lies in the body store: evidence, versions, people. The body can be erased, this stays."""
 
 
 class Checkpoint(Record):

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from pydantic.json_schema import models_json_schema
 
-from schemas._actions import ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control
+from schemas._actions import ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, SignedApproval
 from schemas._artefacts import CalibrationMap, RankerWeights, TailFit
 from schemas._base import Record
 from schemas._events import PREFIX
@@ -25,7 +25,7 @@ FOLDER = "generated"
 ASYNCAPI = f"{FOLDER}/asyncapi.json"
 HISTORY = f"{FOLDER}/history"
 
-_SIGNED: tuple[type[Record], ...] = (Approval, AuditLeaf, Checkpoint, Control)
+_SIGNED: tuple[type[Record], ...] = (Approval, SignedApproval, AuditLeaf, Checkpoint, Control)
 _ARTEFACTS: tuple[type[Record], ...] = (CalibrationMap, RankerWeights, TailFit)
 _ARROW = {"frame": FRAME_FIELDS, "histogram": HISTOGRAM_FIELDS, "logs": LOG_FIELDS, "spans": SPAN_FIELDS}
 _SOURCES = {

@@ -62,6 +62,15 @@ def public_text(key: Ed25519PrivateKey | Ed25519PublicKey) -> str:
     return base64.b64encode(public.public_bytes_raw()).decode()
 
 
+def pae(kind: str, body: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: what is signed says its own type, so it cannot be used as another.
+
+    >>> pae("a/b", b"{}")
+    b'DSSEv1 3 a/b 2 {}'
+    """
+    name = kind.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(name), name, len(body), body)
+
+
 def _covered(order: Control) -> bytes:
-    body = canonical(order.model_dump(mode="json", exclude={"signature"}))
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(body), body)
+    return pae(PAYLOAD, canonical(order.model_dump(mode="json", exclude={"signature"})))

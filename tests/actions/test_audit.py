@@ -1,0 +1,211 @@
+"""The audit log: what was written is found as it was written, and whatever was done to it is found."""
+
+import hashlib
+import random
+from itertools import pairwise
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actions import (
+    NOTHING,
+    AuditInvalid,
+    Frontier,
+    Happening,
+    Head,
+    LogKey,
+    append_entry,
+    body_digest,
+    consistency_proof,
+    includes,
+    inclusion_proof,
+    is_consistent,
+    leaf_hash,
+    leaf_of,
+    parse_entry,
+    root_of,
+    verify_log,
+)  # fmt: skip
+from bench._tampering import NEEDS_ANCHOR, ORIGIN, WAYS, Log, honest, tampered, written
+from schemas import canonical
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+READER = LogKey(ORIGIN, KEY.public_key())
+LOG = honest(48, KEY)
+
+# Inputs and roots of the tests of Certificate Transparency (RFC 6962), as they are published with its implementations.
+CT_INPUTS = [
+    bytes.fromhex(text)
+    for text in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
+]
+CT_ROOTS = [
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
+leaves = st.lists(st.binary(max_size=8), min_size=1, max_size=40).map(lambda xs: [leaf_hash(x) for x in xs])
+
+
+def found(log: Log, *, anchors: tuple[str, ...] = ()):
+    return verify_log(log.entries.splitlines(keepends=True), log.notes, READER, anchors)
+
+
+def test_roots_are_those_of_the_vectors_of_certificate_transparency():
+    hashes = [leaf_hash(data) for data in CT_INPUTS]
+    assert [root_of(hashes[: n + 1]).hex() for n in range(8)] == CT_ROOTS
+    assert root_of([]) == hashlib.sha256(b"").digest()
+
+
+@given(leaves, st.data())
+@settings(max_examples=150, deadline=None)
+def test_an_entry_is_proved_in_its_place_and_nowhere_else(hashes, data):
+    index = data.draw(st.integers(0, len(hashes) - 1))
+    other = data.draw(st.integers(-1, len(hashes) + 1))
+    proof, root = inclusion_proof(index, hashes), root_of(hashes)
+    assert includes(hashes[index], index, len(hashes), proof, root)
+    assert not includes(leaf_hash(b"another entry"), index, len(hashes), proof, root)
+    assert (
+        other == index
+        or not includes(hashes[index], other, len(hashes), proof, root)
+        or hashes.count(hashes[index]) > 1
+    )
+    assert not includes(hashes[index], index, len(hashes), [*proof, root], root)
+
+
+@given(leaves, st.data())
+@settings(max_examples=150, deadline=None)
+def test_growth_is_proved_and_a_rewritten_beginning_is_not(hashes, data):
+    old = data.draw(st.integers(0, len(hashes)))
+    proof, root = consistency_proof(old, hashes), root_of(hashes)
+    assert is_consistent(old, len(hashes), root_of(hashes[:old]), root, proof)
+    assert not is_consistent(old, len(hashes), leaf_hash(b"another root"), root, proof)
+    assert not is_consistent(old, len(hashes), root_of(hashes[:old]), leaf_hash(b"another root"), proof) or old == 0
+    assert not is_consistent(old, len(hashes), root_of(hashes[:old]), root, [*proof, root])
+
+
+def test_an_honest_log_is_ok_down_to_the_last_entry():
+    report = found(LOG)
+    assert report.ok and report.entries == report.verified == report.anchored == 48 and report.reason is None
+
+
+def test_an_entry_is_the_canonical_json_of_its_record_and_reads_back():
+    head, entry = append_entry(Head(), Happening("a b/c", "", "proposed", "alice", 1_767_268_800_000_000_001))
+    assert canonical(leaf_of(entry).model_dump(mode="json")) == entry
+    assert head.prev == "sha256:" + leaf_hash(entry).hex() and leaf_of(entry).prev == NOTHING
+
+
+@given(st.integers(0, 48 * 400), st.integers(0, 7))
+@settings(max_examples=300, deadline=None)
+def test_any_flipped_bit_is_found_at_its_entry(place, bit):
+    data = bytearray(LOG.entries)
+    place %= len(data)
+    data[place] ^= 1 << bit
+    report = found(LOG._replace(entries=bytes(data)))
+    index = LOG.entries.count(b"\n", 0, place)
+    assert report.verdict == "tampered"
+    assert report.first_bad == index or (index == 47 and report.first_bad == 40)  # the end has no entry after it
+
+
+def test_every_single_byte_of_a_small_log_and_its_checkpoints_counts():
+    small = honest(4, KEY, every=2)
+    for place in range(len(small.entries)):
+        data = bytearray(small.entries)
+        data[place] ^= 1
+        assert not found(small._replace(entries=bytes(data))).ok
+    for which, note in enumerate(small.notes):
+        for place in range(len(note)):
+            changed = note[:place] + chr(ord(note[place]) ^ 1) + note[place + 1 :]
+            notes = (*small.notes[:which], changed, *small.notes[which + 1 :])
+            assert found(small._replace(notes=notes)).reason == "CHECKPOINT_INVALID"
+
+
+@pytest.mark.parametrize("way", sorted(WAYS.keys() - NEEDS_ANCHOR))
+def test_tampering_is_found_without_any_anchor(way):
+    rng = random.Random(way)
+    assert [found(tampered(LOG, rng, way)[1]).ok for _ in range(25)] == [False] * 25
+
+
+@pytest.mark.parametrize("way", sorted(NEEDS_ANCHOR))
+def test_an_end_cut_off_with_its_checkpoints_is_found_by_an_anchor(way):
+    rng = random.Random(way)
+    assert [found(tampered(LOG, rng, way)[1], anchors=LOG.notes[-1:]).ok for _ in range(25)] == [False] * 25
+
+
+def test_a_history_written_anew_with_the_right_key_is_found_by_an_anchor():
+    other = honest(60, KEY)
+    forged = written([Happening("", "", "key_revoked", "alice", 5)] * 60, KEY)
+    assert found(forged).ok and found(forged, anchors=LOG.notes[-1:]).reason == "ROOT_DIFFERS"
+    assert found(other, anchors=LOG.notes[-1:]).ok  # the same beginning, longer
+
+
+def test_entries_after_the_last_checkpoint_are_said_to_be_unanchored():
+    report = found(LOG._replace(notes=LOG.notes[:-1]))
+    assert (report.verdict, report.first_bad, report.reason) == ("unanchored", 40, "UNANCHORED_TAIL")
+
+
+def test_half_an_entry_at_the_end_is_incomplete_but_tampering_if_a_checkpoint_had_it():
+    half = LOG._replace(entries=LOG.entries + b'{"action_id":"x')
+    cut = LOG._replace(entries=LOG.entries[:-9])
+    assert (found(half).verdict, found(half).reason) == ("incomplete", "TORN")
+    assert (found(cut).verdict, found(cut).reason) == ("tampered", "CUT_OFF")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("", "executing"),
+        ("", "proposed", "gated", "executing"),
+        ("", "proposed", "gated", "approved", "executing"),
+        ("", "proposed", "gated", "denied", "approved"),
+        ("", "proposed", "gated", "awaiting_approval", "reserved"),
+        ("", "proposed", "gated", "approved", "reserved", "executing", "succeeded"),
+        ("", "proposed", "gated", "something_else"),
+        ("proposed", "gated"),
+    ],
+)
+def test_a_life_that_no_honest_worker_has_is_found_though_every_hash_is_right(steps):
+    life = [Happening("a", a, b, "worker", 1) for a, b in pairwise(steps)]
+    assert found(written(life, KEY)).reason == "ILLEGAL"
+
+
+def test_a_clock_that_went_back_does_not_go_back_in_the_log():
+    head, _ = append_entry(Head(), Happening("", "", "kill", "alice", 100))
+    later, entry = append_entry(head, Happening("", "", "resume", "alice", 50))
+    assert later.at_ns == leaf_of(entry).at_ns == 100
+
+
+@pytest.mark.parametrize("bad", ['say "hi"', "back\\slash", "new\nline", "ümlaut", "x" * 301])
+def test_an_entry_has_no_room_for_free_text(bad):
+    with pytest.raises(AuditInvalid):
+        append_entry(Head(), Happening(bad, "", "proposed", "worker", 1))
+    with pytest.raises(AuditInvalid):
+        append_entry(Head(), Happening("a", "", "proposed", "worker", 1, body_digest=bad))
+
+
+def test_a_secret_in_a_body_is_not_in_the_entry_and_cannot_be_guessed_from_it():
+    digest = body_digest(b"0123456789abcdef", {"password": "hunter2"})
+    _, entry = append_entry(Head(), Happening("a", "", "proposed", "worker", 1, body_digest=digest))
+    assert b"hunter2" not in entry
+    assert body_digest(b"another salt of 16", {"password": "hunter2"}) != digest
+    with pytest.raises(AuditInvalid):
+        body_digest(b"short", {})
+
+
+@given(st.binary(max_size=300))
+def test_bytes_that_are_no_entry_are_refused_and_nothing_else_happens(data):
+    with pytest.raises(AuditInvalid):
+        parse_entry(data)
+
+
+def test_a_tree_that_grows_has_the_root_of_a_tree_made_at_once():
+    tree, hashes = Frontier(), [leaf_hash(bytes([n])) for n in range(200)]
+    for n, leaf in enumerate(hashes, 1):
+        tree.add(leaf)
+        assert tree.root == root_of(hashes[:n])
