@@ -62,6 +62,13 @@ def test_the_image_has_what_kafka_needs():
     assert "--extra kafka" in (ROOT / "Dockerfile").read_text()
 
 
+@pytest.mark.parametrize(("file", "service"), [(COMPOSED[0], "tidegate"), (COMPOSED[1], "telemetry")])
+def test_compiled_code_is_kept_although_containers_are_read_only(file, service):
+    place = re.search(r"NUMBA_CACHE_DIR=(\S+)", (ROOT / "Dockerfile").read_text()).group(1)
+    found = yaml.safe_load((ROOT / file).read_text())["services"][service]
+    assert found["read_only"] and place in {volume.split(":")[1] for volume in found["volumes"]}
+
+
 def test_every_file_that_the_compose_file_mounts_is_there_and_is_read_by_the_program():
     document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     mounts = [v.split(":")[0] for v in document["services"]["tidegate"]["volumes"] if v.startswith("./")]
