@@ -17,6 +17,13 @@ def broker() -> Iterator[Broker]:
         _started.remove(broker)
 
 
+@pytest.fixture
+def alone() -> Iterator[Broker]:
+    """A plain node for one test: source topics have the names that collectors give them, so deployments share them."""
+    with Broker() as broker:
+        yield broker
+
+
 @pytest.fixture(scope="session")
 def cluster3() -> Iterator[Cluster]:
     """Three nodes, every topic three times, two in sync."""

@@ -18,8 +18,8 @@ from tidegate._settings import Settings
 
 
 @pytest.fixture
-def deployed(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
-    found = Deployed(broker, tmp_path, prefix=f"t{crc32(request.node.name.encode())}", partitions=2)
+def deployed(alone: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
+    found = Deployed(alone, tmp_path, prefix=f"t{crc32(request.node.name.encode())}", partitions=2)
     yield found
     found.kill()
 
@@ -37,10 +37,10 @@ def finals(deployed: Deployed) -> list[Message]:
     return [m for m in deployed.read(sc.ACTIONS) if sc.record_type(m) == "watermark" and b'"final":true' in m.value]
 
 
-def test_in_a_group_that_the_broker_manages_kills_and_rebalances_change_nothing(broker: Broker, tmp_path: Path) -> None:
+def test_in_a_group_that_the_broker_manages_kills_and_rebalances_change_nothing(alone: Broker, tmp_path: Path) -> None:
     whole = replay(recorded_shop(14), build(Settings()))
     found = chaos(
-        broker, tmp_path, whole, prefix="kip848", minutes=14, seconds=60, kills=3, stops=2,
+        alone, tmp_path, whole, prefix="kip848", minutes=14, seconds=60, kills=3, stops=2,
         kafka={"group_protocol": "consumer"},
     )  # fmt: skip
     assert found.wrong == ""

@@ -22,8 +22,8 @@ def whole() -> Run:
 
 
 @pytest.fixture
-def deployed(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
-    found = Deployed(broker, tmp_path, prefix=f"t{crc32(request.node.name.encode())}", partitions=4)
+def deployed(alone: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployed]:
+    found = Deployed(alone, tmp_path, prefix=f"t{crc32(request.node.name.encode())}", partitions=4)
     yield found
     found.kill()
 
@@ -37,10 +37,10 @@ def test_the_digest_on_kafka_is_that_of_one_process(deployed: Deployed, whole: R
     assert deployed.totals()[0].dump() == whole.ledger.dump()
 
 
-def test_every_process_killed_twice_stopped_and_rebalanced_changes_nothing(broker: Broker, tmp_path: Path) -> None:
+def test_every_process_killed_twice_stopped_and_rebalanced_changes_nothing(alone: Broker, tmp_path: Path) -> None:
     whole = replay(recorded_shop(14), build(Settings()))
     found = chaos(
-        broker, tmp_path, whole, prefix="killed", minutes=14, seconds=60, kills=2 * len(ORDER), stops=2, restarts=1
+        alone, tmp_path, whole, prefix="killed", minutes=14, seconds=60, kills=2 * len(ORDER), stops=2, restarts=1
     )
     assert found.wrong == ""
     assert found.digest == whole.digest

@@ -23,11 +23,11 @@ from tidegate._settings import Settings
 PAIR = ("g1", "g2")
 
 
-def generation(base: Deployed, broker: Broker, name: str) -> Deployed:
+def generation(base: Deployed, alone: Broker, name: str) -> Deployed:
     place = base.place / name
     place.mkdir()
     return Deployed(
-        broker, place, prefix=base.settings.kafka.prefix, partitions=2, kafka={"generation": name},
+        alone, place, prefix=base.settings.kafka.prefix, partitions=2, kafka={"generation": name},
         shards={"snapshots": str(place / "state"), "snapshot_every_s": 2},
     )  # fmt: skip
 
@@ -37,15 +37,15 @@ def public_ns(base: Deployed) -> int:
     return max((m.event_ns for m in base.read(sc.ACTIONS) if sc.record_type(m) == "watermark"), default=0)
 
 
-def test_cut_over_and_back_publishes_every_record_once(broker: Broker, tmp_path: Path) -> None:
+def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: Path) -> None:
     whole = replay(recorded_shop(20), build(Settings()))
     key = Ed25519PrivateKey.generate()
     pem = tmp_path / "ops.pem"
     pem.write_bytes(key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ))  # fmt: skip
-    base = Deployed(broker, tmp_path, prefix="upgraded", partitions=2, control={"keys": {"ops": public_text(key)}})
-    n, m = (generation(base, broker, name) for name in PAIR)
+    base = Deployed(alone, tmp_path, prefix="upgraded", partitions=2, control={"keys": {"ops": public_text(key)}})
+    n, m = (generation(base, alone, name) for name in PAIR)
     load = Thread(target=base.play, args=(recorded_shop(20),), kwargs={"pause_s": 0.12})
     server = subprocess.Popen(
         [sys.executable, "-m", "tidegate", "serve", "--settings", str(base.file), "--generation", "g1",
