@@ -22,9 +22,7 @@ from actions._errors import (
     UnknownVerb,
 )
 from actions._keyring import EnrolledKey, Grade, KeyRing
-from actions._merkle import (
-    Frontier, consistency_proof, includes, inclusion_proof, is_consistent, leaf_hash, root_of,
-)  # fmt: skip
+from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
 from actions._policies import NEUTRAL, Policies, Rule, load_policies
 from actions._policies import run_cases as run_policy_cases
 from actions._runbooks import REFERENCES, Runbook, Runbooks, load_runbooks
@@ -66,6 +64,7 @@ __all__ = [
     "SelectorInvalid",
     "Standing",
     "StateInvalid",
+    "Tree",
     "TreeHead",
     "Undo",
     "UnknownVerb",
@@ -78,11 +77,9 @@ __all__ = [
     "cast_approval",
     "challenge",
     "checked_target",
-    "consistency_proof",
     "digest_of",
     "hash_text",
     "includes",
-    "inclusion_proof",
     "is_consistent",
     "issue_nonce",
     "leaf_hash",
@@ -94,7 +91,6 @@ __all__ = [
     "parse_entry",
     "read_checkpoint",
     "read_note",
-    "root_of",
     "run_policy_cases",
     "run_runbook_cases",
     "seal",

@@ -16,16 +16,14 @@ from actions import (
     Happening,
     Head,
     LogKey,
+    Tree,
     append_entry,
     body_digest,
-    consistency_proof,
     includes,
-    inclusion_proof,
     is_consistent,
     leaf_hash,
     leaf_of,
     parse_entry,
-    root_of,
     verify_log,
 )  # fmt: skip
 from bench._tampering import NEEDS_ANCHOR, ORIGIN, WAYS, Log, honest, tampered, written
@@ -53,6 +51,10 @@ CT_ROOTS = [
 leaves = st.lists(st.binary(max_size=8), min_size=1, max_size=40).map(lambda xs: [leaf_hash(x) for x in xs])
 
 
+def root_of(hashes: list[bytes]) -> bytes:
+    return Tree(hashes).root(len(hashes))
+
+
 def found(log: Log, *, anchors: tuple[str, ...] = ()):
     return verify_log(log.entries.splitlines(keepends=True), log.notes, READER, anchors)
 
@@ -68,7 +70,7 @@ def test_roots_are_those_of_the_vectors_of_certificate_transparency():
 def test_an_entry_is_proved_in_its_place_and_nowhere_else(hashes, data):
     index = data.draw(st.integers(0, len(hashes) - 1))
     other = data.draw(st.integers(-1, len(hashes) + 1))
-    proof, root = inclusion_proof(index, hashes), root_of(hashes)
+    proof, root = Tree(hashes).inclusion_proof(index, len(hashes)), root_of(hashes)
     assert includes(hashes[index], index, len(hashes), proof, root)
     assert not includes(leaf_hash(b"another entry"), index, len(hashes), proof, root)
     assert (
@@ -83,7 +85,7 @@ def test_an_entry_is_proved_in_its_place_and_nowhere_else(hashes, data):
 @settings(max_examples=150, deadline=None)
 def test_growth_is_proved_and_a_rewritten_beginning_is_not(hashes, data):
     old = data.draw(st.integers(0, len(hashes)))
-    proof, root = consistency_proof(old, hashes), root_of(hashes)
+    proof, root = Tree(hashes).consistency_proof(old, len(hashes)), root_of(hashes)
     assert is_consistent(old, len(hashes), root_of(hashes[:old]), root, proof)
     assert not is_consistent(old, len(hashes), leaf_hash(b"another root"), root, proof)
     assert not is_consistent(old, len(hashes), root_of(hashes[:old]), leaf_hash(b"another root"), proof) or old == 0
