@@ -80,13 +80,19 @@ class DeriveLogs:
             [("t", "ascending"), ("service", "ascending"), ("body", "ascending")]
         )
         columns = (free.column(name).to_pylist() for name in ("tenant", "service", "severity", "body"))
+        mined: dict[tuple[str, str], tuple[list[int], list[str]]] = {}
         for tenant, service, severity, body in zip(*columns, strict=True):
+            severities, bodies = mined.setdefault((tenant, service), ([], []))
+            severities.append(severity)
+            bodies.append(body)
+        for (tenant, service), (severities, bodies) in mined.items():
             owner = f"{tenant}\x1f{service}"
             miner = state.miners.get(owner)
             if miner is None:
                 miner = state.miners[owner] = Miner(self._settings.max_templates_per_service)
-            key = (tenant, service, miner.key(body), severity, False)
-            counts[key] = counts.get(key, 0) + 1
+            for severity, template in zip(severities, miner.keys(bodies), strict=True):
+                key = (tenant, service, template, severity, False)
+                counts[key] = counts.get(key, 0) + 1
         self._points(state, start, counts, points)
 
     def _points(
