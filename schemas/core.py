@@ -40,7 +40,10 @@ class Message(NamedTuple):
 
     def header(self, name: str) -> str:
         """The value of a header as text, or an empty string."""
-        return next((value.decode("utf-8", "replace") for key, value in self.headers if key == name), "")
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("utf-8", "replace")
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

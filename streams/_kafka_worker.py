@@ -164,7 +164,7 @@ class KafkaWorker:
                 try:
                     self.producer.produce(
                         self._real[emit.topic], emit.value, emit.key, partition=emit.partition,
-                        headers=list(headers_of(emit)), on_delivery=self._delivered,
+                        headers=headers_of(emit), on_delivery=self._delivered,
                     )  # fmt: skip
                     break
                 except BufferError:  # the broker is slower than we are: wait for it, keep nothing more

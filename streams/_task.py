@@ -183,6 +183,7 @@ class Task:
 
     def _step(self, event: Message | Tick, out: list[Emit]) -> Advance | None:
         outputs: list[Output]
+        by = (FROM, self.name.encode())
         try:
             self.state, outputs = self.stage.step(self.state, event)
         except Exception as error:  # a stage leaves its state as it was and gives a code; anything else is our bug
@@ -196,21 +197,24 @@ class Task:
             if isinstance(output, Advance):
                 advance = output
             else:
-                out.append(self._placed(output))
+                out.append(self._placed(output, by))
         return advance
 
-    def _placed(self, emit: Emit) -> Emit:
+    def _placed(self, emit: Emit, by: tuple[str, bytes]) -> Emit:
         topic = sc.TOPICS[emit.topic]
         partition = emit.partition % self.partitions if topic.partitioned else 0
-        headers = emit.headers
         if self.is_numbered:
-            headers = (*headers, (FROM, self.name.encode()))
             if topic.content in _BATCHES or (self.stage.makes_time and topic.content != "dead"):
-                number = self.numbers.get((emit.topic, partition), 0)
-                self.numbers[emit.topic, partition] = number + 1
-                headers = (*headers, (SEQ, b"%d" % number))
+                place = emit.topic, partition
+                number = self.numbers.get(place, 0)
+                self.numbers[place] = number + 1
+                headers = (*emit.headers, by, (SEQ, b"%d" % number))
+            else:
+                headers = (*emit.headers, by)
         elif partition == emit.partition:
             return emit
+        else:
+            headers = emit.headers
         return Emit(emit.topic, emit.key, emit.value, headers, emit.event_ns, partition)
 
     def marks_of(self, advance: Advance) -> list[Emit]:

@@ -106,12 +106,12 @@ class WindowState:
         rows = self.registry.find(series)
         ours = np.isin(self.signal[np.maximum(rows, 0)], DERIVED) if len(self.signal) else np.zeros(len(series), bool)
         ours &= rows >= 0
-        unknown = np.flatnonzero(rows < 0).tolist()
-        waits = {at: self.waiting[int(series[at])] for at in unknown if int(series[at]) in self.waiting}
-        if waits:
-            traits, inverse = np.unique(numbers(waits.values()), return_inverse=True)
+        unknown = np.flatnonzero(rows < 0)
+        kept = [self.waiting.get(identity, b"") for identity in series[unknown].tolist()]
+        if any(kept):
+            traits, inverse = np.unique(numbers(filter(None, kept)), return_inverse=True)
             is_ours = [d.signal in ("logs", "traces") for d in self.registry.examples(traits.tolist())]
-            ours[list(waits)] = np.array(is_ours)[inverse]
+            ours[unknown[np.fromiter(map(bool, kept), np.bool_, len(kept))]] = np.array(is_ours)[inverse]
         return ours
 
     def turn(self) -> None:

@@ -1,5 +1,6 @@
 """The command `run`: stages of the pipeline as a process on Kafka."""
 
+import gc
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ _WARNINGS = {
     "snapshot unusable", "kafka was in trouble", "offsets were not committed", "metrics not served",
     "heartbeat not taken",
 }  # fmt: skip
+_GARBAGE = 20_000
+"""Objects more than freed after which cycles are looked for: a batch of messages is thousands, and makes none."""
 Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
 
 
@@ -75,6 +78,8 @@ def run(
             "process started", stages=names, partitions=deployed.partitions, brokers=deployed.kafka.brokers,
             metrics=monitor.url,
         )  # fmt: skip
+        gc.freeze()  # what was made until here stays; the collector need not look at it again
+        gc.set_threshold(_GARBAGE)
         shards.run(stop)
     log.info("process stopped")
     if json_:

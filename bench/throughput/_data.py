@@ -28,7 +28,7 @@ class Workload:
 
     series: int
     wanted: int
-    partitions: int = 4
+    partitions: int = 1
     seed: int = 11
     faults: dict[int, list[int]] = field(default_factory=dict, init=False, compare=False)
     """By tick, the series that become ill then."""

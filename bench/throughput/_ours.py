@@ -28,6 +28,7 @@ from streams._kafka_messages import to_message
 
 STAGES = {
     "frames": ("detect",),
+    "live": ("detect",),
     "otlp": ("normalise", "derive-logs", "derive-spans", "detect"),
 }
 _LOOK_S = 0.05

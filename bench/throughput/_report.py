@@ -87,7 +87,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _short(row: dict[str, Any]) -> str:
-    return "frames" if row["layout"] == "our frames" else "otlp"
+    return {"our frames": "frames", "our frames, one pane each": "live"}.get(row["layout"], "otlp")
 
 
 def _is_ours(row: dict[str, Any]) -> bool:

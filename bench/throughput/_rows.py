@@ -22,9 +22,14 @@ from bench.throughput._peers import CACHE, PEER_LIST, ROOT, Peer, PeerUnavailabl
 from streams import real_name
 
 _LIMIT_S = 1800.0
-_WARM = Workload(1000, 100_000)
+_FEW = 1000
+"""Series; so few need one partition only, and of them live frames are measured too: of more those are no smaller."""
+_WARM = Workload(_FEW, 100_000)
 _CODE = ("schemas", "streams", "detectors", "tidegate", "bench/throughput")
-_LAYOUT = {"frames": "our frames", "points": "JSON, a message a point"}
+_LAYOUT = {"frames": "our frames", "live": "our frames, one pane each", "points": "JSON, a message a point"}
+_OURS = {
+    "frames": "frames to anomalies", "live": "frames to anomalies", "otlp": "OTLP to anomalies (whole way)"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Row:
     @property
     def stage(self) -> str:
         if self.peer is None:
-            return {"frames": "frames to anomalies", "otlp": "OTLP to anomalies (whole way)"}[self.layout]
+            return _OURS[self.layout]
         return {"frames": "frames to anomalies", "points": "points to anomalies"}[self.layout]
 
     def key(self, repeat: int, code: str) -> str:
@@ -53,15 +58,16 @@ def rows(series: list[int], points: int, *, with_peers: bool, only: list[str]) -
     """Ours first. only: names of systems (`tidegate`, `faust`, ...); all if empty."""
     found = []
     for n in series:
-        whole = Workload(n, points)
+        partitions = 1 if n <= _FEW else 4
+        whole = Workload(n, points, partitions)
         if not only or "tidegate" in only:
-            found += [Row(n, layout, whole) for layout in _ours.STAGES]
+            found += [Row(n, layout, whole) for layout in _OURS if layout != "live" or n <= _FEW]
         for peer in PEER_LIST if with_peers else ():
             if only and peer.name not in only:
                 continue
             if n <= peer.most_series:
                 least = n * TICKS * (LEAST + 6)  # shorter ones would hold no anomaly to be found
-                part = Workload(n, min(points, max(round(points * peer.share), least)))
+                part = Workload(n, min(points, max(round(points * peer.share), least)), partitions)
                 found.append(Row(n, "points", part, peer))
             found.append(Row(n, "frames", whole, peer))
     return found
@@ -113,7 +119,7 @@ def _warm() -> None:
     """Compile what numba compiles, by a short run of both rows: it is kept on disk, as after anybody's first start."""
     with _broker() as brokers:
         bench = _Bench(brokers, _WARM.series)
-        for layout in _ours.STAGES:
+        for layout in ("frames", "otlp"):
             bench.row(Row(_WARM.series, layout, _WARM), 1)
 
 
@@ -123,7 +129,7 @@ class _Bench:
 
     brokers: str
     series: int
-    _frames: dict[str, Any] = field(default_factory=dict)
+    _frames: dict[str, dict[str, Any]] = field(default_factory=dict)
     _points: set[str] = field(default_factory=set)
     _has_otlp: bool = False
     _runs: int = 0
@@ -157,7 +163,8 @@ class _Bench:
         )  # fmt: skip
 
     def _ours(self, row: Row) -> dict[str, Any]:
-        ids, prefix = self._framed(row.work)["ids"], "frames"
+        prefix = "live" if row.layout == "live" else "frames"
+        ids = self._framed(row.work, prefix)["ids"]
         if row.layout == "otlp":
             prefix = f"run-{self._runs}"
             _load.make_topics(self.brokers, prefix, row.work.partitions)
@@ -166,12 +173,14 @@ class _Bench:
                 self._has_otlp = True
         return _ours.measure(self.brokers, row.work, ids, layout=row.layout, prefix=prefix, limit_s=_LIMIT_S)
 
-    def _framed(self, work: Workload) -> dict[str, Any]:
-        if not self._frames:
-            _load.make_topics(self.brokers, "frames", work.partitions)
+    def _framed(self, work: Workload, prefix: str = "frames") -> dict[str, Any]:
+        if prefix not in self._frames:
+            _load.make_topics(self.brokers, prefix, work.partitions)
             with tempfile.TemporaryDirectory() as place:
-                self._frames = _load.load_frames(self.brokers, "frames", work, Path(place))
-        return self._frames
+                self._frames[prefix] = _load.load_frames(
+                    self.brokers, prefix, work, Path(place), is_live=prefix == "live"
+                )
+        return self._frames[prefix]
 
     def _pointed(self, work: Workload) -> str:
         name = f"points-{work.points}"
