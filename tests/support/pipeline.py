@@ -53,7 +53,7 @@ class Deployed:
     def __init__(self, cluster: Cluster, place: Path, *, prefix: str, partitions: int, **more: Any) -> None:
         self.place = place
         self._document: dict[str, Any] = {
-            "streams": {"partitions": partitions, "idle_after_s": 3},
+            "streams": {"partitions": partitions, "idle_after_s": 6},
             "shards": {"snapshots": str(place / "state"), "snapshot_every_s": 2},
             "kafka": {"brokers": cluster.bootstrap, "prefix": prefix},
         }
