@@ -1,13 +1,16 @@
 """Log templates: lines of free text become few, stable keys, in one pass and bounded memory.
 
-Three steps, each rarer and dearer than the one before. A cache keyed by the line's shape (the line without its digits)
-answers most lines with one look-up. A shape not met before is reduced to its skeleton, which depends on the line alone;
-a skeleton is a template. Only a new skeleton is compared with others: where many differ in one and the same word, that
+Four steps, each rarer and dearer than the one before. A cache keyed by the line's shape (the line without its digits)
+answers most lines with one look-up; lines with identifiers of letters and digits go to a second one, where words are
+the same from their first digit on. What neither knows is reduced to its skeleton, which depends on the line alone; a
+skeleton is a template. Only a new skeleton is compared with others: where many differ in one and the same word, that
 word is a value, and further ones share a template. A key never changes once given.
 
+Lines of one shape share the key of the first of them, so `worker 7 failed` and `worker failed` are not told apart.
+
 What an attacker can do with lines is bounded: 1,000 templates a service, then `<other>`; caches bounded in entries and
-bytes; only the first 2,048 characters of a line are read. Lines must come in a deterministic order; the caller
-sorts. The cache by shape is measured in `bench.templates`; the skeleton is in `_templates_skeleton`.
+bytes; only the first 2,048 characters of a line are read. Lines must come in a deterministic order; the caller sorts.
+Measured by `bench.templates`.
 """
 
 import hashlib
@@ -17,12 +20,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams._errors import SnapshotError
+from streams._templates_recent import Recent
 from streams._templates_skeleton import LINE_CHARS, WILD, skeleton
 
 OTHER = "<other>"
 _DIGITS = b"0123456789"
-_SHAPES, _SHAPE_BYTES = 8_192, 1_000_000
-"""Bounds of one of two generations of the cache."""
+_NUMBERED = re.compile(rb"(?:\b[A-Fa-f]{1,8})?(?<!IP[vV])[0-9][0-9A-Za-z_$-]*")
+"""From the first digit of a word on, and before it letters that could be digits of a hexadecimal number."""
 _ALIKE = 16
 """So many templates that differ in one word make that word a value. Chosen above what enumerations of states have."""
 _PLACES = 24
@@ -39,10 +43,8 @@ class Miner:
     overflow: int = 0
     _alike: dict[bytes, int] = field(default_factory=dict)
     """How many templates there are but for one word; follows from `templates`."""
-    _young: dict[bytes, str] = field(default_factory=dict)
-    _old: dict[bytes, str] = field(default_factory=dict)
-    _bytes: int = 0
-    """Bytes of shapes in the young generation."""
+    _shapes: Recent = field(default_factory=Recent)
+    _words: Recent = field(default_factory=Recent)
 
     def key(self, line: str) -> str:
         """The key of the template that the line belongs to; a new one is made if none fits and there is room.
@@ -56,25 +58,24 @@ class Miner:
     def keys(self, lines: Sequence[str]) -> list[str]:
         """The key of each line, in order; the same as `key` line by line, at a quarter of the cost."""
         shapes = _shapes(lines)
-        young = self._young
+        young = self._shapes.young
         met = list(map(young.get, shapes))
         if None in met:
             for at, key in enumerate(met):
-                if key is None or self._young is not young:
-                    met[at] = self._young.get(shapes[at]) or self._unmet(shapes[at], lines[at])
+                if key is None or self._shapes.young is not young:
+                    met[at] = self._shapes.get(shapes[at]) or self._unmet(shapes[at], lines[at])
         found = [key for key in met if key is not None]
         if len(self.templates) >= self.limit:
             self.overflow += found.count(OTHER)
         return found
 
     def _unmet(self, shape: bytes, line: str) -> str:
-        """Least recently used by generations: what is used moves to the young one, the old one is dropped whole."""
-        key = self._old.get(shape) or self._find(skeleton(line))
-        if len(shape) <= LINE_CHARS:
-            if len(self._young) >= _SHAPES or self._bytes + len(shape) > _SHAPE_BYTES:
-                self._old, self._young, self._bytes = self._young, {}, 0
-            self._young[shape] = key
-            self._bytes += len(shape)
+        words = _NUMBERED.sub(b"0", line[:LINE_CHARS].encode("utf-8", "replace"))
+        key = self._words.get(words)
+        if key is None:
+            key = self._find(skeleton(line))
+            self._words.put(words, key)
+        self._shapes.put(shape, key)
         return key
 
     def _find(self, tokens: tuple[str, ...]) -> str:
@@ -104,10 +105,10 @@ class Miner:
 
     def dump(self) -> dict[str, Any]:
         """The cache goes along: what a shape was first matched to stays so after a restart."""
-        number = {key: at for at, key in enumerate(self.templates.values())}
+        numbers = {key: at for at, key in enumerate(self.templates.values())}
         return {
             "limit": self.limit, "overflow": self.overflow, "templates": [list(tokens) for tokens in self.templates],
-            "shapes": [[[s.decode(), number.get(k, -1)] for s, k in part.items()] for part in (self._old, self._young)],
+            "shapes": self._shapes.dump(numbers), "words": self._words.dump(numbers),
         }  # fmt: skip
 
     @classmethod
@@ -118,8 +119,7 @@ class Miner:
             raise SnapshotError(what, todo="Delete the snapshot; it is rebuilt from the log")
         miner = cls(data["limit"], overflow=data["overflow"])
         keys = [*(miner._add(tuple(tokens)) for tokens in data["templates"]), OTHER]
-        miner._old, miner._young = ({s.encode(): keys[at] for s, at in part} for part in data["shapes"])
-        miner._bytes = sum(map(len, miner._young))
+        miner._shapes, miner._words = Recent.load(data["shapes"], keys), Recent.load(data["words"], keys)
         return miner
 
 

@@ -1,5 +1,6 @@
 """Log templates: what is one event, what is two, and what lines made to hurt cannot do."""
 
+import hashlib
 import json
 import time
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from streams import SnapshotError
 from streams._templates import OTHER, Miner
-from streams._templates_skeleton import LINE_CHARS, TOKENS, skeleton
+from streams._templates_recent import ENTRIES, ENTRY_SIZE, SIZE
+from streams._templates_skeleton import TOKENS, skeleton
 
 ONE_EVENT = [
     ("Took 20.58 seconds to spawn the instance", "Took 3 ms to spawn the instance"),
@@ -73,6 +75,13 @@ def test_a_snapshot_of_an_earlier_version_is_refused_with_a_sentence():
         Miner.load({"limit": 1000, "templates": {}, "overflow": 0, "cache": {}})
 
 
+def test_lines_with_fresh_identifiers_of_letters_are_reduced_once():
+    miner = Miner()
+    ids = [hashlib.sha256(str(n).encode()).hexdigest()[:12] for n in range(2000)]
+    assert len(set(miner.keys([f"closed session {name} of 7f{name}-x" for name in ids]))) == 1
+    assert len(miner._words.young) == 1
+
+
 @given(st.permutations(["a 1", "b 2 x", "user bob in", "user 7 in", "from here", "x=1 y=2"]))
 def test_the_order_of_lines_does_not_change_their_keys(lines: list[str]):
     keys = dict(zip(lines, Miner().keys(lines), strict=True))
@@ -95,14 +104,16 @@ def test_an_explosion_of_templates_and_shapes_stays_within_its_bounds():
     for start in range(0, 30_000, 1000):
         miner.keys([f"{_letters(n)} {_letters(n * 7)} {_letters(n * 13)}" for n in range(start, start + 1000)])
     assert len(miner.templates) == 1000
-    assert len(miner._young) <= 8192 and len(miner._old) <= 8192 and len(miner._alike) <= 24_000
+    held = [part for recent in (miner._shapes, miner._words) for part in (recent.young, recent.old)]
+    assert max(map(len, held)) == ENTRIES and len(miner._alike) <= 24_000
 
 
 def test_the_cache_is_bounded_in_bytes_and_holds_no_very_long_shape():
     miner = Miner()
     miner.keys([f"{_letters(n)} {'y' * 1900}" for n in range(2000)] + ["z" * 1_000_000])
-    assert max(sum(map(len, part)) for part in (miner._young, miner._old)) <= 1_000_000
-    assert max(map(len, miner._young)) <= LINE_CHARS
+    held = [part for recent in (miner._shapes, miner._words) for part in (recent.young, recent.old)]
+    assert max(sum(map(len, part)) for part in held) <= SIZE
+    assert max(len(shape) for part in held for shape in part) <= ENTRY_SIZE
 
 
 _PATTERNS = ("a", "-", "a.", "-a.", "a/", "/", "a-1", "1 ", "0:", "a@", "=", "='", '="', "[(", "\x00", "\\", "1,", "*")

@@ -1,0 +1,35 @@
+"""`python -m bench.detection --data PATH [--only SET,...] [--json]`: a table a set, then one JSON object."""
+
+import argparse
+import json
+from pathlib import Path
+
+from bench.detection import sets
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.detection", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="directory with a folder a set")
+    parser.add_argument("--only", default="", help="names of sets, separated by commas")
+    parser.add_argument("--json", action="store_true", help="only the JSON line")
+    chosen = parser.parse_args()
+    known, found = sets(), {}
+    only = [name for name in chosen.only.split(",") if name]
+    for name in only:
+        if name not in known:
+            parser.error(f"there is no set '{name}'. Known: {', '.join(sorted(known))}.")
+    for name, module in sorted(known.items()):
+        if (only and name not in only) or not (chosen.data / name).is_dir():
+            continue
+        found[name] = module.measure(chosen.data / name)
+        if not chosen.json:
+            print(f"{name}", *module.table(found[name]), "", sep="\n")
+    if not found:
+        parser.error(
+            f"{chosen.data} holds none of {', '.join(only or sorted(known))}. --data takes their parent folder."
+        )
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
