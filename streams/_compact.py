@@ -43,6 +43,9 @@ class Traits:
         self._known: list[Trait] = []
         self._examples: list[bytes] = []
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def compact(self, text: bytes) -> bytes:
         """What to keep of a definition. Raises RecordInvalid if it is none."""
         found = _PLAIN.fullmatch(text) if text.isascii() else None

@@ -82,6 +82,11 @@ class Registry:
         """Number of the trait of each row, int32 (n,); shared, do not write to it."""
         return self._traits
 
+    @property
+    def kinds(self) -> int:
+        """How many traits there are, of series with rows and of those that `new` was given."""
+        return len(self._known)
+
     def examples(self, traits: Iterable[int]) -> list[SeriesDef]:
         """One definition of each of these traits."""
         return [self._known.example(number) for number in traits]

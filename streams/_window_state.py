@@ -114,6 +114,10 @@ class WindowState:
             ours[unknown[np.fromiter(map(bool, kept), np.bool_, len(kept))]] = np.array(is_ours)[inverse]
         return ours
 
+    def has_derived(self) -> bool:
+        """Whether any series that was ever defined here is one that we derived ourselves."""
+        return any(d.signal in ("logs", "traces") for d in self.registry.examples(range(self.registry.kinds)))
+
     def turn(self) -> None:
         """Let the oldest slot of the ring become the newest one, blank."""
         self.head = (self.head + 1) % RING_PANES

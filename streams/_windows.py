@@ -168,13 +168,10 @@ class Windower:
 
     def buffered(self, state: WindowState) -> dict[str, int]:
         """Samples that wait for time to pass them, by ledger."""
-        found = {"samples": 0, "derived": 0}
-        for chunks in state.pending.values():
-            for series, _, _ in chunks:
-                ours = int(state.is_derived(series).sum())
-                found["derived"] += ours
-                found["samples"] += len(series) - ours
-        return found
+        waiting = [series for chunks in state.pending.values() for series, _, _ in chunks]
+        n = sum(map(len, waiting))
+        ours = int(state.is_derived(np.concatenate(waiting)).sum()) if n and state.has_derived() else 0
+        return {"samples": n - ours, "derived": ours}
 
 
 def _by_pane(t: I64) -> Iterator[tuple[int, Any]]:
