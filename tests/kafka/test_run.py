@@ -38,9 +38,9 @@ def test_the_digest_on_kafka_is_that_of_one_process(deployed: Deployed, whole: R
 
 
 def test_every_process_killed_twice_stopped_and_rebalanced_changes_nothing(alone: Broker, tmp_path: Path) -> None:
-    whole = replay(recorded_shop(14), build(Settings()))
+    whole = replay(recorded_shop(18), build(Settings()))
     found = chaos(
-        alone, tmp_path, whole, prefix="killed", minutes=14, seconds=60, kills=2 * len(ORDER), stops=2, restarts=1
+        alone, tmp_path, whole, prefix="killed", minutes=18, seconds=85, kills=2 * len(ORDER), stops=2, restarts=1
     )
     assert found.wrong == ""
     assert found.digest == whole.digest

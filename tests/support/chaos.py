@@ -146,7 +146,7 @@ def chaos(
     whole: that process's run of `recorded_shop(minutes)`. cuts need a proxied cluster; one node at a time is cut.
     """
     rng = random.Random(seed)
-    patience_s = 25  # neither a broker that is away nor a busy machine may make the player seem idle
+    patience_s = 25 if restarts or cuts else 12  # nor broker nor a busy machine may make the player seem idle
     settings = {"streams": {"idle_after_s": patience_s}, "shards": {"snapshot_every_s": 2}, **more}
     deployed = Deployed(cluster, place, prefix=prefix, partitions=partitions, **settings)
     watch = Watch(deployed)
