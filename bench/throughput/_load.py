@@ -1,6 +1,6 @@
 """The same points as topics: one JSON message a point, OTLP as a Collector batches it, and our frames.
 
-OTLP messages hold up to 500 points of ten services; a service is always sent to the same partition, and every
+OTLP messages hold up to 1000 points of twenty services; a service is always sent to the same partition, and every
 partition ends with a final watermark. Frames are made from those messages by the stages themselves, task by task as
 processes would, so that everything that `detect` waits for is in the topics.
 """
@@ -24,10 +24,11 @@ from streams._otlp_encode import field, request
 from tidegate._settings import Settings
 from tidegate._shards import deployment
 
-MESSAGE_POINTS = 500
+MESSAGE_POINTS = 1000
+"""Of one moment; the batch processor of a Collector waits for 8192 of any."""
 _BATCH = 100
 """Messages of a partition that normalise takes at once, as when it reads a backlog."""
-_APART_NS = 500_000
+_APART_NS = 1_000_000
 """Between messages of a bulk load: a million points a second."""
 _T, _V = 0x1122334455667788, 1.2345e-67
 
