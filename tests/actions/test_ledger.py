@@ -267,16 +267,20 @@ def test_a_torn_tail_of_the_log_takes_back_whole_transactions_only(tmp_path):
     ledger.close()
 
 
-def test_a_full_disk_commits_nothing_and_stops_everything_until_it_is_opened_anew(tmp_path):
-    ledger = SqliteLedger(tmp_path / "ledger", seal)
-    write(ledger, Transaction(1, leaves=(b"before",)))
-    ledger._db.execute(f"pragma max_page_count={ledger._one('pragma page_count')[0]}")
+@pytest.mark.parametrize("spare", range(0, 24, 3))
+def test_a_full_disk_commits_nothing_and_stops_everything_until_it_is_opened_anew(tmp_path, spare):
+    ledger, heads = SqliteLedger(tmp_path / "ledger", seal), [(0, ZERO_HASH)]
+    ledger._db.execute(f"pragma max_page_count={ledger._one('pragma page_count')[0] + spare}")
     with pytest.raises(LedgerFault):
-        write(ledger, Transaction(2, leaves=(b"z" * 100_000,)))
+        for n in range(99):
+            write(ledger, Transaction(n, leaves=(b"z" * 3_000, b"y")))
+            heads.append(ledger.head())
     with pytest.raises(LedgerFault):
-        ledger.submit(Transaction(3))
+        ledger.submit(Transaction(99))
     ledger.close()
-    assert SqliteLedger(tmp_path / "ledger", seal).head()[0] == 1
+    found = SqliteLedger(tmp_path / "ledger", seal)
+    assert found.head() == heads[-1] and code(write(found, Transaction(99))) == "COMMITTED"
+    found.close()
 
 
 def test_a_foreign_or_damaged_file_is_not_opened(tmp_path):
