@@ -92,6 +92,8 @@ def verify_log(lines: Iterable[bytes], notes: Sequence[str], key: LogKey, anchor
 class _Check:
     def __init__(self) -> None:
         self.tree, self.agreed, self.seen = Frontier(), 0, 0
+        self.signed: set[int] = set()
+        self.anchored: set[int] = set()
         self.wanted: dict[int, dict[bytes, str]] = {}
         self.state: dict[bytes, bytes] = {}
         self.ended: set[bytes] = set()
@@ -106,6 +108,7 @@ class _Check:
             if is_own and head.size < before:
                 raise _Found("CHECKPOINT_ORDER", None, f"checkpoint {place} is smaller than the one before")
             before = head.size
+            (self.signed if is_own else self.anchored).add(head.size)
             self.wanted.setdefault(head.size, {})[head.root] = source
 
     def run(self, lines: Iterator[bytes]) -> None:
@@ -131,6 +134,8 @@ class _Check:
         last = max(wanted, default=0)
         if last > tree.size:
             raise _Found("CUT_OFF", tree.size, f"a checkpoint vouches for {last} entries, {tree.size} are there")
+        if lost := min(self.anchored - self.signed, default=0):
+            raise _Found("CHECKPOINT_GONE", None, f"the checkpoint over {lost} entries, which was seen, is gone")
         if not wanted and not tree.size:
             raise _Found("EMPTY", None, "there is neither an entry nor a checkpoint", "incomplete")
         if last < tree.size:

@@ -7,7 +7,8 @@ TidegateError
 ├── NotFoundError    an id names nothing
 ├── LiveError        a directory of `up` cannot be gone on with as asked
 ├── GatewayError     the gateway cannot listen as asked
-└── PlayError        what is played is not accepted
+├── PlayError        what is played is not accepted
+└── AuditLogError    an audit log cannot be read, written or trusted
 """
 
 
@@ -49,3 +50,7 @@ class GatewayError(TidegateError):
 
 class PlayError(TidegateError):
     code = "PLAY_FAILED"
+
+
+class AuditLogError(TidegateError):
+    code = "AUDIT_LOG_UNUSABLE"

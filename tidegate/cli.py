@@ -12,6 +12,7 @@ import typer
 
 from tidegate import __version__
 from tidegate._commands import register as register_main
+from tidegate._commands_audit import register as register_audit
 from tidegate._commands_check import register as register_checks
 from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_live import register as register_live
@@ -50,6 +51,7 @@ register_investigate(app)
 register_checks(app)
 register_topics(app)
 register_trace(app)
+register_audit(app)
 
 
 def main() -> None:

@@ -144,7 +144,12 @@ def test_a_history_written_anew_with_the_right_key_is_found_by_an_anchor():
     other = honest(60, KEY)
     forged = written([Happening("", "", "key_revoked", "alice", 5)] * 60, KEY)
     assert found(forged).ok and found(forged, anchors=LOG.notes[-1:]).reason == "ROOT_DIFFERS"
-    assert found(other, anchors=LOG.notes[-1:]).ok  # the same beginning, longer
+    assert found(other, anchors=LOG.notes[-2:-1]).ok  # the same beginning, longer
+
+
+def test_checkpoints_that_the_log_once_had_are_missed():
+    thinned = LOG._replace(notes=(LOG.notes[0], LOG.notes[-1]))
+    assert found(thinned).ok and found(thinned, anchors=LOG.notes[2:3]).reason == "CHECKPOINT_GONE"
 
 
 def test_entries_after_the_last_checkpoint_are_said_to_be_unanchored():
