@@ -237,7 +237,7 @@ def _is_about(record: Any, fault: Fault) -> bool:
 def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     document: dict[str, Any] = {
-        "command": "python -m bench.live", "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "command": " ".join(["python -m bench.live", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": commit.stdout.strip(), "n": len(rows),
     }  # fmt: skip
     is_right = True
