@@ -22,6 +22,8 @@ import numpy as np
 from streams._templates import Miner
 
 LINES, RUNS, BATCH = 1_000_000, 3, 1000
+KINDS = ("fresh", "identified")
+"""Lines with fresh digits, and a tenth as many that begin with a fresh identifier."""
 ROOT = Path(__file__).resolve().parents[2]
 PEER = ROOT / "bench" / "peers" / "drain3"
 _LIMIT_S = 900
@@ -34,22 +36,34 @@ def speed(systems: Mapping[str, Sequence[str]], lines: int) -> tuple[dict[str, A
         for seed, (name, known) in enumerate(sorted(systems.items())):
             plain = b"\n".join(_one_row(line) for line in known)
             (Path(folder) / f"{name}.known").write_bytes(plain)
-            (Path(folder) / f"{name}.fresh").write_bytes(fresh(plain, each, seed))
+            rows = fresh(plain, each, seed)
+            (Path(folder) / f"{name}.fresh").write_bytes(rows)
+            (Path(folder) / f"{name}.identified").write_bytes(identified(rows, each // 10, seed))
         python, why = _python()
-        ours, theirs, groups = [], [], {}
+        ours: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        theirs: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        groups = {}
         for _ in range(RUNS):
-            ours.append(_own_seconds(Path(folder)))
+            for kind in KINDS:
+                ours[kind].append(_own_seconds(Path(folder), kind))
             if python is not None:
-                found = json.loads(_call([str(python), str(PEER / "lines.py"), folder]))
-                theirs.append(found["cpu_s"])
+                found = json.loads(_call([str(python), str(PEER / "lines.py"), folder, *KINDS]))
                 groups = found["groups"]
-    total = each * len(systems)
-    own = {"lines": total, "lines_per_s": total / statistics.median(ours)}
+                for kind in KINDS:
+                    theirs[kind].append(found["cpu_s"][kind])
+    n = each * len(systems)
+    rates = {kind: _rates(count, ours[kind], theirs[kind]) for kind, count in zip(KINDS, (n, n // 10), strict=True)}
+    missing = {"drain3_missing": why} if why else {}
+    return {"lines": n, **rates["fresh"], **missing, "with_identifiers": rates["identified"]}, groups
+
+
+def _rates(lines: int, ours: list[float], theirs: list[float]) -> dict[str, Any]:
+    own_s = statistics.median(ours)
     if not theirs:
-        return own | {"ratio_to_drain3": None, "drain3_missing": why}, {}
+        return {"lines_per_s": lines / own_s, "ratio_to_drain3": None}
     theirs_s = statistics.median(theirs)
-    ratio = theirs_s / statistics.median(ours)
-    return own | {"drain3_lines_per_s": total / theirs_s, "ratio_to_drain3": ratio}, groups
+    rates = {"lines_per_s": lines / own_s, "drain3_lines_per_s": lines / theirs_s}
+    return {**rates, "ratio_to_drain3": theirs_s / own_s}
 
 
 def fresh(plain: bytes, lines: int, seed: int) -> bytes:
@@ -61,13 +75,20 @@ def fresh(plain: bytes, lines: int, seed: int) -> bytes:
     return text.tobytes()
 
 
+def identified(rows: bytes, lines: int, seed: int) -> bytes:
+    """The first rows, a fresh identifier of 32 hexadecimal digits before each: no cache knows such a line."""
+    names = np.random.default_rng(seed).bytes(16 * lines).hex().encode()
+    taken = rows.split(b"\n")[:lines]
+    return b"\n".join(names[32 * at : 32 * at + 32] + b" " + row for at, row in enumerate(taken))
+
+
 def _one_row(line: str) -> bytes:
     return line.replace("\n", " ").encode("utf-8", "replace")
 
 
-def _own_seconds(folder: Path) -> float:
+def _own_seconds(folder: Path, kind: str) -> float:
     spent = 0.0
-    for file in sorted(folder.glob("*.fresh")):
+    for file in sorted(folder.glob(f"*.{kind}")):
         rows = file.read_bytes().decode().split("\n")
         miner = Miner()
         begin = time.process_time()
