@@ -60,6 +60,7 @@ def run(
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     found = Settings.read(settings)
+    Shards.save_memory()
     deployed = deployment(found, brokers=brokers)
 
     def event(text: str, **facts: Any) -> None:

@@ -4,6 +4,8 @@ One thread drives them in turn; what one process cannot do, more processes share
 mend is a sentence and an exit code; the supervisor (compose, systemd, Kubernetes) starts the process again.
 """
 
+import contextlib
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ from tidegate._observed import MeasuredStore, Observer
 from tidegate._settings import Settings
 
 _REST_S = 0.02
+_M_ARENA_MAX = -8  # of mallopt(3), glibc
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,13 @@ class Shards:
             for stage in deployed.pipeline.stages
             if not names or stage.name in names
         ]  # fmt: skip
+
+    @staticmethod
+    def save_memory() -> None:
+        """Two arenas for all threads, before any starts: with one for each thread of the Kafka clients, as glibc has it,
+        a process that runs every stage over 100,000 series had some 60 MB more."""
+        with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to tell it
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; then snapshot, commit, leave the groups. What is raised leaves without snapshots."""
