@@ -92,8 +92,9 @@ class Shards:
 
     @staticmethod
     def save_memory() -> None:
-        """Two arenas for all threads, before any starts: with one for each thread of the Kafka clients, as glibc has it,
-        a process that runs every stage over 100,000 series had some 60 MB more."""
+        """Two arenas for all threads, before any starts. With one for each thread of the Kafka clients, as glibc has
+        it, a process that runs every stage over 100,000 series had some 60 MB more.
+        """
         with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to tell it
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
