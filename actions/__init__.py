@@ -27,6 +27,7 @@ from actions._policies import NEUTRAL, Policies, Rule, load_policies
 from actions._policies import run_cases as run_policy_cases
 from actions._runbooks import REFERENCES, Runbook, Runbooks, load_runbooks
 from actions._runbooks import run_cases as run_runbook_cases
+from actions._seal import Sealer
 from actions._verbs import Verbs, checked_target, digest_of, service_of
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Runbook",
     "RunbookError",
     "Runbooks",
+    "Sealer",
     "SelectorInvalid",
     "Standing",
     "StateInvalid",

@@ -1,42 +1,26 @@
 """Is the log what was written? Every entry, hash, root, signature and the legality of every action's life.
 
 It trusts nothing but the key: entries are hashed again one by one, and each root is compared with every checkpoint that
-was signed at that size, so an entry that was replaced together with its hash is found too. Legality holds what must be
-true whatever the state machine looks like inside: an action begins once, goes on from where it is, never goes on after
-its end, and is executed only after a permit that was reserved. What cannot be found from the log alone: that its end
-was cut off together with the checkpoints over it, and a history written anew by whoever holds the signing key. For
-both, give checkpoints that lay elsewhere (`anchors`).
+was signed at that size, so an entry that was replaced together with its hash is found too. Legality: an action begins
+once, goes on from where it is by the drawn moves only, and never after its end. What cannot be found from the log
+alone: that its end was cut off together with the checkpoints over it, and a history written anew by whoever holds the
+signing key. For both, give checkpoints that lay elsewhere (`anchors`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from actions._audit import MAX_BYTES, NOTHING, Entry, parse_entry
 from actions._checkpoint import LogKey, TreeHead, read_note
 from actions._errors import AuditInvalid, NoteInvalid
+from actions._machine_types import MOVES, TERMINAL
 from actions._merkle import EMPTY, Frontier
-from schemas import ActionState
 
 Verdict = Literal["ok", "tampered", "incomplete", "unanchored"]
-ENDS = frozenset({
-    b"denied", b"advised", b"shadowed", b"expired", b"rejected", b"succeeded", b"rolled_back", b"escalated",
-    b"failed_not_applied", b"failed_safe",
-})  # fmt: skip
-_STATES = frozenset(state.encode() for state in get_args(ActionState))
-_ONLY_FROM: dict[bytes, frozenset[bytes]] = {
-    b"approved": frozenset({b"gated", b"awaiting_approval"}),
-    b"reserved": frozenset({b"approved"}),
-    b"executing": frozenset({b"reserved", b"executed", b"verifying"}),
-    b"unknown": frozenset({b"executing", b"compensating"}),
-    b"executed": frozenset({b"executing", b"unknown"}),
-    b"verifying": frozenset({b"executed"}),
-    b"succeeded": frozenset({b"verifying"}),
-    b"rolled_back": frozenset({b"compensating", b"unknown"}),
-    b"failed_not_applied": frozenset({b"executing", b"unknown"}),
-    b"shadowed": frozenset({b"gated"}),
-}
-"""From the drawing of the states; a state that is not here may follow any that is not an end."""
+_ENDS = frozenset(state.encode() for state in TERMINAL)
+_MOVES = {state.encode(): frozenset(to.encode() for to in reached) for state, reached in MOVES.items()}
+_MOVES[b""] = frozenset({b"proposed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +179,9 @@ class _Check:
             raise _Found("ILLEGAL", index, f"entry {index} goes on with an action that has ended")
         if entry.from_state != now:
             raise _Found("ILLEGAL", index, f"entry {index} does not go on from where its action is")
-        if entry.to_state not in _STATES or not (now or entry.to_state == b"proposed"):
-            raise _Found("ILLEGAL", index, f"entry {index}: {entry.to_state.decode()} is no state to come to")
-        allowed = _ONLY_FROM.get(entry.to_state)
-        if entry.to_state != now and allowed is not None and now not in allowed:
-            raise _Found(
-                "ILLEGAL", index, f"entry {index}: {entry.to_state.decode()} after {now.decode() or 'nothing'}"
-            )
-        if entry.to_state in ENDS:
+        if entry.to_state != now and entry.to_state not in _MOVES[now]:
+            raise _Found("ILLEGAL", index, f"entry {index}: {entry.to_state.decode()} after '{now.decode()}'")
+        if entry.to_state in _ENDS:
             self.ended.add(action)
             self.state.pop(action, None)
         else:

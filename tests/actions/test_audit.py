@@ -8,6 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.actions import seal
+from support.actions_world import run_world
 
 from actions import (
     NOTHING,
@@ -16,7 +18,9 @@ from actions import (
     Happening,
     Head,
     LogKey,
+    Sealer,
     Tree,
+    TreeHead,
     append_entry,
     body_digest,
     includes,
@@ -24,8 +28,11 @@ from actions import (
     leaf_hash,
     leaf_of,
     parse_entry,
+    sign_head,
     verify_log,
 )  # fmt: skip
+from actions._ledger import Transaction
+from actions._ledger_model import ModelLedger
 from bench._tampering import NEEDS_ANCHOR, ORIGIN, WAYS, Log, honest, tampered, written
 from schemas import canonical
 
@@ -180,6 +187,45 @@ def test_half_an_entry_at_the_end_is_incomplete_but_tampering_if_a_checkpoint_ha
 def test_a_life_that_no_honest_worker_has_is_found_though_every_hash_is_right(steps):
     life = [Happening("a", a, b, "worker", 1) for a, b in pairwise(steps)]
     assert found(written(life, KEY)).reason == "ILLEGAL"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_the_ledger_seals_in_a_hostile_world_is_a_log_that_holds(seed):
+    world, sealer = run_world(seed, ModelLedger(seal), _crashed, steps=300), Sealer("worker-1")
+    before, lines, hashes = bytes(32), [], []
+    for row in world.ledger.contents().leaves:
+        entry, before = sealer(row.number, before, row.leaf[40:])  # the world's own seal puts 40 bytes before
+        lines.append(entry + b"\n")
+        hashes.append(before)
+    note = sign_head(TreeHead(ORIGIN, len(lines), root_of(hashes)), KEY).note
+    report = found(Log(b"".join(lines), (note,)))
+    assert report.ok and report.entries > 50 and not world.wrong
+
+
+def test_the_ledger_takes_the_sealer_and_keeps_a_log_that_holds():
+    ledger, sealer = ModelLedger(Sealer("worker-1")), Sealer("worker-1")
+    moves = [("proposed", "proposed", "PROPOSED"), ("proposed", "gated", "RULE"), ("gated", "denied", "RULE")]
+    bodies = [
+        canonical({"action": "a", "version": n, "from": old, "to": new, "reason": why, "at_ns": n, "plan": "", "x": n})
+        for n, (old, new, why) in enumerate(moves, 1)
+    ]
+    ledger.submit(Transaction(at_ns=1, leaves=tuple(bodies)))
+    ledger.commit()
+    rows = ledger.contents().leaves
+    assert rows[0].leaf == sealer(0, bytes(32), bodies[0])[0]
+    report = verify_log([row.leaf + b"\n" for row in rows], (), READER)
+    assert (report.reason, report.verified, report.open_actions) == ("UNANCHORED_TAIL", 3, 0)
+
+
+def _crashed(ledger):
+    ledger.crash()
+    return ledger
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"reason":1}', b"[1]", b"null"])
+def test_what_is_no_move_is_not_sealed(body):
+    with pytest.raises(AuditInvalid):
+        Sealer("worker-1")(0, bytes(32), body)
 
 
 def test_a_clock_that_went_back_does_not_go_back_in_the_log():
