@@ -4,7 +4,7 @@ A function of the line alone. Values are known by how values are written (number
 dates, `key=value`) and by where they stand (`user X`, `from X`), not by comparing lines, so no order of lines can
 change it. Values side by side are one value: a list of five and a list of two are the same event, and
 `1260 bytes (1.2 KB)` is one quantity. What is written in capitals stays (`RUNNING` and `FAILED`
-are two events), and so does the name of an exception.
+are two events), and so do exceptions, quoted sentences, and what follows `level=`, `status=`, `msg=` and the like.
 
 Drain (He et al. 2017) and Brain (Yu et al. 2023) are given masks by hand for every system; here one set serves all.
 Every expression is linear in the line or begins only where a word begins, and only the first 2,048 characters are read.
@@ -49,8 +49,13 @@ _UNIT = re.compile(
 )
 _SIGNED = re.compile(r"(?<![\w)\]])[<>~+-]\x00")
 _LISTED = re.compile(r"\x00(?:[\s,;:./@(\[<-]{1,3}\x00[)\]>]?| \(\))+")
+_SAYING = ("level", "lvl", "severity", "status", "state", "event", "msg", "message", "error", "err", "reason", "method")
+"""Keys whose values say what happened."""
 _VALUE = re.compile(
-    r"(?<![=!<>:])(\s{0,2}=\s{0,2})(?![=>\s]|[\w.]+\s?=|[\w.]*(?:Exception|Error)\b)(?:\"[^\"]*\"|'[^']*'|[^\s,;)\]}>\"'&]+)"
+    r"(?=\s{0,2}=)"
+    + "".join(rf"(?<!\b{key})" for key in _SAYING)
+    + r"(?<![=!<>:\s])(\s{0,2}=\s{0,2})(?![=>\s]|[\w.]+\s?=|[\w.]*(?:Exception|Error)\b|[A-Z_]{2,}\b)"
+    r"(?:\"[^\s\"]*\"|'[^\s']*'|[^\s,;)\]}>\"'&]+)"
 )
 _TOKEN = re.compile(r"[\w\x00.$/*+-]+|[^\w\s]")
 _SMALL = re.compile(r"(?=.*[a-z])(?!.*(?:Exception|Error)\b)(?:[a-z_][\w.$/+-]*|\w+[.$/_-][\w.$/-]*)")

@@ -19,7 +19,7 @@ ONE_EVENT = [
     ("Invalid user webmaster from 10.1.1.1", "Invalid user PlcmSpIp from fe80::1:2:3"),
     ("sent 12 bytes to /var/lib/x", "sent 1260 bytes (1.2 KB) to /tmp/y/z.log"),
     ("replicas on 10.0.0.1:80, 10.0.0.2:80", "replicas on 10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80"),
-    ("ready=true, policy=3, owner=ann", "ready=false, policy=14, owner='bob b'"),
+    ("ready=true, policy=3, owner=ann", "ready=false, policy=14, owner='bob'"),
     ("started at Sat Jun 18 02:08:12 2005", "started at Mon Jul  4 12:00:00 2005"),
     ("closed blk_38865049064139660 after idle", "closed blk_-6952295868487656571 after idle"),
     ("fetched https://a.example/x?q=1 again", "fetched http://b.example:8080/ again"),
@@ -31,6 +31,9 @@ TWO_EVENTS = [
     ("unable to open console", "unable to close console"),
     ("caused by java.io.net.IOException: gone", "caused by java.lang.net.OutOfMemoryError: gone"),
     ("call failed, error=java.lang.OutOfMemoryError", "call failed, error=java.net.ConnectException"),
+    ('level=info msg="server started" port=80', 'level=error msg="server timed out" port=80'),
+    ("job=nightly result=OK", "job=nightly result=FAILED"),
+    ('{"level": "info", "took": 12}', '{"level": "warn", "took": 12}'),
 ]
 
 
