@@ -65,6 +65,28 @@ def test_a_refusal_names_the_first_check_that_failed(fault):
     assert s.cast(s.sign(**edits)) == reason and s.panel.votes == ()
 
 
+def test_a_role_that_a_person_has_but_that_may_not_decide_does_not():
+    s = scene()
+    s.ring = s.ring.with_roles(ADA, frozenset({"viewer"}))
+    assert s.cast(s.sign(role="viewer")) == "ROLE_MISSING"
+
+
+def test_a_key_id_beside_the_payload_that_is_another_is_refused():
+    s = scene()
+    outer = json.loads(s.sign(ADA))
+    outer["signatures"][0]["keyid"] = GRACE
+    assert s.cast(canonical(outer)) == "MALFORMED"
+
+
+def test_base64_with_spare_bits_set_is_refused():
+    s = scene()
+    outer = json.loads(s.sign(ADA))
+    assert outer["signatures"][0]["sig"].endswith("==")
+    sig = outer["signatures"][0]["sig"]
+    outer["signatures"][0]["sig"] = sig[:-3] + chr(ord(sig[-3]) + 1) + "=="
+    assert s.cast(canonical(outer)) in ("MALFORMED", "BAD_SIGNATURE")
+
+
 def test_one_valid_rejection_is_a_veto_whatever_comes_after():
     s = scene()
     assert [s.cast(s.sign(GRACE)), s.cast(s.sign(ADA, decision="reject"))] == ["ACCEPTED", "VETOED"]

@@ -189,6 +189,44 @@ def test_a_life_that_no_honest_worker_has_is_found_though_every_hash_is_right(st
     assert found(written(life, KEY)).reason == "ILLEGAL"
 
 
+def chained(*heads_and_happenings):
+    """Entries with right hashes whose heads say something else than they should, signed."""
+    lines, prev = [], NOTHING
+    for size, at_ns, happening in heads_and_happenings:
+        head, entry = append_entry(Head(size, prev, at_ns), happening)
+        prev = head.prev
+        lines.append(entry + b"\n")
+    root = root_of([leaf_hash(line[:-1]) for line in lines])
+    return Log(b"".join(lines), (sign_head(TreeHead(ORIGIN, len(lines), root), KEY).note,))
+
+
+NOTE_A, NOTE_B = Happening("", "", "kill", "ada", 9), Happening("", "", "resume", "ada", 5)
+BEGUN, DENIED = Happening("a", "", "proposed", "w", 1), Happening("a", "gated", "denied", "w", 1)
+GATED = Happening("a", "proposed", "gated", "w", 1)
+SIGNED_BUT_WRONG = {
+    "a number is left out": ([(0, 0, NOTE_A), (2, 0, NOTE_A)], "INDEX"),
+    "time goes back": ([(0, 0, NOTE_A), (1, 0, NOTE_B)], "TIME_WENT_BACK"),
+    "an ended action begins again": ([(0, 0, BEGUN), (1, 0, GATED), (2, 0, DENIED), (3, 0, BEGUN)], "ILLEGAL"),
+    "an action goes on from where it is not": ([(0, 0, BEGUN), (1, 0, GATED), (2, 0, GATED)], "ILLEGAL"),
+}
+
+
+@pytest.mark.parametrize("fault", SIGNED_BUT_WRONG)
+def test_a_fault_of_the_writer_is_found_though_hashes_and_signatures_are_right(fault):
+    entries, reason = SIGNED_BUT_WRONG[fault]
+    assert found(chained(*entries)).reason == reason
+
+
+def test_checkpoints_in_another_order_are_found():
+    assert found(LOG._replace(notes=(LOG.notes[1], LOG.notes[0], *LOG.notes[2:]))).reason == "CHECKPOINT_ORDER"
+
+
+def test_a_small_time_written_as_a_large_one_is_no_entry():
+    _, entry = append_entry(Head(), Happening("", "", "kill", "ada", 2_000_000_000_000_000))
+    with pytest.raises(AuditInvalid):
+        parse_entry(entry.replace(b"2000000000000000", b'"2000000000000000"'))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_the_ledger_seals_in_a_hostile_world_is_a_log_that_holds(seed):
     world, sealer = run_world(seed, ModelLedger(seal), _crashed, steps=300), Sealer("worker-1")
