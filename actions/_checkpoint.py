@@ -87,7 +87,7 @@ def read_note(note: str, key: LogKey) -> TreeHead:
         raise NoteInvalid("the root is not 32 bytes", where=f"checkpoint at {size}")
     body = note[: note.index("\n\n") + 1].encode()
     own = _key_hash(key.name, key.public)
-    for line in found[4].splitlines():
+    for line in found[4].removesuffix("\n").split("\n"):
         _, name, text = line.split(" ")
         signature = _plain(text)
         if name == key.name and signature[:4] == own:

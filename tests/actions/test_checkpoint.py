@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actions import LogKey, NoteInvalid, TreeHead, log_key, read_checkpoint, read_note, sign_head
@@ -46,6 +46,7 @@ def test_a_key_in_another_form_is_refused(old, new):
         log_key(GO_KEY.replace(old, new))
 
 
+@example(73, "\x1e")
 @given(st.integers(0, len(NOTE) - 1), st.characters(codec="utf-8"))
 def test_a_note_changed_in_one_character_is_refused(place, character):
     changed = NOTE[:place] + character + NOTE[place + 1 :]

@@ -101,7 +101,7 @@ def read_note(note, key):
     found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]*)\n([^\n]+)\n\n((?:\u2014 [^ \n]+ [^ \n]+\n)+)", note)
     if found and found[1] == name:
         body = note[: note.index("\n\n") + 1].encode()
-        for line in found[4].splitlines():
+        for line in found[4].split("\n")[:-1]:
             _, who, text = line.split(" ")
             data = plain(text)
             if who == name and data[:4] == number:
