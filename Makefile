@@ -9,7 +9,7 @@ KAFKA_TEST_TIMEOUT_S ?= 300
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test kafka kafka-stop test-kafka kills soak latency flood types lint imports wheel prove bench check schema clean
+.PHONY: setup demo test kafka kafka-stop test-kafka kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators check schema clean
 
 setup: $(STAMP)
 
@@ -66,9 +66,21 @@ wheel: setup           ## build the wheel and use it with the checkout out of si
 prove: setup           ## real incidents: make prove DATA=path (see docs/proofs.md)
 	@$(BIN)/python -m bench.prove --data "$(DATA)"
 
-bench: setup           ## decoders and replay speed
+bench: setup           ## decoders, stages and replay speed
 	@$(BIN)/python -m bench.otlp
+	@$(BIN)/python -m bench.normalise --points 2000000
+	@$(BIN)/python -m bench.detect --points 2000000
 	@$(BIN)/python -m bench.replay
+
+bench-throughput: setup ## on a real broker beside Faust, Quix, Bytewax and Flink SQL; goes on where it was stopped
+	@$(BIN)/python -m bench.throughput --peers --write
+
+bench-actions: setup   ## the state machine in a hostile world, tampered logs, forged approvals
+	@$(BIN)/python -m bench.machine
+	@$(BIN)/python -m bench.audit
+
+investigators: setup   ## 200 stops, kills and rebalances of investigators in mid-question; about an hour
+	@$(BIN)/python -m tools.kafka.with_broker -m bench.investigators --times 200 --query-s 20
 
 check: test types lint schema wheel
 
