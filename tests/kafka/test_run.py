@@ -49,13 +49,10 @@ def test_every_process_killed_twice_stopped_and_rebalanced_changes_nothing(alone
 
 def test_from_four_to_twelve_partitions_under_load_changes_nothing(deployed: Deployed, whole: Run) -> None:
     """Messages come in all the while; the pipeline is stopped in order, its shards move, it goes on."""
-    messages = recorded_shop()
-    half = len(messages) // 2
-    deployed.play(messages[:half])
-    first, rest = deployed.start("normalise"), deployed.start(*ORDER[1:])
-    deployed.wait_until(lambda: deployed.waits("normalise") == 0 and deployed.through_ns(ORDER[-1]) > 0)
-    load = Thread(target=deployed.play, args=(messages[half:],), kwargs={"pause_s": 0.1})
+    load = Thread(target=deployed.play, args=(recorded_shop(),), kwargs={"pause_s": 0.3})
     load.start()
+    first, rest = deployed.start("normalise"), deployed.start(*ORDER[1:])
+    deployed.wait_until(lambda: deployed.through_ns(ORDER[-1]) > 0)
     deployed.end(first)
     deployed.wait_until(lambda: all(deployed.waits(stage) == 0 for stage in ORDER[1:]))
     deployed.end(rest)
