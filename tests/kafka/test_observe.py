@@ -55,6 +55,13 @@ def trace_of(deployed: Deployed, *more: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    """Of this file alone: whoever else plays into the source topics of a broker would be counted here."""
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("observed")
 
