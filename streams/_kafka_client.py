@@ -28,7 +28,7 @@ _PRODUCER: dict[str, Any] = {
     "enable.idempotence": True,
     "compression.type": "zstd",  # a frame of 1000 points shrinks to about a third; needs Kafka 2.1
     "linger.ms": 10,
-    "queue.buffering.max.kbytes": 8192,  # what a dead broker may cost in memory
+    "queue.buffering.max.kbytes": 65536,  # what a dead broker may cost in memory
     "allow.auto.create.topics": False,  # a topic made by accident has the wrong settings
     "message.max.bytes": max(topic.max_message_bytes for topic in sc.TOPICS.values()),
 }

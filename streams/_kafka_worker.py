@@ -89,7 +89,7 @@ class KafkaWorker:
         self._failure: KafkaException | None = None
         self.letters: Counter[tuple[str, str]] = Counter()
         """Dead letters written, by reason and source."""
-        self.producer = producer(settings, delivery_report_only_error=True)
+        self.producer = producer(settings, delivery_report_only_error=True, queue_buffering_max_kbytes=8192)
         self._reader = consumer(settings)
         self._member = consumer(settings, group=f"{settings.prefix}.{stage.name}")
         tokens = [real_name(topic, settings.prefix) for topic in plan.tokens]
