@@ -42,9 +42,12 @@ class Windower:
         """Take a frame; returns dead letters of late samples. Samples of unknown series are rejected, counted."""
         state.define(frame.defs)
         out: list[Emit] = []
-        series, t, value = frame.series, frame.t, frame.value
+        series, t = frame.series, frame.t
+        value = (
+            frame.value + 0.0
+        )  # minus zero is zero: which of them is smaller depends on the compiler
         if len(frame.defs):  # the columns lie in the bytes of the message; what waits shall not hold definitions too
-            series, t, value = series.copy(), t.copy(), value.copy()
+            series, t = series.copy(), t.copy()
         if not len(t):
             return out
         first, last = int(t.min()), int(t.max())

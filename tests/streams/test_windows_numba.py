@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.windows import COLUMNS, START, definition, frame
 
@@ -39,6 +39,7 @@ sample = st.tuples(st.integers(0, 13), st.integers(0, 400 * 4).map(lambda q: STA
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.lists(sample, max_size=60), min_size=1, max_size=8), st.integers(1, 9))
+@example([[], [], [], [(4, START + 190 * NS, 0.0)], [(4, START + 190 * NS + NS // 4, -0.0)]], 4)
 def test_compiled_windows_have_the_bits_of_the_plain_ones(batches, pace):
     """Repeated, disordered, late and unknown samples, resets, gaps; series 13 is never defined."""
     defs = [definition(i) for i in range(13)]
