@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tidegate needs Python 3.11 or newer; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv."; exit 1; }
 	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
-	@$(BIN)/uv sync --quiet --frozen --inexact --extra fast --extra kafka --group dev
+	@$(BIN)/uv sync --quiet --frozen --inexact --all-extras --group dev
 	@touch $(STAMP)
 
 demo: setup            ## a simulated shop, a bad deploy, the whole pipeline
