@@ -115,9 +115,10 @@ def way_of(control: Iterable[Message], anomalies: Iterable[Message], name: str, 
     if not incidents:
         raise NotFoundError(f"there is no record of incident {identity}", todo="Is it older than the topic keeps?")
     used = {e.pointer.sha256 for d, _ in diagnoses for h in d.hypotheses for e in h.evidence if e.pointer}
-    found = _of(anomalies, sc.Anomaly, lambda record: record.pointer.sha256 in used)
+    opened = incidents[0][0]
+    told = _of(anomalies, sc.Anomaly, lambda a: a.pointer.sha256 in used or a.entity_id in opened.entities)
     hops, notes = [], []
-    first = min(found, key=lambda pair: (pair[1].received_ns, pair[0].end_ns, pair[0].id), default=None)
+    first = _opener(told, opened, used)
     if first is None:
         notes.append("no anomaly of this incident is kept any more, so its fault and telemetry are not known")
     else:
@@ -131,8 +132,27 @@ def way_of(control: Iterable[Message], anomalies: Iterable[Message], name: str, 
     return Way(incidents[0][0], hops, first[0] if first else None, fault_ns, notes)
 
 
+def _opener(
+    told: list[tuple[sc.Anomaly, Message]], incident: sc.Incident, used: set[str]
+) -> tuple[sc.Anomaly, Message] | None:
+    """The anomaly with which the incident began, and its message; None if none is kept.
+
+    Of those that are evidence the one that was written first; but what ended after the incident had opened cannot
+    have opened it. If only such ones are evidence, then the last one of its entities before the opening.
+    """
+    before = [pair for pair in told if pair[0].end_ns <= incident.opened_ns]
+    evidence = [pair for pair in before if pair[0].pointer.sha256 in used]
+    if evidence:
+        return min(evidence, key=lambda pair: (pair[1].received_ns, pair[0].end_ns, pair[0].id))
+    if before:
+        return min(before, key=lambda pair: (-pair[0].end_ns, pair[1].received_ns, pair[0].id))
+    return min(told, key=lambda pair: (pair[1].received_ns, pair[0].end_ns, pair[0].id), default=None)
+
+
 def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple[list[Hop], str]:
     """When the points of the first anomaly were framed, and time had passed them; and which task wrote the last frame.
+
+    Time had passed when the last writer said so, or said that it is idle and holds nothing back.
 
     frames: messages of the frames topic around the window. Both are missing where the series is not in frames.
     """
@@ -147,9 +167,11 @@ def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple
             continue
         if sc.record_type(message) == "watermark":
             mark = sc.read(message)
-            if isinstance(mark, sc.Watermark) and not mark.idle and mark.through_ns >= end:
-                kept = passed.get(message.key)
-                passed[message.key] = message if kept is None or message.received_ns < kept.received_ns else kept
+            if isinstance(mark, sc.Watermark):
+                if mark.through_ns >= end or mark.idle:
+                    passed.setdefault(message.key, message)
+                else:
+                    passed.pop(message.key, None)  # it holds time back, perhaps once more
         elif not sc.record_type(message):
             frame = sc.decode_frame(message.value)
             mine = (frame.series == series) & (frame.t >= start) & (frame.t < end)

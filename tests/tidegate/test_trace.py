@@ -30,7 +30,12 @@ ANOMALY = sc.Anomaly(
     unit="1", p_value=1e-9, pointer=POINTER,
 )  # fmt: skip
 OPENED = sc.Incident(
-    id=INCIDENT, opened_ns=T, updated_ns=T, entities=["default/service/cart"], severity=9.0, title="cart: errors"
+    id=INCIDENT,
+    opened_ns=T + 10 * NS,
+    updated_ns=T + 10 * NS,
+    entities=["default/service/cart"],
+    severity=9.0,
+    title="cart: errors",
 )
 DIAGNOSIS = sc.Diagnosis(
     id="d", incident_id=INCIDENT, as_of_ns=T + 20 * NS, opened_ns=T, entities=["default/service/cart"], severity=9.0,
@@ -98,6 +103,27 @@ def test_hops_are_the_first_writings_in_order_and_add_up() -> None:
         ("decision", 30),
     ]  # fmt: skip
     assert sum(h["share_of_budget"] for h in document["hops"]) == pytest.approx(30 / 45, abs=1e-3)
+
+
+def test_an_anomaly_that_ended_after_the_incident_had_opened_did_not_open_it() -> None:
+    later = ANOMALY.model_copy(update={"id": "later", "end_ns": T + 20 * NS})
+    other = POINTER.model_copy(update={"sha256": "sha256:9"})
+    opener = ANOMALY.model_copy(update={"id": "opener", "pointer": other})
+    control = [at(24, sc.INCIDENTS, OPENED), at(25, sc.DIAGNOSES, DIAGNOSIS)]
+    found = _trace.way_of(control, [at(24.2, sc.ANOMALIES, later), at(23, sc.ANOMALIES, opener)], INCIDENT)
+    assert found.first == opener and found.hops[0].at_ns == T + 23 * NS
+
+
+def test_a_writer_that_was_idle_when_the_window_ended_did_not_hold_it_back() -> None:
+    frames = [frame(11, 9), mark(1, 0, "idle"), mark(2, 0, "idle", idle=True), mark(21, 10, "a"), mark(60, 99, "idle")]
+    hops, _ = _trace.telemetry_hops(way(), frames, 1)
+    assert [hop.at_ns for hop in hops] == [T + 11 * NS, T + 21 * NS]
+
+
+def test_a_writer_that_was_idle_and_came_back_held_it_back_until_it_passed() -> None:
+    frames = [frame(11, 9), mark(2, 0, "b", idle=True), mark(3, 1, "b"), mark(21, 10, "a"), mark(30, 99, "b")]
+    hops, _ = _trace.telemetry_hops(way(), frames, 1)
+    assert [hop.at_ns for hop in hops] == [T + 11 * NS, T + 30 * NS]
 
 
 def test_budgets_are_until_the_anomaly_and_until_the_decision() -> None:
