@@ -34,12 +34,13 @@ from actions._ledger import (
 )
 from actions._machine_errors import LedgerFault
 
-FORMAT = 1
+FORMAT = 2
 SCHEMA = """
 create table action (key text primary key, version integer not null, digest text not null, change_key text not null,
     generation integer not null, state text not null, ended_ns integer, body blob not null,
     unique (change_key, generation)) strict;
 create index action_open on action (key) where ended_ns is null;
+create index action_ended on action (ended_ns, key) where ended_ns is not null;
 create table target (target text primary key, epoch integer not null, holder text not null,
     ineffective integer not null, blocked text not null) strict;
 create table intent (target text not null, key text not null, step integer not null, direction text not null,
@@ -56,7 +57,10 @@ create table inbox (id text primary key, topic text not null, part integer not n
 create table position (topic text not null, part integer not null, place integer not null,
     primary key (topic, part)) strict;
 create table outbox (number integer primary key autoincrement, topic text not null, key text not null,
-    id text not null, value blob not null) strict;
+    id text not null, value blob not null, sequence integer not null) strict;
+create index outbox_topic on outbox (topic, number);
+create table told (topic text not null, key text not null, count integer not null, primary key (topic, key)) strict;
+create table kept (name text primary key, value blob not null) strict;
 create table timer (name text primary key, at_ns integer not null) strict;
 create index timer_at on timer (at_ns, name);
 create table clock (one integer primary key check (one = 1), last_ns integer not null) strict;
@@ -121,6 +125,10 @@ class SqliteLedger:
         query = "select * from action where change_key = ? order by generation desc limit 1"
         return next(map(_action, self._rows(query, change_key)), None)
 
+    def ended(self, after_ns: int, limit: int) -> Sequence[ActionRow]:
+        query = "select * from action where ended_ns > ? order by ended_ns, key limit ?"
+        return [_action(row) for row in self._rows(query, after_ns, limit)]
+
     def target(self, target: str) -> TargetRow:
         return next(
             (TargetRow(*r) for r in self._rows("select * from target where target = ?", target)), TargetRow(target)
@@ -145,8 +153,15 @@ class SqliteLedger:
         rows = self._rows("select place from position where topic = ? and part = ?", topic, partition)
         return rows[0][0] if rows else None
 
-    def unsent(self, limit: int) -> Sequence[OutboxRow]:
-        return [_outbox(row) for row in self._rows("select * from outbox order by number limit ?", limit)]
+    def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
+        if not topic:
+            return [_outbox(row) for row in self._rows("select * from outbox order by number limit ?", limit)]
+        query = "select * from outbox where topic = ? order by number limit ?"
+        return [_outbox(row) for row in self._rows(query, topic, limit)]
+
+    def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        query = "select name, value from kept where substr(name, 1, length(?1)) = ?1 order by name"
+        return self._rows(query, prefix)
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:
         query = "select name from timer where at_ns <= ? order by at_ns, name limit ?"
@@ -178,6 +193,8 @@ class SqliteLedger:
             positions=tuple(sorted(rows("select * from position"))),
             outbox=tuple(_outbox(row) for row in rows("select * from outbox order by number")),
             timers=tuple(sorted(rows("select * from timer"))),
+            kept=tuple(rows("select name, value from kept order by name")),
+            told=tuple(sorted(rows("select topic, key, count from told"))),
             last_ns=self.last_ns(),
         )
 
@@ -251,7 +268,11 @@ class SqliteLedger:
         self._write_allowances(tx)
         do("update clock set last_ns = max(last_ns, ?)", (tx.at_ns,))
         for record in tx.outbox:
-            do("insert into outbox (topic, key, id, value) values (?, ?, ?, ?)", record)
+            count = (
+                """insert into told values (?, ?, 1) on conflict do update set count = count + 1 returning count - 1"""
+            )
+            sequence = self._one(count, *record[:2])[0]
+            do("insert into outbox (topic, key, id, value, sequence) values (?, ?, ?, ?, ?)", (*record, sequence))
         for number in tx.sent:
             do("delete from outbox where number = ?", (number,))
         for timer in tx.timers:
@@ -259,6 +280,11 @@ class SqliteLedger:
                 do("delete from timer where name = ?", (timer.name,))
             else:
                 do("insert or replace into timer values (?, ?)", timer)
+        for fact in tx.keeps:
+            if fact.value is None:
+                do("delete from kept where name = ?", (fact.name,))
+            else:
+                do("insert or replace into kept values (?, ?)", fact)
         self._at_point("after_outbox")
         return Committed(tuple(self._append(tx.leaves)))
 
@@ -379,4 +405,5 @@ def _intent(row: Any) -> IntentRow:
 
 
 def _outbox(row: Any) -> OutboxRow:
-    return OutboxRow(row[0], Outbox(*row[1:]))
+    number, topic, key, id, value, sequence = row
+    return OutboxRow(number, Outbox(topic, key, id, value), sequence)
