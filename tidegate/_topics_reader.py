@@ -1,14 +1,18 @@
 """Reads our own topics on Kafka for queries: a partition of frames by event time, definitions of series kept at hand.
 
 The Kafka client blocks, so it reads in threads, few at a time; a read ends early when nobody waits for it any more.
+Brokers that do not answer are asked again with fresh connections, as long as the question lasts: most outages are
+shorter than that, and a question that has failed is not asked again.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+import structlog
 
 import schemas as sc
 from diagnosis import QueryFailed
@@ -17,8 +21,11 @@ from streams import KafkaSettings, Place, Stretch, TransportError, kafka
 
 AT_ONCE = 4
 SLACK_NS = 60 * NS  # a frame is named by its oldest point and may hold points of some panes more
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
+ATTEMPTS = 3  # with PATIENCE_S this is less than the 20 s that a query has
+SILENCE = frozenset({"KAFKA_SILENT", "KAFKA_UNREACHABLE"})
 T = TypeVar("T")
+log = structlog.get_logger("tidegate.topics")
 
 
 class KafkaTopics:
@@ -28,7 +35,7 @@ class KafkaTopics:
     """
 
     def __init__(self, settings: KafkaSettings, *, shards: int = 16) -> None:
-        self._settings, self._shards = settings, shards
+        self._settings, self._shards = replace(settings, timeout_s=min(settings.timeout_s, PATIENCE_S)), shards
         self._at_once: asyncio.Semaphore | None = None
         self._definitions: dict[tuple[str, str, str], dict[str, bytes]] = {}
         self._read_to = 0
@@ -84,11 +91,23 @@ class KafkaTopics:
         async with self._at_once:
             gone = threading.Event()
             try:
-                return await asyncio.to_thread(read, lambda: not gone.is_set())
+                return await asyncio.to_thread(_patiently, read, gone)
             except TransportError as error:
                 raise QueryFailed("TOPICS_UNREADABLE", str(error)) from error
             finally:
                 gone.set()
+
+
+def _patiently(read: Callable[[Callable[[], bool]], T], gone: threading.Event) -> T:
+    """What is read, asked for again where brokers are silent. Raises TransportError."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return read(lambda: not gone.is_set())
+        except TransportError as error:
+            if error.code not in SILENCE or attempt == ATTEMPTS or gone.wait(0.2):
+                raise
+            log.warning("topics read again", attempt=attempt, code=error.code, what=str(error))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _while(is_wanted: Callable[[], bool], messages: Iterator[Message]) -> Iterator[Message]:

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -175,6 +176,18 @@ def test_the_reader_finds_points_by_event_time_and_definitions_as_they_come(brok
     asyncio.run(read())
 
 
+def test_a_question_outlasts_brokers_that_are_silent_for_some_seconds(proxied: Cluster) -> None:
+    settings = made(proxied.bootstrap, "silent")
+    write(settings, *telemetry())
+    reader = KafkaTopics(settings)
+    proxied.proxy().partition(refuse=False)
+    healing = threading.Timer(11, proxied.proxy().heal)
+    healing.start()
+    answer = asyncio.run(Topics().run(Topics().ask(suspect()), "default", Context(topics=reader)))  # type: ignore[arg-type]
+    healing.join()
+    assert {finding.kind: finding.strength for finding in answer.findings} == FOUND
+
+
 def test_a_question_on_the_topic_is_answered_from_the_topics_and_sigterm_ends_it_cleanly(
     broker: Broker, tmp_path: Path
 ) -> None:
@@ -210,6 +223,7 @@ def test_faust_comes_in_by_every_way_with_the_least_it_may_do(secured: Cluster, 
             ((observation, _),) = heard(admin, 1)
         except AssertionError as error:
             raise AssertionError(process.log.read_text()[-3000:]) from error
+        assert observation.status == "answered", (observation, process.log.read_text()[-3000:])
         assert strengths(observation) == FOUND
 
 
