@@ -6,7 +6,8 @@ crash between them. A transaction is data, not code: what it expects and what it
 hold refuses the whole of it with a stable code, as a value; a store that cannot promise durability raises.
 
 `submit` collects, `commit` makes everything submitted durable with one sync, the urgent first. There is one writer.
-The stores: `SqliteLedger` on one node, `ModelLedger` in memory for properties and simulation; the same tests hold both.
+The stores: `SqliteLedger` on one node, `PostgresLedger` on many, `ModelLedger` in memory for properties and simulation;
+the same tests hold all three.
 """
 
 from collections.abc import Callable, Sequence
@@ -90,7 +91,19 @@ class Unblock(NamedTuple):
     target: str
 
 
-TargetWrite = Hold | Renew | Free | Unblock
+class Reread(NamedTuple):
+    """A target that was distrusted was fenced with `epoch`, which is higher than any it ever saw, and read.
+
+    `epoch` is at least the one that the ledger has (else STALE_EPOCH). `blocked`: why a person must look first, where
+    the read found what the ledger does not know; a reason that was there before stays.
+    """
+
+    target: str
+    epoch: int
+    blocked: str = ""
+
+
+TargetWrite = Hold | Renew | Free | Unblock | Reread
 
 
 class Intent(NamedTuple):
@@ -147,13 +160,6 @@ class Timer(NamedTuple):
     at_ns: int | None
 
 
-class Keep(NamedTuple):
-    """A small fact by its name, such as a signed order; `value` None takes it away."""
-
-    name: str
-    value: bytes | None
-
-
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """What is expected and written together. Nothing in it is written unless all of it is.
@@ -165,6 +171,10 @@ class Transaction:
     at_ns: int
     priority: Priority = Priority.OTHER
     action: ActionWrite | None = None
+    distrust: bool = False
+    """Others may have acted since: the next epoch for every target, and each must be read (`Reread`) before a `Hold`
+    or an intent. For a restored backup, and by the store itself after a failover.
+    """
     targets: tuple[TargetWrite, ...] = ()
     intent: Intent | None = None
     closes: tuple[str, ...] = ()
@@ -179,7 +189,6 @@ class Transaction:
     outbox: tuple[Outbox, ...] = ()
     sent: tuple[int, ...] = ()
     timers: tuple[Timer, ...] = ()
-    keeps: tuple[Keep, ...] = ()
 
 
 class Committed(NamedTuple):
@@ -207,13 +216,17 @@ class ActionRow(NamedTuple):
 
 
 class TargetRow(NamedTuple):
-    """holder: key of the action that may act there, or empty. ineffective: actions in a row without success."""
+    """holder: key of the action that may act there, or empty. ineffective: actions in a row without success.
+
+    is_unread: what the ledger says of it may be old, see `Transaction.distrust`.
+    """
 
     target: str
     epoch: int = 0
     holder: str = ""
     ineffective: int = 0
     blocked: str = ""
+    is_unread: bool = False
 
 
 class IntentRow(NamedTuple):
@@ -227,11 +240,8 @@ class IntentRow(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
-    """`sequence` counts what was told under one topic and key, from 0 without holes."""
-
     number: int
     record: Outbox
-    sequence: int
 
 
 class LeafRow(NamedTuple):
@@ -255,8 +265,6 @@ class Contents:
     positions: tuple[tuple[str, int, int], ...] = ()
     outbox: tuple[OutboxRow, ...] = ()
     timers: tuple[tuple[str, int], ...] = ()
-    kept: tuple[tuple[str, bytes], ...] = ()
-    told: tuple[tuple[str, str, int], ...] = ()
     last_ns: int = field(default=0)
 
 
@@ -284,11 +292,11 @@ class Ledger(Protocol):
         """The newest generation of a physical change."""
         ...
 
-    def ended(self, after_ns: int, limit: int) -> Sequence[ActionRow]:
-        """Actions that ended later than `after_ns`, by (time of their end, key)."""
-        ...
-
     def target(self, target: str) -> TargetRow: ...
+
+    def unread(self) -> Sequence[str]:
+        """Targets that must be fenced and read before anything new, sorted."""
+        ...
 
     def intent(self, target: str) -> IntentRow | None:
         """The open one."""
@@ -308,12 +316,8 @@ class Ledger(Protocol):
         """The last offset read, None before the first."""
         ...
 
-    def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
-        """Records not told yet, oldest first; of one topic if it is named."""
-        ...
-
-    def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        """The facts whose names begin so, by name."""
+    def unsent(self, limit: int) -> Sequence[OutboxRow]:
+        """Records not told yet, oldest first."""
         ...
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:

@@ -7,7 +7,6 @@ submitted and not committed, which is all that a durable store may lose.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from actions._ledger import (
     INEFFECTIVE_LIMIT,
@@ -23,6 +22,7 @@ from actions._ledger import (
     Refusal,
     RefusalCode,
     Renew,
+    Reread,
     Seal,
     TargetRow,
     TargetWrite,
@@ -48,8 +48,6 @@ class _Tables:
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     timers: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, bytes] = field(default_factory=dict)
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
     told: int = 0
     last_ns: int = 0
 
@@ -84,12 +82,11 @@ class ModelLedger:
         key = self._tables.latest.get(change_key)
         return None if key is None else self._tables.actions[key]
 
-    def ended(self, after_ns: int, limit: int) -> Sequence[ActionRow]:
-        rows = [(row.ended_ns, row.key, row) for row in self._tables.actions.values() if row.ended_ns is not None]
-        return [row for at_ns, _, row in sorted(rows) if at_ns > after_ns][:limit]
-
     def target(self, target: str) -> TargetRow:
         return self._tables.targets.get(target, TargetRow(target))
+
+    def unread(self) -> Sequence[str]:
+        return sorted(name for name, row in self._tables.targets.items() if row.is_unread)
 
     def intent(self, target: str) -> IntentRow | None:
         key = self._tables.open_intents.get(target)
@@ -108,12 +105,8 @@ class ModelLedger:
     def position(self, topic: str, partition: int) -> int | None:
         return self._tables.positions.get((topic, partition))
 
-    def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
-        rows = (row for _, row in sorted(self._tables.outbox.items()) if topic in ("", row.record.topic))
-        return list(islice(rows, limit))
-
-    def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        return sorted(one for one in self._tables.kept.items() if one[0].startswith(prefix))
+    def unsent(self, limit: int) -> Sequence[OutboxRow]:
+        return [self._tables.outbox[number] for number in sorted(self._tables.outbox)[:limit]]
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:
         ordered = sorted((at_ns, name) for name, at_ns in self._tables.timers.items())
@@ -143,8 +136,6 @@ class ModelLedger:
             positions=tuple(sorted((topic, part, offset) for (topic, part), offset in t.positions.items())),
             outbox=tuple(t.outbox[number] for number in sorted(t.outbox)),
             timers=tuple(sorted(t.timers.items())),
-            kept=tuple(sorted(t.kept.items())),
-            told=tuple(sorted((topic, key, count) for (topic, key), count in t.counts.items())),
             last_ns=t.last_ns,
         )
 
@@ -166,7 +157,7 @@ class ModelLedger:
             return Refusal("NO_LEAF", tx.action.key if tx.action else "intent")
         if tx.action and (code := self._action_refusal(tx)):
             return Refusal(code, tx.action.key)
-        targets = dict[str, TargetRow]()
+        targets = {name: _distrusted(row) for name, row in t.targets.items()} if tx.distrust else {}
         for one in tx.targets:
             row = targets.get(one.target, self.target(one.target))
             if code := _target_refusal(row, one):
@@ -181,6 +172,8 @@ class ModelLedger:
                 return Refusal("INTENT_REPEATED", tx.intent.key)
             if row.holder != tx.intent.key or row.epoch != tx.intent.epoch:
                 return Refusal("STALE_EPOCH", tx.intent.target)
+            if row.is_unread:
+                return Refusal("TARGET_BLOCKED", tx.intent.target)
             if tx.intent.target in t.open_intents and tx.intent.target not in tx.closes:
                 return Refusal("INTENT_OPEN", tx.intent.target)
         return self._allowance_refusal(tx)
@@ -235,6 +228,8 @@ class ModelLedger:
             ended_ns = tx.at_ns if is_ended else None
             t.actions[key] = ActionRow(key, expected + 1, digest, change_key, generation, state, ended_ns, body)
             t.latest[change_key] = key
+        if tx.distrust:
+            t.targets = {name: _distrusted(row) for name, row in t.targets.items()}
         for one in tx.targets:
             t.targets[one.target] = _after(self.target(one.target), one)
         for target in tx.closes:
@@ -255,9 +250,7 @@ class ModelLedger:
             t.positions[place] = max(t.positions.get(place, tx.inbox.offset), tx.inbox.offset)
         for record in tx.outbox:
             t.told += 1
-            sequence = t.counts.get(record[:2], 0)
-            t.counts[record[:2]] = sequence + 1
-            t.outbox[t.told] = OutboxRow(t.told, record, sequence)
+            t.outbox[t.told] = OutboxRow(t.told, record)
         for number in tx.sent:
             t.outbox.pop(number, None)
         for timer in tx.timers:
@@ -265,11 +258,6 @@ class ModelLedger:
                 t.timers.pop(timer.name, None)
             else:
                 t.timers[timer.name] = timer.at_ns
-        for name, value in tx.keeps:
-            if value is None:
-                t.kept.pop(name, None)
-            else:
-                t.kept[name] = value
         t.last_ns = max(t.last_ns, tx.at_ns)
         return Committed(tuple(leaf.number for leaf in new))
 
@@ -292,7 +280,9 @@ def _target_refusal(row: TargetRow, write: TargetWrite) -> RefusalCode | None:
     if isinstance(write, Hold):
         if row.holder not in ("", write.key):
             return "TARGET_HELD"
-        return "TARGET_BLOCKED" if row.blocked and not row.holder else None
+        return "TARGET_BLOCKED" if row.is_unread or (row.blocked and not row.holder) else None
+    if isinstance(write, Reread):
+        return None if row.is_unread and row.epoch <= write.epoch else "STALE_EPOCH"
     if isinstance(write, Renew) and (row.holder != write.key or write.epoch != row.epoch + 1):
         return "STALE_EPOCH"
     return None
@@ -305,7 +295,13 @@ def _after(row: TargetRow, write: TargetWrite) -> TargetRow:
         return row._replace(epoch=write.epoch)
     if isinstance(write, Free):
         return _freed(row, write)
+    if isinstance(write, Reread):
+        return row._replace(epoch=write.epoch, is_unread=False, blocked=row.blocked or write.blocked)
     return row._replace(blocked="", ineffective=0)
+
+
+def _distrusted(row: TargetRow) -> TargetRow:
+    return row._replace(epoch=row.epoch + 1, is_unread=True)
 
 
 def _freed(row: TargetRow, write: Free) -> TargetRow:

@@ -23,13 +23,13 @@ from actions._ledger import (
     Hold,
     Inbox,
     Intent,
-    Keep,
     Ledger,
     NonceIssue,
     Outbox,
     Priority,
     Refusal,
     Renew,
+    Reread,
     Take,
     Timer,
     Transaction,
@@ -63,6 +63,7 @@ action_writes = st.builds(
 )  # fmt: skip
 target_writes = st.one_of(
     st.builds(Hold, names, names), st.builds(Renew, names, names, numbers), st.builds(Unblock, names),
+    st.builds(Reread, names, numbers, st.sampled_from(("", "WHY"))),
     st.builds(Free, names, names, st.sampled_from((None, True, False)), st.sampled_from(("", "", "WHY"))),
 )  # fmt: skip
 transactions = st.builds(
@@ -70,6 +71,7 @@ transactions = st.builds(
     at_ns=st.integers(0, 20),
     priority=st.sampled_from(list(Priority)),
     action=st.none() | action_writes,
+    distrust=st.sampled_from((False,) * 9 + (True,)),
     targets=some(target_writes, 3),
     intent=st.none() | st.none() | st.builds(Intent, names, names, numbers, st.sampled_from(("do", "undo")), numbers),
     closes=some(names, 1),
@@ -83,7 +85,6 @@ transactions = st.builds(
     outbox=some(st.builds(Outbox, names, names, names, st.binary(max_size=2))),
     sent=some(numbers, 1),
     timers=some(st.builds(Timer, names, st.none() | numbers)),
-    keeps=some(st.builds(Keep, names, st.none() | st.binary(max_size=2))),
 )
 
 
@@ -126,8 +127,7 @@ class TwoLedgers(RuleBasedStateMachine):
             lambda one: one.open_actions(), lambda one: one.head(), lambda one: list(one.leaves(1, 2)),
             lambda one: list(one.unsent(2)), lambda one: list(one.due(2, 2)), lambda one: one.spent("a", 3),
             lambda one: one.position("a", 1), lambda one: one.latest("a"), lambda one: one.target("a"),
-            lambda one: one.intent("a"), lambda one: one.action("a"), lambda one: list(one.ended(3, 2)),
-            lambda one: list(one.unsent(2, "a")), lambda one: list(one.kept("a")), lambda one: list(one.kept("")),
+            lambda one: one.intent("a"), lambda one: one.action("a"), lambda one: one.unread(),
         ):  # fmt: skip
             assert read(self.model) == read(self.sqlite)
 
@@ -195,6 +195,26 @@ def test_the_third_ineffective_action_blocks_its_target_until_a_person_frees_it(
     results = [code(write(ledger, Transaction(n, targets=(hold, free)))) for n in range(4)]
     assert results == ["COMMITTED"] * 3 + ["TARGET_BLOCKED"]
     assert code(write(ledger, Transaction(5, targets=(Unblock("t"), hold)))) == "COMMITTED"
+
+
+def test_after_distrust_a_target_is_fenced_higher_and_read_before_anything_new(ledger):
+    write(ledger, Transaction(0, targets=(Hold("t", "k"), Renew("t", "k", 1), Free("t", "k"))))
+    assert code(write(ledger, Transaction(1, distrust=True))) == "COMMITTED"
+    assert ledger.unread() == ["t"] and ledger.target("t").epoch == 2
+    results = [code(write(ledger, Transaction(2, targets=(one,)))) for one in (Hold("t", "n"), Reread("t", 1))]
+    assert results == ["TARGET_BLOCKED", "STALE_EPOCH"]
+    assert code(write(ledger, Transaction(3, targets=(Reread("t", 7), Hold("t", "n"))))) == "COMMITTED"
+    assert ledger.target("t").epoch == 7 and ledger.unread() == []
+
+
+def test_who_holds_a_distrusted_target_may_fence_it_and_begins_nothing(ledger):
+    key, _ = reserved(ledger, plan_of())
+    (target,) = plan_of().targets
+    write(ledger, Transaction(1, distrust=True))
+    epoch = ledger.target(target).epoch + 1
+    assert code(write(ledger, Transaction(2, targets=(Renew(target, key, epoch),)))) == "COMMITTED"
+    intent = Transaction(3, intent=Intent(target, key, 0, "do", epoch), leaves=(b"x",))
+    assert code(write(ledger, intent)) == "TARGET_BLOCKED"
 
 
 def test_a_spent_budget_refuses_the_whole_transaction(ledger):
