@@ -7,6 +7,9 @@ Faust's own watchdog only logs, so this one ends the process when offsets or ans
 """
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -171,8 +174,16 @@ def _app(settings: KafkaSettings, subsystems: Sequence[str]) -> Any:
         topic_allow_declare=False,
         web_enabled=False,
         store="memory://",
+        datadir=_own_place(),
         autodiscover=False,
     )  # fmt: skip
+
+
+def _own_place() -> str:
+    """Faust makes directories for tables where it is started. It has none here, so they go away with the process."""
+    place = tempfile.mkdtemp(prefix="tidegate-investigate-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def _credentials(settings: KafkaSettings, arguments: Mapping[str, Any]) -> Any:

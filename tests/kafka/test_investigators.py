@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -136,7 +137,10 @@ class Process:
         ]
         self.log = place / "log"
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen([*command, *arguments], stdout=out, stderr=out)
+            paths = {"PYTHONPATH": str(Path.cwd())}
+            self.process = subprocess.Popen(
+                [*command, *arguments], stdout=out, stderr=out, cwd=place, env=os.environ | paths
+            )
 
     def __enter__(self) -> "Process":
         return self
@@ -199,6 +203,7 @@ def test_a_question_on_the_topic_is_answered_from_the_topics_and_sigterm_ends_it
         assert (observation.status, strengths(observation)) == ("answered", FOUND), process.log.read_text()[-2000:]
         assert observation.request_sha256 == inquiry().request_sha256 and event_ns == inquiry().asked_ns
         assert process.end() == 0, process.log.read_text()[-2000:]
+    assert {path.name for path in tmp_path.iterdir()} == {"settings.yaml", "log"}, "it leaves nothing where it runs"
 
 
 @pytest.mark.parametrize("via", ["scram", "oauth", "mtls"])
