@@ -21,10 +21,11 @@ import schemas as sc
 from schemas.core import NS, Emit, Stage
 from schemas.core import Message as Record
 from streams import _dead
-from streams._errors import SnapshotError, TransportError
+from streams._errors import TransportError
 from streams._kafka_client import consumer, producer
 from streams._kafka_messages import headers_of, to_message
 from streams._kafka_names import real_name, topic_of
+from streams._kafka_restore import packed, restore
 from streams._kafka_settings import KafkaSettings
 from streams._kafka_snapshots import Manifests, save
 from streams._live_time import LiveTime, sender_of
@@ -213,7 +214,7 @@ class KafkaWorker:
             manifest = save(
                 self._store, task, number=owner.number, code=self._code, shaped_by=self._shaped_by,
                 is_clean=is_clean and not outbox, layout=self._plan.partitions, offsets=places,
-                outbox=[_packed(emit) for emit in outbox],
+                outbox=[packed(emit) for emit in outbox],
             )  # fmt: skip
             self._write([manifest])
             owner.number += 1
@@ -279,7 +280,14 @@ class KafkaWorker:
             task, dict.fromkeys(inputs, 0),
             LiveTime(now, idle_after_ns=self._idle_after_ns, still_after_ns=self._still_after_ns), snapshot_ns=now,
         )  # fmt: skip
-        outbox = self._restore(owner, manifests)
+        restored = restore(
+            task, manifests, self._store, shaped_by=self._shaped_by, layout=self._plan.partitions,
+            unusable=lambda manifest, error: self._say(
+                "snapshot unusable", task=task.name, number=manifest.number, reason=error.code
+            ),
+        )  # fmt: skip
+        owner.number = restored.number
+        owner.offsets.update(restored.offsets)
         self.running[instance] = owner
         self._owner.update(dict.fromkeys(inputs, owner))
         self._reader.incremental_assign([
@@ -287,40 +295,8 @@ class KafkaWorker:
                            or OFFSET_BEGINNING)
             for topic, partition in inputs
         ])  # fmt: skip
-        self._write(outbox)
+        self._write(restored.outbox)
         self._say("task started", task=task.name, through_ns=task.through_ns, snapshot=owner.number - 1)
-
-    def _restore(self, owner: Running, manifests: list[sc.SnapshotManifest]) -> list[Emit]:
-        """Go on from the newest snapshot that can be read; older ones only lead to more work. Returns its outbox."""
-        owner.number = max((m.number for m in manifests), default=-1) + 1
-        trouble: SnapshotError | None = None
-        for manifest in manifests:
-            try:
-                data = self._store.read(manifest.file, manifest.sha256)
-            except SnapshotError as error:
-                trouble = trouble or error
-                self._say("snapshot unusable", task=owner.task.name, number=manifest.number, reason=error.code)
-                continue
-            if manifest.shaped_by != self._shaped_by and not manifest.is_clean:
-                raise SnapshotError(
-                    f"{owner.task.name} was stopped in mid-work with other versions or settings "
-                    f"(Tidegate {manifest.code}): what it wrote last would not be the same again",
-                    where=manifest.file, code="SNAPSHOT_OTHER_SETTINGS",
-                    todo="Start once as before and stop cleanly, then change; or run both side by side",
-                )  # fmt: skip
-            more = owner.task.restore(data)
-            if more["layout"] != self._plan.partitions:
-                raise SnapshotError(
-                    f"{owner.task.name} was stopped with {more['layout']} partitions, now there are "
-                    f"{self._plan.partitions}: its series may belong to others",
-                    where=manifest.file, code="SNAPSHOT_OTHER_LAYOUT",
-                    todo=f"Run `tidegate topics grow --partitions {self._plan.partitions}`",
-                )  # fmt: skip
-            owner.offsets.update((_place(name), offset) for name, offset in more["offsets"].items())
-            return [_unpacked(entry) for entry in more.get("outbox", [])]
-        if trouble is not None:
-            raise trouble
-        return []
 
     def _revoked(self, member: Any, partitions: list[TopicPartition]) -> None:
         self._end(partitions, is_lost=False)
@@ -399,19 +375,3 @@ def _all(plan: StagePlan) -> set[Place]:
 
 def _record(emit: Emit, now: int) -> Record:
     return Record(emit.topic, 0, 0, emit.key, emit.value, emit.headers, emit.event_ns, now)
-
-
-def _place(name: str) -> Place:
-    topic, partition = name.rsplit("/", 1)
-    return topic, int(partition)
-
-
-def _packed(emit: Emit) -> list[Any]:
-    headers = [[name, value.hex()] for name, value in emit.headers]
-    return [emit.topic, emit.key.hex(), emit.value.hex(), headers, emit.event_ns, emit.partition]
-
-
-def _unpacked(entry: list[Any]) -> Emit:
-    topic, key, value, headers, event_ns, partition = entry
-    pairs = tuple((name, bytes.fromhex(text)) for name, text in headers)
-    return Emit(topic, bytes.fromhex(key), bytes.fromhex(value), pairs, event_ns, partition)

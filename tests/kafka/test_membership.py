@@ -12,6 +12,10 @@ from support.pipeline import Deployed, recorded_shop
 
 import schemas as sc
 from schemas.core import Message
+from streams import real_name
+from streams._kafka_client import producer
+from streams._kafka_messages import headers_of
+from streams._kafka_snapshots import Manifests
 from tidegate._pipeline import build
 from tidegate._replay import replay
 from tidegate._settings import Settings
@@ -67,6 +71,20 @@ def test_without_any_snapshot_that_can_be_read_a_sentence_says_the_way_out(deplo
     process = deployed.start("detect")
     assert process.wait(60) == 3
     assert f"[{code}]" in deployed.logs() and "--rebuild" in deployed.logs()
+
+
+def test_state_of_a_newer_format_is_refused_with_the_way_out(deployed: Deployed) -> None:
+    finished(deployed)
+    newest = Manifests(deployed.kafka).of("detect")["0"][0]
+    later = newest.model_copy(update={"format": 2, "number": newest.number + 1, "code": "9.9.9"})
+    sender = producer(deployed.kafka)
+    told = sc.emit(sc.SNAPSHOTS, later, id="later", key="later", source="tidegate/detect", event_ns=later.through_ns)
+    sender.produce(
+        real_name(sc.SNAPSHOTS, deployed.kafka.prefix), told.value, told.key, 0, headers=list(headers_of(told))
+    )
+    assert sender.flush(20) == 0
+    assert deployed.start("detect").wait(60) == 3
+    assert "[SNAPSHOT_FROM_THE_FUTURE]" in deployed.logs() and "Tidegate 9.9.9" in deployed.logs()
 
 
 def test_state_of_other_settings_is_taken_over_after_a_clean_stop_only(deployed: Deployed) -> None:
