@@ -13,6 +13,7 @@ from actions._ledger import (
     Hold,
     Inbox,
     Intent,
+    Keep,
     Ledger,
     Outbox,
     Priority,
@@ -24,7 +25,7 @@ from actions._ledger import (
     Transaction,
     write,
 )
-from actions._machine import propose, step
+from actions._machine import NOBODY, propose, step
 from actions._machine_types import (
     Action,
     ActionCommand,
@@ -32,6 +33,7 @@ from actions._machine_types import (
     Apply,
     Approved,
     Killed,
+    Origin,
     Record,
     Rejected,
     Renewed,
@@ -45,7 +47,7 @@ from schemas import ACTIONS, canonical, record_id
 class With(NamedTuple):
     """What else belongs into the transaction: the record it was read from, budget, approvals and nonces used up.
 
-    snapshot: the target's state before, for the intent.
+    snapshot: the target's state before, for the intent. outbox, timers, keeps: beside what the move itself writes.
     """
 
     inbox: Inbox | None = None
@@ -53,6 +55,9 @@ class With(NamedTuple):
     used_approvals: tuple[str, ...] = ()
     used_nonces: tuple[str, ...] = ()
     snapshot: bytes = b""
+    outbox: tuple[Outbox, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    keeps: tuple[Keep, ...] = ()
 
 
 NOTHING_ELSE = With()
@@ -67,10 +72,16 @@ class Prepared(NamedTuple):
 
 
 def open_action(
-    plan: Plan, generation: int, at_ns: int, rest: With = NOTHING_ELSE, *, cool_down_ns: int = 0
+    plan: Plan,
+    generation: int,
+    at_ns: int,
+    rest: With = NOTHING_ELSE,
+    *,
+    cool_down_ns: int = 0,
+    origin: Origin = NOBODY,
 ) -> Prepared:
     """A new action. Asked for again it is refused: VERSION_MOVED, or DUPLICATE where the record was read before."""
-    action, commands = propose(plan, generation, at_ns)
+    action, commands = propose(plan, generation, at_ns, origin)
     return _prepared(None, action, commands, None, rest, cool_down_ns)
 
 
@@ -126,8 +137,10 @@ def _prepared(
         outbox=tuple(
             Outbox(ACTIONS, after.target, record_id("action-event", after.key, after.version, n), _told(after, record))
             for n, record in enumerate(records)
-        ),
-        timers=(Timer(after.key, None if after.is_ended else after.due_ns),),
+        )
+        + rest.outbox,
+        timers=(Timer(after.key, None if after.is_ended else after.due_ns), *rest.timers),
+        keeps=rest.keeps,
     )  # fmt: skip
     return Prepared(after, transaction, tuple(one for one in commands if not isinstance(one, Record)))
 
@@ -184,14 +197,15 @@ def _closed(before: Action | None, after: Action) -> tuple[str, ...]:
 
 
 def _given_back(before: Action | None, after: Action) -> tuple[str, ...]:
-    """The budget of a permit that ran out unused or was never used; its shares are named by `share`."""
+    """The budget of a permit that ran out unused or was never used, and at the end the place among those under way."""
+    lands = (share(after.key, 0, "flight"),) if after.state == "verifying" or after.is_ended else ()
     if before is None or before.state != "reserved" or after.state == "executing":
-        return ()
-    return tuple(share(after.key, before.step, scope) for scope in SCOPES)
+        return lands
+    return tuple(share(after.key, before.step, scope) for scope in SCOPES) + lands
 
 
-SCOPES = ("target", "type", "global", "blast")
-"""The kinds of budgets a permit takes a share of."""
+SCOPES = ("target", "type", "global", "blast", "fleet", "flight")
+"""The kinds of budgets a permit takes a share of. `flight`, a place among the actions under way, has step 0."""
 
 
 def share(key: str, step: int, scope: str) -> str:

@@ -160,6 +160,13 @@ class Timer(NamedTuple):
     at_ns: int | None
 
 
+class Keep(NamedTuple):
+    """A small fact by its name, such as a signed order; `value` None takes it away."""
+
+    name: str
+    value: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """What is expected and written together. Nothing in it is written unless all of it is.
@@ -189,6 +196,7 @@ class Transaction:
     outbox: tuple[Outbox, ...] = ()
     sent: tuple[int, ...] = ()
     timers: tuple[Timer, ...] = ()
+    keeps: tuple[Keep, ...] = ()
 
 
 class Committed(NamedTuple):
@@ -240,8 +248,11 @@ class IntentRow(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
+    """`sequence` counts what was told under one topic and key, from 0 without holes."""
+
     number: int
     record: Outbox
+    sequence: int
 
 
 class LeafRow(NamedTuple):
@@ -265,6 +276,8 @@ class Contents:
     positions: tuple[tuple[str, int, int], ...] = ()
     outbox: tuple[OutboxRow, ...] = ()
     timers: tuple[tuple[str, int], ...] = ()
+    kept: tuple[tuple[str, bytes], ...] = ()
+    told: tuple[tuple[str, str, int], ...] = ()
     last_ns: int = field(default=0)
 
 
@@ -292,6 +305,10 @@ class Ledger(Protocol):
         """The newest generation of a physical change."""
         ...
 
+    def ended(self, after_ns: int, limit: int) -> Sequence[ActionRow]:
+        """Actions that ended later than `after_ns`, by (time of their end, key)."""
+        ...
+
     def target(self, target: str) -> TargetRow: ...
 
     def unread(self) -> Sequence[str]:
@@ -316,8 +333,12 @@ class Ledger(Protocol):
         """The last offset read, None before the first."""
         ...
 
-    def unsent(self, limit: int) -> Sequence[OutboxRow]:
-        """Records not told yet, oldest first."""
+    def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
+        """Records not told yet, oldest first; of one topic if it is named."""
+        ...
+
+    def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        """The facts whose names begin so, by name."""
         ...
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:

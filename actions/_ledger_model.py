@@ -7,6 +7,7 @@ submitted and not committed, which is all that a durable store may lose.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from actions._ledger import (
     INEFFECTIVE_LIMIT,
@@ -48,6 +49,8 @@ class _Tables:
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     timers: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
     told: int = 0
     last_ns: int = 0
 
@@ -82,6 +85,10 @@ class ModelLedger:
         key = self._tables.latest.get(change_key)
         return None if key is None else self._tables.actions[key]
 
+    def ended(self, after_ns: int, limit: int) -> Sequence[ActionRow]:
+        rows = [(row.ended_ns, row.key, row) for row in self._tables.actions.values() if row.ended_ns is not None]
+        return [row for at_ns, _, row in sorted(rows) if at_ns > after_ns][:limit]
+
     def target(self, target: str) -> TargetRow:
         return self._tables.targets.get(target, TargetRow(target))
 
@@ -105,8 +112,12 @@ class ModelLedger:
     def position(self, topic: str, partition: int) -> int | None:
         return self._tables.positions.get((topic, partition))
 
-    def unsent(self, limit: int) -> Sequence[OutboxRow]:
-        return [self._tables.outbox[number] for number in sorted(self._tables.outbox)[:limit]]
+    def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
+        rows = (row for _, row in sorted(self._tables.outbox.items()) if topic in ("", row.record.topic))
+        return list(islice(rows, limit))
+
+    def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        return sorted(one for one in self._tables.kept.items() if one[0].startswith(prefix))
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:
         ordered = sorted((at_ns, name) for name, at_ns in self._tables.timers.items())
@@ -136,6 +147,8 @@ class ModelLedger:
             positions=tuple(sorted((topic, part, offset) for (topic, part), offset in t.positions.items())),
             outbox=tuple(t.outbox[number] for number in sorted(t.outbox)),
             timers=tuple(sorted(t.timers.items())),
+            kept=tuple(sorted(t.kept.items())),
+            told=tuple(sorted((topic, key, count) for (topic, key), count in t.counts.items())),
             last_ns=t.last_ns,
         )
 
@@ -250,7 +263,9 @@ class ModelLedger:
             t.positions[place] = max(t.positions.get(place, tx.inbox.offset), tx.inbox.offset)
         for record in tx.outbox:
             t.told += 1
-            t.outbox[t.told] = OutboxRow(t.told, record)
+            sequence = t.counts.get(record[:2], 0)
+            t.counts[record[:2]] = sequence + 1
+            t.outbox[t.told] = OutboxRow(t.told, record, sequence)
         for number in tx.sent:
             t.outbox.pop(number, None)
         for timer in tx.timers:
@@ -258,6 +273,11 @@ class ModelLedger:
                 t.timers.pop(timer.name, None)
             else:
                 t.timers[timer.name] = timer.at_ns
+        for name, value in tx.keeps:
+            if value is None:
+                t.kept.pop(name, None)
+            else:
+                t.kept[name] = value
         t.last_ns = max(t.last_ns, tx.at_ns)
         return Committed(tuple(leaf.number for leaf in new))
 

@@ -37,6 +37,7 @@ create table action (key text primary key, version bigint not null, digest text 
     generation bigint not null, state text not null, ended_ns bigint, body bytes not null,
     unique (change_key, generation)) strict;
 create index action_open on action (key) where ended_ns is null;
+create index action_ended on action (ended_ns, key) where ended_ns is not null;
 create table target (target text primary key, epoch bigint not null, holder text not null,
     ineffective bigint not null, blocked text not null, is_unread bigint not null) strict;
 create table intent (target text not null, key text not null, step bigint not null, direction text not null,
@@ -53,7 +54,10 @@ create table inbox (id text primary key, topic text not null, part bigint not nu
 create table position (topic text not null, part bigint not null, place bigint not null,
     primary key (topic, part)) strict;
 create table outbox (number bigint primary key, topic text not null, key text not null,
-    id text not null, value bytes not null) strict;
+    id text not null, value bytes not null, sequence bigint not null) strict;
+create index outbox_topic on outbox (topic, number);
+create table told (topic text not null, key text not null, count bigint not null, primary key (topic, key)) strict;
+create table kept (name text primary key, value bytes not null) strict;
 create table timer (name text primary key, at_ns bigint not null) strict;
 create index timer_at on timer (at_ns, name);
 create table clock (one bigint primary key check (one = 1), last_ns bigint not null, told bigint not null) strict;
@@ -120,6 +124,10 @@ class SqlLedger(ABC):
         query = "select * from action where change_key = ? order by generation desc limit 1"
         return next(map(_action, self._rows(query, change_key)), None)
 
+    def ended(self, after_ns: int, limit: int) -> Sequence[ActionRow]:
+        query = "select * from action where ended_ns > ? order by ended_ns, key limit ?"
+        return [_action(row) for row in self._rows(query, after_ns, limit)]
+
     def target(self, target: str) -> TargetRow:
         return next(map(_target, self._rows("select * from target where target = ?", target)), TargetRow(target))
 
@@ -145,8 +153,18 @@ class SqlLedger(ABC):
         rows = self._rows("select place from position where topic = ? and part = ?", topic, partition)
         return rows[0][0] if rows else None
 
-    def unsent(self, limit: int) -> Sequence[OutboxRow]:
-        return [_outbox(row) for row in self._rows("select * from outbox order by number limit ?", limit)]
+    def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
+        if not topic:
+            return [_outbox(row) for row in self._rows("select * from outbox order by number limit ?", limit)]
+        query = "select * from outbox where topic = ? order by number limit ?"
+        return [_outbox(row) for row in self._rows(query, topic, limit)]
+
+    def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
+        return [
+            (name, bytes(value))
+            for name, value in sorted(self._rows("select name, value from kept"))
+            if name.startswith(prefix)
+        ]
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:
         query = "select name from timer where at_ns <= ? order by at_ns, name limit ?"
@@ -176,6 +194,8 @@ class SqlLedger(ABC):
             positions=tuple(sorted(rows("select * from position"))),
             outbox=tuple(_outbox(row) for row in rows("select * from outbox order by number")),
             timers=tuple(sorted(rows("select * from timer"))),
+            kept=tuple(self.kept("")),
+            told=tuple(sorted(rows("select topic, key, count from told"))),
             last_ns=self.last_ns(),
         )
 
@@ -224,14 +244,25 @@ class SqlLedger(ABC):
         self._write_allowances(tx)
         do("update clock set last_ns = ? where last_ns < ?", (tx.at_ns, tx.at_ns))
         for record in tx.outbox:
+            place = record[:2]
             do("update clock set told = told + 1", ())
-            do("insert into outbox select told, ?, ?, ?, ? from clock", record)
+            do("insert into told values (?, ?, 0) on conflict do nothing", place)
+            values = (*record, *place)
+            do(
+                "insert into outbox select clock.told, ?, ?, ?, ?, count from clock, told where topic = ? and key = ?",
+                values,
+            )
+            do("update told set count = count + 1 where topic = ? and key = ?", place)
         for number in tx.sent:
             do("delete from outbox where number = ?", (number,))
         for timer in tx.timers:
             do("delete from timer where name = ?", (timer.name,))
             if timer.at_ns is not None:
                 do("insert into timer values (?, ?)", timer)
+        for fact in tx.keeps:
+            do("delete from kept where name = ?", (fact.name,))
+            if fact.value is not None:
+                do("insert into kept values (?, ?)", fact)
         self._at_point("after_outbox")
         return Committed(tuple(self._append(tx.leaves)))
 
@@ -369,4 +400,5 @@ def _intent(row: Any) -> IntentRow:
 
 
 def _outbox(row: Any) -> OutboxRow:
-    return OutboxRow(row[0], Outbox(*row[1:]))
+    number, topic, key, id, value, sequence = row
+    return OutboxRow(number, Outbox(topic, key, id, value), sequence)

@@ -16,7 +16,7 @@ from actions._ledger import Seal
 from actions._ledger_sql import TABLES, SqlLedger
 from actions._machine_errors import LedgerFault
 
-FORMAT = 2
+FORMAT = 3
 SCHEMA = TABLES.replace(" bytes", " blob").replace("bigint", "integer")
 
 

@@ -26,6 +26,7 @@ from actions._machine_types import (
     Gated,
     Killed,
     Measured,
+    Origin,
     Probe,
     Read,
     Record,
@@ -43,13 +44,16 @@ from actions._machine_walk import Walk, illegal
 from actions._saga import Left, Plan
 from schemas import ActionState
 
+NOBODY = Origin()
 COMPLETE_ENOUGH = 0.8
 """Share of the expected samples without which nothing counts as success; from the notes on Argo's analysis runs."""
 
 
-def propose(plan: Plan, generation: int, at_ns: int) -> tuple[Action, tuple[ActionCommand, ...]]:
+def propose(
+    plan: Plan, generation: int, at_ns: int, origin: Origin = NOBODY
+) -> tuple[Action, tuple[ActionCommand, ...]]:
     """A new action, at version 1, and its first command."""
-    action = Action(plan, generation, version=1, at_ns=at_ns, due_ns=at_ns + plan.times.gate_ns)
+    action = Action(plan, generation, version=1, at_ns=at_ns, due_ns=at_ns + plan.times.gate_ns, origin=origin)
     return action, (Record("proposed", "proposed", "PROPOSED"), Gate())
 
 

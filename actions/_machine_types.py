@@ -53,6 +53,22 @@ class Attempt:
     is_sent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked, and as what; told again with every move. No part of key or digest: the change is the same.
+
+    tier: of the service; version: of verb, runbook and policies together, to which trust is tied; reverts: key of the
+    action that a timed revert takes back; asked: the record that asked, as JSON text.
+    """
+
+    action_id: str = ""
+    incident_id: str = ""
+    tier: str = ""
+    version: str = ""
+    reverts: str = ""
+    asked: str = ""
+
+
 @dataclass(frozen=True)
 class Action:
     """Everything the machine knows about an action; the ledger keeps it as one body of bytes.
@@ -75,6 +91,7 @@ class Action:
     is_killed: bool = False
     residue: tuple[Residue, ...] = ()
     permit_until_ns: int = 0
+    origin: Origin = Origin()
 
     @cached_property
     def key(self) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Coroutine
 from typing import Any, Literal, NamedTuple, Protocol
 
 from actions._contract import EffectClass
-from actions._ledger import OutboxRow
 from actions._machine_types import Action, Found, Gated, Refused, Reserved
 from actions._saga import Direction
 from schemas import ProposedChange
+from schemas.core import Emit
 
 
 class Clock(Protocol):
@@ -88,6 +88,13 @@ class ProbeRequest(NamedTuple):
     epoch: int
 
 
+class Survey(NamedTuple):
+    """What the gateway knows of a target: the highest epoch it ever saw there, and the marks (key, step) upon it."""
+
+    epoch: int
+    marks: tuple[tuple[str, int], ...]
+
+
 class Gateway(Protocol):
     """The only holder of credentials; a process of its own."""
 
@@ -102,6 +109,10 @@ class Gateway(Protocol):
         ...
 
     async def probe(self, request: ProbeRequest) -> Found: ...
+
+    async def survey(self, target: str) -> Survey | Unavailable:
+        """Asked only where the ledger may be old (a restored backup, a failover), before anything new."""
+        ...
 
 
 class Reservation(NamedTuple):
@@ -216,6 +227,6 @@ class KillSwitch(Protocol):
 
 
 class Bus(Protocol):
-    async def send(self, row: OutboxRow) -> bool:
+    async def send(self, record: Emit) -> bool:
         """Kafka has it. False: not now; it is sent again under the same id."""
         ...

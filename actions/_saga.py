@@ -30,6 +30,9 @@ class Times:
     retry_ns: int = 5 * NS
     reconcile_ns: int = 60 * NS
     verify_ns: int = 10 * 60 * NS
+    settle_ns: int = 60 * NS
+    """After the effect, before anything is measured: what the verb does to the system has to calm down."""
+    measure_ns: int = 5 * 60 * NS
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from actions._ledger import (
     Hold,
     Inbox,
     Intent,
+    Keep,
     Ledger,
     NonceIssue,
     Outbox,
@@ -85,6 +86,7 @@ transactions = st.builds(
     outbox=some(st.builds(Outbox, names, names, names, st.binary(max_size=2))),
     sent=some(numbers, 1),
     timers=some(st.builds(Timer, names, st.none() | numbers)),
+    keeps=some(st.builds(Keep, names, st.none() | st.binary(max_size=2))),
 )
 
 
@@ -127,7 +129,9 @@ class TwoLedgers(RuleBasedStateMachine):
             lambda one: one.open_actions(), lambda one: one.head(), lambda one: list(one.leaves(1, 2)),
             lambda one: list(one.unsent(2)), lambda one: list(one.due(2, 2)), lambda one: one.spent("a", 3),
             lambda one: one.position("a", 1), lambda one: one.latest("a"), lambda one: one.target("a"),
-            lambda one: one.intent("a"), lambda one: one.action("a"), lambda one: one.unread(),
+            lambda one: one.intent("a"), lambda one: one.action("a"), lambda one: list(one.ended(3, 2)),
+            lambda one: list(one.unsent(2, "a")), lambda one: list(one.kept("a")), lambda one: list(one.kept("")),
+            lambda one: one.unread(),
         ):  # fmt: skip
             assert read(self.model) == read(self.sqlite)
 
