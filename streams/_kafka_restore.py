@@ -6,23 +6,22 @@ only, and state of a newer format never, not even by way of an older snapshot: w
 again in the same way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import schemas as sc
 from schemas.core import Emit
 from streams._errors import SnapshotError
 from streams._snapshots import FORMAT, SnapshotStore
-from streams._task import Place, Task
+from streams._task import Place, Task, is_counted
 
 Unusable = Callable[[sc.SnapshotManifest, SnapshotError], None]
 """Told of a snapshot that cannot be read."""
 
 
 class Restored(NamedTuple):
-    """number: of the next snapshot. offsets: next to read of each input. outbox: to be written again."""
+    """offsets: next to read of each input. outbox: to be written again."""
 
-    number: int
     offsets: dict[Place, int]
     outbox: list[Emit]
 
@@ -37,7 +36,6 @@ def restore(
     (SNAPSHOT_FROM_THE_FUTURE, _OTHER_SETTINGS, _OTHER_LAYOUT, _UNREADABLE, and _MISSING or _CORRUPT if none can be
     read); the task is then not to be used.
     """
-    number = max((manifest.number for manifest in manifests), default=-1) + 1
     trouble: SnapshotError | None = None
     for manifest in manifests:
         if manifest.format > FORMAT:
@@ -69,10 +67,28 @@ def restore(
                 where=manifest.file, code="SNAPSHOT_OTHER_LAYOUT",
                 todo=f"Run `tidegate topics grow --partitions {layout}`",
             )  # fmt: skip
-        return Restored(number, offsets, outbox)
+        return Restored(offsets, outbox)
     if trouble is not None:
         raise trouble
-    return Restored(number, {}, [])
+    return Restored({}, [])
+
+
+def check_rebuild(task: Task, manifests: Sequence[sc.SnapshotManifest], lows: Mapping[Place, int]) -> None:
+    """Whether a task may begin anew. Its numbers begin at 0 again, and readers drop those that they have passed: so
+    that is right only if it says everything again from the first record on.
+
+    lows: the oldest offset that each input still holds. Raises SnapshotError REBUILD_IMPOSSIBLE.
+    """
+    counted = any(is_counted(task.stage, sc.TOPICS[topic]) for topic in task.stage.outputs)
+    cut = sorted(place for place, low in lows.items() if low > 0 and not sc.TOPICS[place[0]].is_compacted)
+    if manifests and counted and cut:
+        topic, partition = cut[0]
+        raise SnapshotError(
+            f"{task.name} cannot be made again from its input: the first {lows[cut[0]]} records are gone. What it says "
+            "would carry numbers that its readers have passed, and be dropped",
+            where=f"{topic}/{partition}", code="REBUILD_IMPOSSIBLE",
+            todo="Start without --rebuild, or a new generation on the same input, see docs/upgrade.md",
+        )  # fmt: skip
 
 
 def packed(emit: Emit) -> list[Any]:

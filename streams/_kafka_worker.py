@@ -25,7 +25,7 @@ from streams._errors import TransportError
 from streams._kafka_client import consumer, producer
 from streams._kafka_messages import headers_of, to_message
 from streams._kafka_names import real_name, topic_of
-from streams._kafka_restore import packed, restore
+from streams._kafka_restore import check_rebuild, packed, restore
 from streams._kafka_settings import KafkaSettings
 from streams._kafka_snapshots import Manifests, save
 from streams._live_time import LiveTime, sender_of
@@ -88,6 +88,7 @@ class KafkaWorker:
         self._real = {topic: real_name(topic, settings.prefix) for topic in sc.TOPICS}
         self._manifests = Manifests(settings)
         self._failure: KafkaException | None = None
+        self._has_left = False
         self.letters: Counter[tuple[str, str]] = Counter()
         """Dead letters written, by reason and source."""
         self.producer = producer(settings, delivery_report_only_error=True, queue_buffering_max_kbytes=8192)
@@ -259,13 +260,15 @@ class KafkaWorker:
             self._trouble((self._plan.tokens[0], 0), error)
 
     def _assigned(self, member: Any, partitions: list[TopicPartition]) -> None:
+        if self._has_left:  # what was on its way to us when we left, the client hands over while it closes
+            return
         for partition in partitions:
             partition.offset = OFFSET_END
         member.incremental_assign(partitions)
         member.pause(partitions)
         tokens = [(topic_of(p.topic, self._settings.prefix), p.partition) for p in partitions]
         ours = [self._plan.tasks[token] for token in tokens if token in self._plan.tasks]
-        manifests = self._manifests.of(self.stage.name) if ours and not self._is_rebuilt else {}
+        manifests = self._manifests.of(self.stage.name) if ours else {}
         for instance, inputs in ours:
             if instance not in self.running:
                 self._begin(instance, inputs, manifests.get(instance, []))
@@ -280,13 +283,16 @@ class KafkaWorker:
             task, dict.fromkeys(inputs, 0),
             LiveTime(now, idle_after_ns=self._idle_after_ns, still_after_ns=self._still_after_ns), snapshot_ns=now,
         )  # fmt: skip
+        if self._is_rebuilt:
+            check_rebuild(task, manifests, {place: self._low(place) for place in inputs} if manifests else {})
         restored = restore(
-            task, manifests, self._store, shaped_by=self._shaped_by, layout=self._plan.partitions,
+            task, [] if self._is_rebuilt else manifests, self._store, shaped_by=self._shaped_by,
+            layout=self._plan.partitions,
             unusable=lambda manifest, error: self._say(
                 "snapshot unusable", task=task.name, number=manifest.number, reason=error.code
             ),
         )  # fmt: skip
-        owner.number = restored.number
+        owner.number = max((manifest.number for manifest in manifests), default=-1) + 1
         owner.offsets.update(restored.offsets)
         self.running[instance] = owner
         self._owner.update(dict.fromkeys(inputs, owner))
@@ -329,7 +335,10 @@ class KafkaWorker:
         self.abandon()
 
     def abandon(self) -> None:
-        """Leave without a snapshot, as after a failure: the next start goes on from the last one."""
+        """Leave without a snapshot, as after a failure: the next start goes on from the last one. Twice is once."""
+        if self._has_left:
+            return
+        self._has_left = True
         self.running.clear()
         self._owner.clear()
         self._reader.close()
@@ -355,12 +364,18 @@ class KafkaWorker:
         """The offset where we were is gone: go on with the oldest that is left, and say how much is lost."""
         owner = self._owner[place]
         real = TopicPartition(real_name(place[0], self._settings.prefix), place[1])
-        low, _ = self._reader.get_watermark_offsets(real, timeout=10)
+        low = self._low(place)
         lost = low - owner.offsets[place]
         owner.task.counts["lost_to_retention"] = owner.task.counts.get("lost_to_retention", 0) + max(lost, 0)
         self._say("records were lost to retention", task=owner.task.name, place=f"{place[0]}/{place[1]}", lost=lost)
         owner.offsets[place] = low
         self._reader.seek(TopicPartition(real.topic, real.partition, low))
+
+    def _low(self, place: Place) -> int:
+        """The oldest offset that a partition still holds."""
+        real = TopicPartition(real_name(place[0], self._settings.prefix), place[1])
+        low: int = self._reader.get_watermark_offsets(real, timeout=self._settings.timeout_s)[0]
+        return low
 
     def _failed(self, what: str, error: KafkaError, *, where: str = "") -> TransportError:
         return TransportError(

@@ -33,6 +33,11 @@ def writer_of(stage: str, instance: str) -> str:
     return f"{stage}@{instance}"
 
 
+def is_counted(stage: Stage[Any], topic: sc.Topic) -> bool:
+    """Whether what a stage writes to a topic carries numbers, by which readers drop what comes twice."""
+    return topic.content in _BATCHES or (stage.makes_time and topic.content != "dead")
+
+
 @dataclass(slots=True)
 class Task:
     """One stage with what it expects to hear. `writers`: by (topic, partition) the tasks that write there.
@@ -204,7 +209,7 @@ class Task:
         topic = sc.TOPICS[emit.topic]
         partition = emit.partition % self.partitions if topic.partitioned else 0
         if self.is_numbered:
-            if topic.content in _BATCHES or (self.stage.makes_time and topic.content != "dead"):
+            if is_counted(self.stage, topic):
                 place = emit.topic, partition
                 number = self.numbers.get(place, 0)
                 self.numbers[place] = number + 1

@@ -7,8 +7,8 @@ import pytest
 
 import schemas as sc
 from schemas.core import NS, Event, Output
-from streams import SnapshotError, SnapshotStore, Task
-from streams._kafka_restore import restore
+from streams import DeriveLogs, SnapshotError, SnapshotStore, Task
+from streams._kafka_restore import check_rebuild, restore
 from streams._state import pack
 
 
@@ -62,7 +62,7 @@ def store(tmp_path: Path) -> SnapshotStore:
 def test_a_task_goes_on_with_its_state_from_where_it_was(store: SnapshotStore) -> None:
     fresh = task()
     found = restore(fresh, [good(store, 5)], store, shaped_by="a", layout=1)
-    assert (fresh.state, found.number, found.offsets, found.outbox) == (41, 6, {(sc.FRAMES, 0): 7}, [])
+    assert (fresh.state, found.offsets, found.outbox) == (41, {(sc.FRAMES, 0): 7}, [])
 
 
 def test_a_snapshot_of_a_newer_format_is_refused_though_an_older_one_could_be_read(store: SnapshotStore) -> None:
@@ -98,3 +98,22 @@ def test_a_task_of_another_number_of_partitions_is_refused(store: SnapshotStore)
     with pytest.raises(SnapshotError, match="topics grow") as error:
         restore(task(), [good(store)], store, shaped_by="a", layout=2)
     assert error.value.code == "SNAPSHOT_OTHER_LAYOUT"
+
+
+@pytest.mark.parametrize(
+    ("stage", "topic", "low", "is_refused"),
+    [(DeriveLogs, sc.LOGS, 3, True), (DeriveLogs, sc.LOGS, 0, False), (Counting, sc.FRAMES, 3, False),
+     (DeriveLogs, sc.SERIES, 3, False)],
+    ids=["cut", "whole", "without numbers", "only compacted"],
+)  # fmt: skip
+def test_what_is_numbered_is_made_again_from_the_first_record_only(
+    store: SnapshotStore, stage: Any, topic: str, low: int, is_refused: bool
+) -> None:
+    begun, lows = Task.start(stage(), {}, 1), {(topic, 0): low}
+    check_rebuild(begun, [], lows)  # never ran before: there is nothing to repeat
+    if not is_refused:
+        check_rebuild(begun, [good(store)], lows)
+        return
+    with pytest.raises(SnapshotError, match="first 3 records are gone") as error:
+        check_rebuild(begun, [good(store)], lows)
+    assert error.value.code == "REBUILD_IMPOSSIBLE" and "docs/upgrade.md" in error.value.todo
