@@ -46,7 +46,7 @@ class Decision(Record):
 
 
 class ActionEvent(Record):
-    """One step in the life of an action; `sequence` counts per target without holes."""
+    """One step in the life of an action; `sequence` counts per target and CloudEvents source without holes."""
 
     TYPE: ClassVar[str] = "action"
     id: str
@@ -62,6 +62,10 @@ class ActionEvent(Record):
     hypothesis: Hypothesis
     evidence: list[EvidencePointer] = []
     decision: Decision | None = None
+    reason: str = Field(default="", exclude_if=lambda found: not found)
+    """Why it moved, a stable code; said by the action worker."""
+    idempotency_key: str = Field(default="", exclude_if=lambda found: not found)
+    """Names the physical change and its generation, whoever asked for it; said by the action worker."""
 
 
 class Approval(Record):
