@@ -6,7 +6,8 @@ still be where it was read) makes a repeat harmless. Absolute versions on both s
 
 from pydantic import Field, model_validator
 
-from actions._contract import EffectClass, Parameters, Risk, Undo
+from actions._contract import Declared, EffectClass, Parameters, Risk, Undo
+from schemas import Json
 
 
 class Revert(Parameters):
@@ -24,7 +25,7 @@ class Revert(Parameters):
         return self
 
 
-class GitopsRevert:
+class GitopsRevert(Declared):
     name = "gitops.revert"
     parameters: type[Parameters] = Revert
     risk: Risk = "medium"
@@ -32,11 +33,21 @@ class GitopsRevert:
     effect_class: EffectClass = "conditional"
     permissions: tuple[str, ...] = ("git: push to the deployment repository",)
     owner = "platform"
+    settle_s = 300  # the source: error rates are watched for five minutes after a rollback
+    selectors = ("service",)
 
     def undo(self, parameters: Parameters) -> Undo | None:
         assert isinstance(parameters, Revert)
         back = {"from_version": parameters.to_version, "to_version": parameters.from_version}
         return Undo(self.name, parameters.model_dump(mode="json") | back)
+
+    def expects(self, parameters: Parameters) -> dict[str, Json]:
+        assert isinstance(parameters, Revert)
+        return {"version": parameters.from_version}
+
+    def sets(self, parameters: Parameters) -> dict[str, Json]:
+        assert isinstance(parameters, Revert)
+        return {"version": parameters.to_version}
 
 
 PLUGIN = GitopsRevert

@@ -6,7 +6,8 @@ a repeat harmless at receivers that dedupe.
 
 from pydantic import Field
 
-from actions._contract import EffectClass, Parameters, Risk, Undo
+from actions._contract import Declared, EffectClass, Parameters, Risk
+from schemas import Json
 
 
 class Notice(Parameters):
@@ -16,7 +17,7 @@ class Notice(Parameters):
     """Why people are asked: a stable code, for example ABSTAINED or NO_RUNBOOK."""
 
 
-class NotifyOwner:
+class NotifyOwner(Declared):
     name = "notify.owner"
     parameters: type[Parameters] = Notice
     risk: Risk = "none"
@@ -25,8 +26,13 @@ class NotifyOwner:
     permissions: tuple[str, ...] = ()
     owner = "platform"
 
-    def undo(self, parameters: Parameters) -> Undo | None:
-        return None
+    evidence_limit_s = 3600
+    settle_s = 0
+    target_kinds = ("service", "instance", "deployment", "host", "node")
+    selectors = ("service",)
+
+    def sets(self, parameters: Parameters) -> dict[str, Json]:
+        return {"is_told": True}
 
 
 PLUGIN = NotifyOwner
