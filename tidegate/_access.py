@@ -1,11 +1,15 @@
 """Who does what on Kafka: the stages say themselves what they read and write; the others are listed here.
 
 A stage may also write what it cannot use (dead letters), keeps manifests of its snapshots, and looks at the number of
-partitions of the whole pipeline: it waits for the time of every writer. Whoever proposes may not approve, and whoever
+partitions of the whole pipeline: it waits for the time of every writer. The one that makes time says in the raw topic
+who fell silent. Whoever proposes may not approve, and whoever
 approves may not act.
 """
 
+from typing import Any
+
 import schemas as sc
+from schemas.core import Stage
 from streams import Access
 from tidegate import _pipeline
 from tidegate._errors import SettingsError
@@ -49,12 +53,17 @@ def roles(settings: Settings) -> dict[str, Access]:
         Access(
             stage.name,
             reads=frozenset(stage.inputs) | {sc.SNAPSHOTS},
-            writes=frozenset((*stage.outputs, *getattr(stage, "journal", ()))) | {sc.SNAPSHOTS, sc.DEAD_LETTERS},
+            writes=_written(stage),
             sees=pipeline,
         )
         for stage in stages
     ]
     return {access.role: access for access in (*found, *OTHERS)}
+
+
+def _written(stage: Stage[Any]) -> frozenset[str]:
+    marks = {sc.RAW} if stage.makes_time else set()
+    return frozenset((*stage.outputs, *getattr(stage, "journal", ()))) | {sc.SNAPSHOTS, sc.DEAD_LETTERS} | marks
 
 
 def chosen(settings: Settings, names: list[str]) -> list[Access]:

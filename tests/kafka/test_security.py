@@ -24,6 +24,7 @@ from confluent_kafka.admin import (
 from confluent_kafka.cimpl import NewPartitions
 from support.kafka import Cluster
 from support.pipeline import Deployed, recorded_shop
+from support.worker import IDLE_NS, Bench, is_at_end, turn
 
 import schemas as sc
 from streams import KafkaSecurity, KafkaSettings, OAuth, TransportError, kafka, real_name
@@ -223,6 +224,24 @@ def test_with_its_acls_a_stage_plans_its_work(
     }  # fmt: skip
     settings = Settings.model_validate({"kafka": {"brokers": alice.brokers, "prefix": "acl", "security": security}})
     assert _shards.deployment(settings).partitions == 2
+
+
+def test_with_its_acls_the_stage_that_makes_time_says_who_fell_silent(
+    topics: KafkaSettings, alice: KafkaSettings, secured: Cluster, tmp_path: Path
+) -> None:
+    own = replace(topics, prefix="silent")
+    admin = {
+        "protocol": "sasl_ssl", "mechanism": "scram-sha-512", "username": "admin",
+        "password": secured.security.password("admin"), "ca_file": str(secured.security.ca_file),
+    }  # fmt: skip
+    bench = Bench(secured, tmp_path, own.prefix, partitions=2, security=admin)
+    let(own, "normalise")
+    bench.put(sc.OTLP_METRICS, next(m.value for m in recorded_shop() if m.topic == sc.OTLP_METRICS))
+    worker = bench.worker("normalise", by=replace(alice, prefix=own.prefix))
+    turn(worker, lambda: is_at_end(worker))
+    bench.wall_ns += IDLE_NS
+    turn(worker, lambda: any(event == "source fell silent" for event, _ in bench.said))
+    worker.close()
 
 
 def test_a_stage_may_look_whether_the_broker_runs_groups(topics: KafkaSettings, alice: KafkaSettings) -> None:

@@ -31,13 +31,13 @@ class Bench:
         create(admin(self.kafka), self.kafka, partitions)
         self.said: list[tuple[str, dict[str, Any]]] = []
 
-    def worker(self, stage: str, **more: Any) -> KafkaWorker:
-        """A processor of this stage; its state lies below `place`."""
+    def worker(self, stage: str, *, by: KafkaSettings | None = None, **more: Any) -> KafkaWorker:
+        """A processor of this stage, with the rights of `by`; its state lies below `place`."""
         found = deployment(self.settings)
         (core,) = (s for s in found.pipeline.stages if s.name == stage)
         told: dict[str, Any] = {"code": "1.0", "shaped_by": "a", "idle_after_ns": IDLE_NS, **more}
         return KafkaWorker(
-            self.kafka, found.plans[stage], core, SnapshotStore(str(self.place / "state")),
+            by or self.kafka, found.plans[stage], core, SnapshotStore(str(self.place / "state")),
             now_ns=lambda: self.wall_ns, say=lambda event, **facts: self.said.append((event, facts)), **told,
         )  # fmt: skip
 
