@@ -9,7 +9,7 @@ KAFKA_TEST_TIMEOUT_S ?= 300
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test kafka kafka-stop test-kafka kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators check schema clean
+.PHONY: setup demo test kafka kafka-stop test-kafka test-servers kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators check schema clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,9 @@ kafka-stop:            ## stop the broker of `make kafka` from another terminal
 
 test-kafka: setup      ## tests on a real Apache Kafka of their own
 	@$(BIN)/python -m pytest tests/kafka --timeout=$(KAFKA_TEST_TIMEOUT_S)
+
+test-servers: setup    ## tests on servers of their own: PostgreSQL with a synchronous standby
+	@$(BIN)/python -m pytest tests/servers
 
 kills: setup           ## 50 kills, 20 broker restarts, 20 cut networks on three brokers; goes on where it was stopped
 	@$(BIN)/python -m bench.kills
