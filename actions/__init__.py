@@ -5,7 +5,7 @@ from actions._audit import NOTHING, Happening, Head, append_entry, body_digest, 
 from actions._audit_verify import Report, verify_log
 from actions._checkpoint import LogKey, TreeHead, log_key, read_checkpoint, read_note, sign_head
 from actions._contract import EffectClass, Parameters, Risk, Undo, Verb
-from actions._decide import Decide, DecideSettings
+from actions._decide import Decide, DecideSettings, judged
 from actions._decide_state import DecideState
 from actions._envelope import open_envelope, seal
 from actions._errors import (
@@ -23,21 +23,30 @@ from actions._errors import (
 )
 from actions._keyring import EnrolledKey, Grade, KeyRing
 from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
-from actions._policies import NEUTRAL, Policies, Rule, load_policies
-from actions._policies import run_cases as run_policy_cases
+from actions._machine_types import Mode
+from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
+from actions._policies import Approvers, Policies, PolicyEngine, Rule, approvers_of, snapshot_digest
+from actions._policy_files import load_policies
+from actions._policy_files import run_cases as run_policy_cases
 from actions._runbooks import REFERENCES, Runbook, Runbooks, load_runbooks
 from actions._runbooks import run_cases as run_runbook_cases
 from actions._seal import Sealer
+from actions._services import Hours, ServiceProfile
+from actions._strategies import Costs, Strategy
 from actions._verbs import Verbs, checked_target, digest_of, service_of
 
 __all__ = [
+    "INVARIANTS",
+    "NAMES",
     "NEUTRAL",
     "NOTHING",
     "REFERENCES",
     "ActionsError",
     "ApprovalsError",
+    "Approvers",
     "Ask",
     "AuditInvalid",
+    "Costs",
     "Decide",
     "DecideSettings",
     "DecideState",
@@ -47,13 +56,17 @@ __all__ = [
     "Grade",
     "Happening",
     "Head",
+    "Hours",
+    "HumanClass",
     "KeyRing",
     "LogKey",
+    "Mode",
     "NoteInvalid",
     "Panel",
     "Parameters",
     "ParametersInvalid",
     "Policies",
+    "PolicyEngine",
     "PolicyError",
     "ReferenceUnresolved",
     "Report",
@@ -64,8 +77,11 @@ __all__ = [
     "Runbooks",
     "Sealer",
     "SelectorInvalid",
+    "ServiceProfile",
     "Standing",
     "StateInvalid",
+    "Strategy",
+    "Tier",
     "Tree",
     "TreeHead",
     "Undo",
@@ -75,6 +91,7 @@ __all__ = [
     "Verdict",
     "Vote",
     "append_entry",
+    "approvers_of",
     "body_digest",
     "cast_approval",
     "challenge",
@@ -84,6 +101,7 @@ __all__ = [
     "includes",
     "is_consistent",
     "issue_nonce",
+    "judged",
     "leaf_hash",
     "leaf_of",
     "load_policies",
@@ -98,6 +116,7 @@ __all__ = [
     "seal",
     "service_of",
     "sign_head",
+    "snapshot_digest",
     "standing",
     "verify_log",
 ]

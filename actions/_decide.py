@@ -10,21 +10,27 @@ no signature can be checked yet and an unsigned order is refused by every reader
 
 The same physical change (verb, target, exact parameters) is owned by one action for as long as somebody asks for it
 within `ownership_ns`, whichever incident or revision asks, so merged, split or reopened incidents cannot act twice.
+
+The event `gated` carries the snapshot, so a decision can be looked into and simulated from the topic alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from actions._decide_state import DecideState, Owner, Seen, dump, load
 from actions._errors import ActionsError
-from actions._policies import Policies
+from actions._machine_types import Mode
+from actions._policies import PolicyEngine
 from actions._runbooks import Runbooks, facts_of
-from actions._snapshot import is_abstained, snapshot_of
+from actions._services import ServiceProfile
+from actions._snapshot import Surroundings, is_abstained, snapshot_of
 from actions._verbs import Verbs, service_of
 from schemas import (
     ACTIONS,
     CALENDAR,
     CHANGES,
     DIAGNOSES,
+    TOPOLOGY,
     ActionEvent,
     ActionState,
     CalendarEntry,
@@ -35,7 +41,9 @@ from schemas import (
     Effect,
     EvidencePointer,
     Hypothesis,
+    Json,
     ProposedChange,
+    TopologyEdge,
     canonical,
     emit,
     read,
@@ -47,16 +55,18 @@ from schemas.core import NS, Emit, Event, Message, Output, Tick
 
 SOURCE = "tidegate/decide"
 NO_FAULT = "no_fault"
-OUTCOMES: dict[Effect, ActionState] = {
-    "permit": "approved", "require_approval": "awaiting_approval", "advise": "advised", "deny": "denied",
-}  # fmt: skip
+_TAKEN: tuple[ActionState, ...] = ("approved", "awaiting_approval")
 
 
 @dataclass(frozen=True, slots=True)
 class DecideSettings:
-    """critical_services: plain names. Times are event time."""
+    """critical_services: plain names, of tier critical whatever `services` says. modes: by `verb@tier`, `verb`,
+    `@tier`, `*`. Times are event time.
+    """
 
     critical_services: frozenset[str] = frozenset()
+    services: Mapping[str, ServiceProfile] = field(default_factory=dict)
+    modes: Mapping[str, Mode] = field(default_factory=dict)
     ownership_ns: int = 3600 * NS
     retention_ns: int = 7 * 24 * 3600 * NS
     """How long changes, calendar entries and decided revisions are remembered; at least `ownership_ns`."""
@@ -70,13 +80,13 @@ class Decide:
     """The stage. Verbs, runbooks and policies are arguments; scanning folders for them is the roof's work."""
 
     name = "decide"
-    inputs = (DIAGNOSES, CHANGES, CALENDAR)
+    inputs = (DIAGNOSES, CHANGES, CALENDAR, TOPOLOGY)
     outputs = (ACTIONS,)
     ordered = True
     makes_time = False
 
     def __init__(
-        self, verbs: Verbs, runbooks: Runbooks, policies: Policies, settings: DecideSettings | None = None
+        self, verbs: Verbs, runbooks: Runbooks, policies: PolicyEngine, settings: DecideSettings | None = None
     ) -> None:
         self.verbs, self.runbooks, self.policies = verbs, runbooks, policies
         self.settings = settings or DecideSettings()
@@ -100,23 +110,34 @@ class Decide:
         return load(data)
 
     def _take(self, state: DecideState, message: Message) -> list[Emit]:
-        if record_type(message) not in (Diagnosis.TYPE, Change.TYPE, CalendarEntry.TYPE):
+        if record_type(message) not in (Diagnosis.TYPE, Change.TYPE, CalendarEntry.TYPE, TopologyEdge.TYPE):
             return []
         record = read(message)
         if isinstance(record, Change):
             state.changes[record.id] = record
         elif isinstance(record, CalendarEntry):
             state.calendar[record.id] = record
+        elif isinstance(record, TopologyEdge):
+            state.called(record.caller, record.callee, record.first_ns, record.last_ns)
         elif isinstance(record, Diagnosis) and self._is_news(state, record):
             asked = self._asked(state, record)
-            state.seen[record.incident_id] = Seen(record.revision, record.as_of_ns)
+            acted = self._acted(state, record)
+            state.seen[record.incident_id] = Seen(record.revision, record.as_of_ns, acted)
             return self._decided(state, record, asked)
         return []
 
-    def _is_news(self, state: DecideState, diagnosis: Diagnosis) -> bool:
+    def _seen(self, state: DecideState, diagnosis: Diagnosis) -> Seen | None:
+        """What was decided of the incident before, as far as it is not too old to be remembered."""
         seen = state.seen.get(diagnosis.incident_id)
-        forgotten = seen is None or seen.as_of_ns < diagnosis.as_of_ns - self.settings.retention_ns
-        return forgotten or seen is None or diagnosis.revision > seen.revision
+        return seen if seen and seen.as_of_ns >= diagnosis.as_of_ns - self.settings.retention_ns else None
+
+    def _is_news(self, state: DecideState, diagnosis: Diagnosis) -> bool:
+        seen = self._seen(state, diagnosis)
+        return seen is None or diagnosis.revision > seen.revision
+
+    def _acted(self, state: DecideState, diagnosis: Diagnosis) -> int:
+        seen = self._seen(state, diagnosis)
+        return seen.acted if seen else 0
 
     def _asked(self, state: DecideState, diagnosis: Diagnosis) -> list[ProposedChange]:
         """The exact changes to judge, in order; empty where the diagnosis says that nothing is wrong."""
@@ -162,30 +183,52 @@ class Decide:
             key = sha256(canonical([change.target, change.verb, change.parameters]))
             owner = state.owners.get(key)
             if owner is None or owner.asked_ns < diagnosis.as_of_ns - self.settings.ownership_ns:
-                decision = self._judged(state, diagnosis, change)
+                snapshot = self._snapshot(state, diagnosis, change)
+                decision = judged(self.policies, snapshot)
                 id = record_id("action", change.target, change.verb, key, diagnosis.as_of_ns)
-                owner = Owner(id, diagnosis.as_of_ns, OUTCOMES[decision.effect])
-                emitted += _life(state, diagnosis, change, decision, owner)
+                owner = Owner(id, diagnosis.as_of_ns, outcome(decision.effect, str(snapshot["mode"])))
+                emitted += _life(state, diagnosis, change, decision, owner, snapshot)
+                if owner.state in _TAKEN:
+                    seen = state.seen[diagnosis.incident_id]
+                    state.seen[diagnosis.incident_id] = seen._replace(acted=seen.acted + 1)
             state.owners[key] = owner._replace(asked_ns=max(owner.asked_ns, diagnosis.as_of_ns))
             if owner.state != "advised":
                 break
         return emitted
 
-    def _judged(self, state: DecideState, diagnosis: Diagnosis, change: ProposedChange) -> Decision:
-        has_executor = change.verb in self.verbs.executors
-        snapshot = snapshot_of(
-            diagnosis,
-            top(diagnosis),
-            change,
-            self.verbs.get(change.verb),
-            has_executor=has_executor,
+    def _snapshot(self, state: DecideState, diagnosis: Diagnosis, change: ProposedChange) -> dict[str, Json]:
+        hypothesis, now = top(diagnosis), diagnosis.as_of_ns
+        service = f"{diagnosis.tenant}/service/{service_of(change.target)}"
+        around = Surroundings(
+            has_executor=change.verb in self.verbs.executors,
+            services=self.settings.services,
             critical_services=self.settings.critical_services,
             calendar=state.calendar.values(),
+            change=self._change(state, hypothesis.cause, diagnosis),
+            attempt=state.seen[diagnosis.incident_id].acted + 1,
+            blast_radius=len(state.reach(service, now, now - self.settings.retention_ns)),
+            modes=self.settings.modes,
         )
-        decision = self.policies.evaluate(snapshot)
-        if has_executor or decision.effect in ("advise", "deny"):
-            return decision
-        return decision.model_copy(update={"effect": "advise", "reason": "NO_EXECUTOR", "obligations": []})
+        return snapshot_of(diagnosis, hypothesis, change, self.verbs.get(change.verb), around)
+
+
+def judged(policies: PolicyEngine, snapshot: Mapping[str, Json]) -> Decision:
+    """What the policies say; a verb that nothing can perform is at most advised (NO_EXECUTOR)."""
+    decision = policies.evaluate(snapshot)
+    if snapshot.get("has_executor") is True or decision.effect in ("advise", "deny"):
+        return decision
+    return decision.model_copy(update={"effect": "advise", "reason": "NO_EXECUTOR", "obligations": []})
+
+
+def outcome(effect: Effect, mode: str) -> ActionState:
+    """Where a decision leads under the autonomy of the verb; the same as in the machine of actions."""
+    if effect == "deny":
+        return "denied"
+    if mode == "shadow":
+        return "shadowed"
+    if effect == "advise" or mode == "advise":
+        return "advised"
+    return "awaiting_approval" if effect == "require_approval" or mode == "approve" else "approved"
 
 
 def top(diagnosis: Diagnosis) -> Hypothesis:
@@ -202,12 +245,17 @@ def _facts(diagnosis: Diagnosis, cause: Cause, change: Change | None, reason: st
 
 
 def _life(
-    state: DecideState, diagnosis: Diagnosis, change: ProposedChange, decision: Decision, owner: Owner
+    state: DecideState,
+    diagnosis: Diagnosis,
+    change: ProposedChange,
+    decision: Decision,
+    owner: Owner,
+    snapshot: dict[str, Json],
 ) -> list[Emit]:
     hypothesis = top(diagnosis)
     emitted = []
     life: list[tuple[ActionState, Decision | None]] = [("proposed", None), ("gated", decision), (owner.state, decision)]
-    for name, judged in life:
+    for name, said in life:
         sequence = state.sequences.get(change.target, 0)
         state.sequences[change.target] = sequence + 1
         id = record_id("action-event", owner.action_id, name)
@@ -223,7 +271,8 @@ def _life(
             change=change,
             hypothesis=hypothesis,
             evidence=_pointers(hypothesis),
-            decision=judged,
+            decision=said,
+            snapshot=snapshot if name == "gated" else {},
         )
         suffix = f".{name}"
         emitted.append(

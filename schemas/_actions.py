@@ -41,6 +41,13 @@ class Decision(Record):
     policies: list[str] = []
     """Ids of the rules that matched, the winner first."""
     obligations: list[str] = []
+    """What must be done for it to hold: `quorum:2`, `role:senior:2`, `verify`, `ticket`, `notify:owner`."""
+    strategy: Literal["priority", "majority", "cost"] = Field(
+        default="priority", exclude_if=lambda said: said == "priority"
+    )
+    """How rules of equal standing that disagree are resolved; left out where it is `priority`."""
+    resolution: str = Field(default="", exclude_if=lambda said: not said)
+    """In words how a disagreement was resolved; left out where there was none."""
     policy_digest: str
     snapshot_digest: str
 
@@ -62,6 +69,8 @@ class ActionEvent(Record):
     hypothesis: Hypothesis
     evidence: list[EvidencePointer] = []
     decision: Decision | None = None
+    snapshot: dict[str, Json] = Field(default={}, exclude_if=lambda said: not said)
+    """What the policies saw, in the event `gated` only; its digest is that of the decision."""
     reason: str = Field(default="", exclude_if=lambda found: not found)
     """Why it moved, a stable code; said by the action worker."""
     idempotency_key: str = Field(default="", exclude_if=lambda found: not found)

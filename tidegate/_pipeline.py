@@ -62,7 +62,11 @@ def build(
         open_p=settings.diagnosis.open_p, quiet_s=settings.diagnosis.quiet_s, deadline_s=settings.diagnosis.deadline_s
     )
     mode: Mode = "off" if not settings.diagnosis.investigate else "ask" if has_investigators else "recorded"
-    decide = DecideSettings(critical_services=settings.actions.critical_services)
+    decide = DecideSettings(
+        critical_services=settings.actions.critical_services,
+        services={name: service.profile() for name, service in settings.actions.services.items()},
+        modes=settings.actions.modes,
+    )
     stages: tuple[Stage[Any], ...] = (
         Normalise(_catalogue.find("sources").values(), streams),
         DeriveLogs(streams),

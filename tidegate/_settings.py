@@ -7,12 +7,14 @@ from typing import Any, Self, get_args
 import yaml
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 
+from actions import Mode
 from schemas.core import NS
 from streams import StreamSettings
 from tidegate._errors import SettingsError
 from tidegate._investigate_settings import Investigate
 from tidegate._kafka_settings import Kafka
 from tidegate._section import Section, secret_of
+from tidegate._service_settings import Service
 
 
 class Streams(Section):
@@ -55,6 +57,10 @@ class Diagnosis(Section):
 
 class Actions(Section):
     critical_services: frozenset[str] = frozenset()
+    services: dict[str, Service] = {}
+    """What decisions should know of a service: `tier`, `labels`, `human_only`, `on_call`."""
+    modes: dict[str, Mode] = {}
+    """Autonomy by `verb@tier`, `verb`, `@tier` or `*`, the most specific counts: shadow, advise, approve, act."""
     policies: Path | None = None
     """Directory of policy files; the shipped ones if empty."""
     runbooks: Path | None = None

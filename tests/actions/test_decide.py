@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions import NEUTRAL, Decide, DecideSettings, Policies, Rule, Runbooks, StateInvalid, Verbs, digest_of
-from actions._snapshot import snapshot_of
+from actions._snapshot import Surroundings, snapshot_of
 from schemas import (
     CALENDAR,
     CHANGES,
@@ -319,10 +319,7 @@ def test_control_records_are_not_obeyed_because_no_signature_can_be_checked(able
 def test_the_snapshot_has_exactly_the_names_that_policies_may_use(stage: Decide) -> None:
     change = run(stage, DEPLOY, diagnosis(hypothesis()))[0].change
     verb = stage.verbs.get(change.verb)
-    snapshot = snapshot_of(
-        diagnosis(hypothesis()), hypothesis(), change, verb,
-        has_executor=False, critical_services=frozenset(), calendar=[],
-    )  # fmt: skip
+    snapshot = snapshot_of(diagnosis(hypothesis()), hypothesis(), change, verb, Surroundings())
     assert {k: type(v) for k, v in snapshot.items()} == {k: type(v) for k, v in NEUTRAL.items()}
 
 
