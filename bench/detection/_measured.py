@@ -1,0 +1,99 @@
+"""What the sets with point labels share: scores, a threshold from training, counts, intervals, chance, budget."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.detection import _figures as fig
+from bench.detection._series import Labelled
+from bench.detection._system import BUDGET_PER_DAY, alarms, surprises, threshold_at
+from schemas.core import F64
+
+Figure = Callable[[fig.Counts], float | None]
+TARGETS = (1.0, 0.1)
+"""False alarms a series-day that the budget is asked for; the first is the one of the contract."""
+
+
+def found(series: Sequence[Labelled], figures: Mapping[str, Figure]) -> tuple[dict[str, Any], list[F64]]:
+    """Keys of a set for these figures over its test parts, and the scores they were made from."""
+    scores = surprises(series)
+    threshold = threshold_at(series, scores, BUDGET_PER_DAY)
+    alarmed = [alarms(score, threshold) for score in scores]
+    parts = [fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)]
+    whole = fig.together(parts)
+    chance = fig.together(fig.at_random(series, alarmed))
+    keys = {name: figure(whole) for name, figure in figures.items()}
+    return {
+        **keys,
+        "ci95": {name: fig.interval(parts, _plain(figure)) for name, figure in figures.items()},
+        "chance": {name: figure(chance) for name, figure in figures.items()},
+        "baselines": {"static_threshold": _static(series, figures)},
+        "series": len(series), "series_days": whole.days, "events": whole.events, "found": whole.found,
+        "false_alarms": whole.false, "threshold_p": 10.0**-threshold, "budget": budget(series, scores),
+    }, scores  # fmt: skip
+
+
+def budget(series: Sequence[Labelled], scores: Sequence[F64]) -> dict[str, Any]:
+    """Alarms outside labels a series-day at thresholds that were set for `TARGETS`; the first target's keys on top."""
+    rows = [_budget(series, scores, target) for target in TARGETS]
+    return {**rows[0], "others": rows[1:]}
+
+
+def _budget(series: Sequence[Labelled], scores: Sequence[F64], target: float) -> dict[str, Any]:
+    threshold = threshold_at(series, scores, target)
+    whole = fig.together([fig.counts(one, alarms(s, threshold)) for one, s in zip(series, scores, strict=True)])
+    low, high = (bound / whole.days for bound in fig.poisson_interval(whole.false))
+    return {
+        "target": target, "actual": fig.false_alarms_per_day(whole), "interval95": [low, high],
+        "recall": fig.recall(whole), "expected_alarms": target * whole.days, "ratio": whole.false / whole.days / target,
+    }  # fmt: skip
+
+
+def table(name: str, found: Mapping[str, Any]) -> list[str]:
+    """Lines to print."""
+    lines = [
+        f"{found['series']} series, {found['series_days']:.0f} series-days, {found['events']} events, "
+        f"{found['found']} found, {found['false_alarms']} false alarms at p = {found['threshold_p']:.2g}"
+    ]
+    static = found["baselines"]["static_threshold"]
+    for key, (low, high) in found["ci95"].items():
+        cells = (found[key], low, high, found["chance"][key], static[key])
+        here, low, high, chance, fixed = (float("nan") if cell is None else cell for cell in cells)
+        lines.append(f"{key:28} {here:.3f}  95% {low:.3f} to {high:.3f}  chance {chance:.3f}  static {fixed:.3f}")
+    for row in (found["budget"], *found["budget"]["others"]):
+        low, high = row["interval95"]
+        lines.append(
+            f"{name}: asked for {row['target']:g} false alarms a series-day, got {row['actual']:.3f} "
+            f"(95% {low:.3f} to {high:.3f}), recall {row['recall']:.2f}"
+        )
+    return lines
+
+
+def _static(series: Sequence[Labelled], figures: Mapping[str, Figure]) -> dict[str, float | None]:
+    """What fixed bounds give: the distance from the training median, a unit being what 99.5 % of training stays below.
+
+    The largest dimension counts; threshold and alarms as for everything else.
+    """
+    scores: list[F64] = []
+    for one in series:
+        train = one.x[: one.first]
+        middle = np.nanmedian(train, axis=0)
+        away = np.abs(one.x - middle)
+        unit = np.nanquantile(away[: one.first], 0.995, axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            relative = np.where(unit > 0, away / unit, np.where(away > 0, 1e3, 0.0))
+        scores.append(np.nan_to_num(relative.max(axis=1)))
+    threshold = threshold_at(series, scores, BUDGET_PER_DAY)
+    alarmed: list[NDArray[np.bool_]] = [alarms(score, threshold) for score in scores]
+    whole = fig.together([fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)])
+    return {name: figure(whole) for name, figure in figures.items()}
+
+
+def _plain(figure: Figure) -> Callable[[fig.Counts], float]:
+    def number(counts: fig.Counts) -> float:
+        value = figure(counts)
+        return float("nan") if value is None else value
+
+    return number

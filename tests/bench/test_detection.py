@@ -1,0 +1,154 @@
+"""The figures of the detection benchmark on cases whose answer is known."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from bench.detection import _figures as fig
+from bench.detection import _nab, kpi2018, nab
+from bench.detection._series import Labelled, archives, events
+from bench.detection._system import alarms, threshold_at
+from bench.detection._vus import vus_pr
+from schemas.core import NS
+
+
+def labelled(n, *stretches, first=0, x=None):
+    y = np.zeros(n, bool)
+    for begin, end in stretches:
+        y[begin:end] = True
+    x = np.zeros((n, 1)) if x is None else x
+    return Labelled("one", np.arange(n) * 60 * NS, x, y, first, 60 * NS)
+
+
+def at(n, *windows):
+    alarmed = np.zeros(n, bool)
+    alarmed[list(windows)] = True
+    return alarmed
+
+
+def test_an_alarm_is_right_within_an_event_or_one_window_beside_it():
+    one = labelled(100, (20, 30), (50, 60))
+    c = fig.counts(one, at(100, 19, 40, 60, 70))
+    assert (c.events, c.found, c.false) == (2, 2, 2) and fig.alarm_f1(c) == 2 * 2 / (2 + 2 + 2)
+
+
+def test_an_event_found_after_delay_seven_counts_as_missed():
+    one = labelled(100, (20, 40), (60, 80))
+    c = fig.counts(one, at(100, 27, 68, 90))
+    assert c.windows_in_time == 20 and fig.f1_delay7(c) == 2 * 20 / (20 + 1 + 40)
+
+
+def test_an_event_weighs_the_logarithm_of_its_length():
+    c = fig.counts(labelled(200, (0, 1), (50, 174)), at(200, 60))
+    assert (c.weight, c.weight_found) == (1 + 4, 4)
+
+
+def test_the_delay_runs_from_the_first_labelled_window():
+    assert fig.delay_min(fig.counts(labelled(100, (20, 40)), at(100, 25))) == 5.0
+    assert fig.delay_min(fig.counts(labelled(100, (20, 40)), at(100, 19))) == 0.0
+
+
+def test_training_windows_do_not_count():
+    c = fig.counts(labelled(100, (20, 40), first=50), at(100, 25, 30))
+    assert (c.events, c.false, c.days) == (0, 0, 50 / 1440)
+
+
+def test_more_surprise_than_lately_is_an_alarm_and_less_is_not():
+    surprise = np.concatenate([[5.0, 4.0, 3.0, 6.0], np.zeros(20), [4.0]])
+    assert np.flatnonzero(alarms(surprise, 3.0)).tolist() == [0, 3, 24]
+
+
+def test_the_threshold_allows_the_budget_in_training_and_sees_nothing_else():
+    rng = np.random.default_rng(0)
+    one = labelled(40_000, first=28_800)
+    score = rng.exponential(size=40_000)
+    late = score.copy()
+    late[28_800:] = 100.0
+    threshold = threshold_at([one], [score], 2.0)
+    assert threshold_at([one], [late], 2.0) == threshold
+    assert alarms(score, threshold)[14_400:28_800].sum() == pytest.approx(20, abs=1)
+
+
+def test_the_exact_poisson_interval_is_garwoods():
+    assert fig.poisson_interval(0) == pytest.approx([0.0, 3.689], abs=1e-3)
+    assert fig.poisson_interval(10) == pytest.approx([4.795, 18.390], abs=1e-3)
+
+
+def test_a_perfect_score_fills_the_surface_and_noise_fills_about_the_share_of_events():
+    y, rng = labelled(20_000, (5_000, 5_300), (12_000, 12_200)).y, np.random.default_rng(1)
+    noise = vus_pr(y, rng.random(20_000))
+    assert vus_pr(y, y.astype(float)) > 0.9 and noise < 0.08
+
+
+def test_smearing_nothing_but_a_shift_lowers_the_surface():
+    y = labelled(5_000, (2_000, 2_100)).y
+    assert vus_pr(y, np.roll(y, 300).astype(float)) < vus_pr(y, np.roll(y, 20).astype(float)) < vus_pr(y, y + 0.0)
+
+
+def nab_score(windows, alarms_at, n=1000, profile="standard"):
+    files = [labelled(n, *windows)]
+    rows = _nab.rows_of(files, [at(n, *alarms_at).astype(float)])
+    return _nab.at_threshold(rows, _nab.PROFILES[profile], 0.5)
+
+
+def test_no_alarm_scores_zero_and_a_first_row_of_every_window_a_hundred():
+    assert nab_score([(500, 600), (800, 900)], []) == 0.0
+    assert nab_score([(500, 600), (800, 900)], [500, 800]) == pytest.approx(100.0)
+
+
+def test_a_late_alarm_is_worth_less_and_one_in_probation_nothing():
+    late = nab_score([(500, 600)], [590])
+    assert 50.0 < late < nab_score([(500, 600)], [510]) < 100.0
+    assert nab_score([(500, 600)], [10, 500]) == nab_score([(500, 600)], [500])
+
+
+def test_an_alarm_right_behind_a_window_costs_less_than_one_far_from_any():
+    near, far = nab_score([(500, 600)], [500, 605]), nab_score([(500, 600)], [500, 450])
+    assert far < near < 100.0 and far == pytest.approx(100.0 - 11.0 / 2)
+
+
+def test_the_sweep_is_the_best_of_all_thresholds():
+    rng = np.random.default_rng(2)
+    files = [labelled(1000, (400, 500), (700, 800)), labelled(800, (300, 380)), labelled(500)]
+    rows = _nab.rows_of(files, [np.round(rng.random(len(one.y)), 2) for one in files])
+    for profile in _nab.PROFILES.values():
+        tried = [_nab.at_threshold(rows, profile, cut) for cut in np.arange(0, 1.01, 0.01)]
+        assert _nab.sweep(rows, profile)[0] == pytest.approx(max(0.0, *tried))
+
+
+def test_a_set_of_files_never_seen_is_measured(tmp_path):
+    rng = np.random.default_rng(3)
+    t = np.arange(20_000) * 60 + 1_500_000_000
+    for name in ("a", "b"):
+        x = np.sin(t / 86_400 * 2 * np.pi) + 5 + 0.1 * rng.standard_normal(len(t))
+        y = np.zeros(len(t), np.uint8)
+        x[15_000:15_010], y[15_000:15_010] = 50.0, 1
+        half = {"train": slice(0, 10_000), "test": slice(10_000, None)}
+        arrays = {p + k: v[s] for p, s in half.items() for k, v in (("", x), ("_label", y), ("_timestamp", t))}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    found = kpi2018.measure(tmp_path)
+    assert found["events"] == found["found"] == 2
+    assert {"f1_delay7", "event_f1_log", "false_alarms_per_series_day", "budget", "ci95", "chance"} <= set(found)
+    assert archives(tmp_path)[0].first == 10_000 and kpi2018.table(found)
+
+
+def test_files_of_the_numenta_layout_are_read(tmp_path):
+    folder = tmp_path / "data" / "realThings"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(4)
+    with (folder / "x.csv").open("w", newline="") as text:
+        out = csv.writer(text)
+        out.writerow(["timestamp", "value"])
+        for i in range(2000):
+            value = 10 + rng.standard_normal() + (80 if i == 1500 else 0)
+            out.writerow(
+                [str(np.datetime64("2020-01-01T00:00:00") + np.timedelta64(300 * i, "s")).replace("T", " "), value]
+            )
+    windows = {"realThings/x.csv": [["2020-01-06 00:00:00.000000", "2020-01-06 10:00:00.000000"]]}
+    (tmp_path / "windows.json").write_text(json.dumps(windows))
+    files, published = nab.load(tmp_path)
+    assert published == {} and list(events(files[0].y)) == [(1440, 1561)]
+    found = nab.measure(tmp_path)
+    assert found["files"] == 1 and found["official"]["standard"] > 50 and found["peers_same_files"] == {}
