@@ -12,7 +12,7 @@ and dropped by its readers (`_task`). Kafka transactions are not used.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
@@ -51,6 +51,10 @@ class Running:
     is_changed: bool = False
     snapshot_ns: int = 0
     heard: dict[str, int] = field(default_factory=dict)
+    marked: dict[str, int] = field(default_factory=dict)
+    """When the raw topic was told that a sender is silent, wall time ns."""
+    clock_ns: int = 0
+    """Event time that readers were told while all senders are silent."""
     at_end: set[Place] = field(default_factory=set)
     """Inputs of which nothing was left when last asked."""
     ends: dict[Place, int] = field(default_factory=dict)
@@ -132,7 +136,7 @@ class KafkaWorker:
         for instance, records in batches.items():
             owner = self.running[instance]
             if self.stage.makes_time:
-                owner.heard.update((sender_of(record), now) for record in records)
+                owner.heard.update((sender, now) for sender in map(sender_of, records) if sender)
             self._step(owner, records)
         if self.stage.makes_time:
             for owner in self.running.values():
@@ -184,24 +188,33 @@ class KafkaWorker:
         if len(owner.at_end) < len(owner.offsets) or task.is_final:
             return
         clocks = task.state.clocks
-        marks = owner.live.idle(clocks, owner.heard, now)
+        marks = [
+            mark for mark in owner.live.idle(clocks, owner.heard, now)
+            if owner.marked.get(name := mark.key.decode(), -1) < max(owner.heard.get(name, 0), owner.live.started_ns)
+        ]  # fmt: skip
         if marks:
             self._say("source fell silent", task=task.name, sources=[mark.key.decode() for mark in marks])
-            emits = task.take(_record(mark, now) for mark in marks)
-            # By the clock, not by the log: what this cuts off must be part of a snapshot before anybody sees it.
-            self.snapshot([owner], outbox=emits)
-            self._write([Emit(sc.RAW, m.key, m.value, m.headers, m.event_ns) for m in marks if self._is_told(owner)])
+            self._fall_silent(owner, marks, now)
         through = owner.live.clock_ns(clocks, owner.heard, now)
         never_spoke = not any(clock.newest_ns for clock in clocks.values())
         if never_spoke and not task.is_idle and now - owner.live.started_ns >= self._idle_after_ns:
             self._write(task.idle(0))
-        elif through > owner.heard.get("", 0):
-            owner.heard[""] = through
+        elif through > owner.clock_ns:
+            owner.clock_ns = through
             self._write(task.idle(through))
 
-    def _is_told(self, owner: Running) -> bool:
-        """Marks of foreign topics go to the raw topic too, so that a replay of what came from outside obeys them."""
-        return all(topic != sc.RAW for topic, _ in owner.offsets)
+    def _fall_silent(self, owner: Running, marks: list[Emit], now: int) -> None:
+        """Marks stand in the raw topic before they have any effect, so that a replay obeys them.
+
+        In a partition of the raw topic they take their place among what its senders say, and count when they are read
+        back. A foreign topic is not ours to write to: there they count by the clock, so what they cut off must be part
+        of a snapshot before anybody sees it, and the raw topic holds a copy.
+        """
+        own = [partition for topic, partition in owner.offsets if topic == sc.RAW]
+        self._write(replace(mark, partition=own[0] if own else 0) for mark in marks)
+        owner.marked.update((mark.key.decode(), now) for mark in marks)
+        if not own:
+            self.snapshot([owner], outbox=owner.task.take(_record(mark, now) for mark in marks))
 
     # --- snapshots ---
 

@@ -41,6 +41,10 @@ class Bench:
             now_ns=lambda: self.wall_ns, say=lambda event, **facts: self.said.append((event, facts)), **told,
         )  # fmt: skip
 
+    def fell_silent(self) -> list[str]:
+        """Senders that were said to be silent, in order."""
+        return [name for event, facts in self.said if event == "source fell silent" for name in facts["sources"]]
+
     def put(self, topic: str, value: bytes, *, partition: int = 0, **headers: str) -> None:
         """Write one message; headers as `tidegate_source="a"`."""
         named = [(name.replace("_", "-"), text.encode()) for name, text in headers.items()]
