@@ -1,5 +1,7 @@
 """Anomalies in, an incident with ranked hypotheses out. No clock, no network: what it says follows from the records."""
 
+from diagnosis._briefing import Briefing, Known, brief
+from diagnosis._briefing_page import as_html, as_markdown, bar
 from diagnosis._contract import (
     MOST_BYTES,
     Answer,
@@ -22,7 +24,8 @@ from diagnosis._rank import equal_weights, rank
 from diagnosis._stage import Diagnose, DiagnoseState
 
 __all__ = [
-    "KINDS", "MOST_BYTES", "Answer", "Context", "Diagnose", "DiagnoseState", "DiagnosisError", "EvidenceTable",
-    "Finding", "HttpReader", "Mode", "Parameters", "Query", "QueryFailed", "Settings", "Speaks", "StateInvalid",
-    "Suspect", "TopicsReader", "equal_weights", "evidence_matrix", "evidence_table", "rank",
+    "Answer", "Briefing", "Context", "Diagnose", "DiagnoseState", "DiagnosisError", "EvidenceTable", "Finding",
+    "HttpReader", "KINDS", "Known", "MOST_BYTES", "Mode", "Parameters", "Query", "QueryFailed", "Settings",
+    "Speaks", "StateInvalid", "Suspect", "TopicsReader", "as_html", "as_markdown", "bar", "brief", "equal_weights",
+    "evidence_matrix", "evidence_table", "rank",
 ]  # fmt: skip

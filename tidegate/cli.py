@@ -13,6 +13,7 @@ import typer
 from tidegate import __version__
 from tidegate._commands import register as register_main
 from tidegate._commands_audit import register as register_audit
+from tidegate._commands_brief import register as register_brief
 from tidegate._commands_check import register as register_checks
 from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_live import register as register_live
@@ -44,6 +45,7 @@ def _root(
 
 
 register_main(app)
+register_brief(app)
 register_live(app)
 register_run(app)
 register_upgrade(app)

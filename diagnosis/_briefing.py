@@ -1,0 +1,244 @@
+"""A briefing: what a person needs to judge an incident in a minute, as plain text in sections.
+
+What broke, since when, how far it reaches, ranked causes with bars and intervals, evidence for and against, what was
+ruled out and how, what is not known, what is proposed and whether it can be undone. Nothing is made up: what no record
+says is listed as not known. A confidence is only called one where it is calibrated; a score is never drawn as one.
+
+Telemetry is written by whoever can write telemetry. All text goes through `plain`, which takes out everything that
+could steer a terminal or reorder what is read; the renderers escape what is left.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from schemas import ActionEvent, Change, Diagnosis, Evidence, Hypothesis, Incident, TopologyEdge, rfc3339
+
+HEADLINE = 200
+LONGEST = 300
+CAUSES = 3
+PIECES = 6
+NO_FAULT, UNKNOWN = "no_fault", "unknown"
+BASIS = {
+    "UNCALIBRATED": "not calibrated: the score orders, and is not a probability",
+    "TRANSFERRED": "fitted on public incidents, not on yours: for advice only",
+    "OWN": "fitted on your own outcomes",
+}
+
+
+class Line(NamedTuple):
+    """One line. bar: 0 to 1, or None. interval: around the bar. depth: 0, or 1 below the line before."""
+
+    text: str
+    bar: float | None = None
+    interval: tuple[float, float] | None = None
+    depth: int = 0
+
+
+class Section(NamedTuple):
+    title: str
+    lines: tuple[Line, ...]
+
+
+class Briefing(NamedTuple):
+    """headline: at most 200 characters, without control characters. Sections in the order in which they are read."""
+
+    incident_id: str
+    headline: str
+    sections: tuple[Section, ...]
+
+
+class Known(NamedTuple):
+    """The records of one incident. actions: its events in the order of writing. changes, edges: may hold others."""
+
+    diagnosis: Diagnosis
+    incident: Incident | None = None
+    actions: tuple[ActionEvent, ...] = ()
+    changes: Mapping[str, Change] = {}
+    edges: tuple[TopologyEdge, ...] = ()
+
+
+def brief(known: Known) -> Briefing:
+    """The briefing on the records that there are; a pure function of them."""
+    sections = (
+        Section("What and since when", tuple(_what(known))),
+        Section("Impact", tuple(_impact(known))),
+        Section("Probable causes", tuple(_causes(known))),
+        Section("Ruled out, or spoken against", tuple(_against(known))),
+        Section("Not known", tuple(_unknown(known))),
+        Section("Proposed", tuple(_proposed(known))),
+        Section("Look further", tuple(_further(known))),
+    )
+    return Briefing(known.diagnosis.incident_id, headline(known), sections)
+
+
+def headline(known: Known) -> str:
+    """What broke, since when, the cause with its confidence or "unknown", the proposal, reversible or not."""
+    diagnosis = known.diagnosis
+    services = _services(known)
+    what = plain(services[0], 40) if services else "something"
+    more = f" and {len(services) - 1} more" if len(services) > 1 else ""
+    since = rfc3339(_onset(known))[:19] + "Z"
+    proposal = _last(known)
+    if proposal is None:
+        todo = "no proposal"
+    else:
+        undo = "reversible" if proposal.change.is_reversible else "not reversible"
+        todo = f"proposed: {plain(proposal.change.verb, 30)}, {undo}, {proposal.state.replace('_', ' ')}"
+    said = f"{what}{more} disturbed since {since}; {_short_cause(diagnosis)}; {todo}"
+    return said if len(said) <= HEADLINE else said[: HEADLINE - 3] + "..."
+
+
+def plain(text: str, longest: int = LONGEST) -> str:
+    """One line of visible characters, cut, `?` for none: no control, format, surrogate or private ones."""
+    visible = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    line = " ".join(visible.split()) or "?"
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def _short_cause(diagnosis: Diagnosis) -> str:
+    if diagnosis.abstained is not None or not diagnosis.hypotheses:
+        return f"cause unknown ({plain(diagnosis.abstained or 'NO_HYPOTHESIS', 30)})"
+    first = diagnosis.hypotheses[0]
+    if first.cause.family == NO_FAULT:
+        return f"probably no fault ({_confidence(first)})"
+    if first.cause.family == UNKNOWN:
+        return f"cause unknown ({_confidence(first)})"
+    return f"cause {plain(first.cause.entity, 30)} ({plain(first.cause.family, 20)}), {_confidence(first)}"
+
+
+def _confidence(hypothesis: Hypothesis) -> str:
+    if hypothesis.confidence is None:
+        return "not calibrated"
+    low, high = hypothesis.interval or (hypothesis.confidence, hypothesis.confidence)
+    basis = ", public data" if hypothesis.confidence_state == "TRANSFERRED" else ""
+    return f"confidence {hypothesis.confidence:.2f} [{low:.2f}, {high:.2f}]{basis}"
+
+
+def _services(known: Known) -> list[str]:
+    """Plain names, most anomalous first; of instances and others only where no service is known."""
+    incident = known.incident
+    entities = (incident.entities if incident else []) or known.diagnosis.entities
+    services = [entity for entity in entities if "/service/" in entity] or entities
+    return list(dict.fromkeys(entity.split("/")[-1] for entity in services))
+
+
+def _onset(known: Known) -> int:
+    """When the first window ended that speaks for the top cause; else when the incident opened."""
+    causes = known.diagnosis.hypotheses[:1]
+    ends = [e.pointer.t_max_ns for h in causes for e in h.evidence if e.pointer and e.supports]
+    return min([known.diagnosis.opened_ns, *ends])
+
+
+def _what(known: Known) -> Iterable[Line]:
+    diagnosis = known.diagnosis
+    if known.incident is not None:
+        yield Line(plain(known.incident.title))
+    yield Line(
+        f"first sign {rfc3339(_onset(known))[:19]}Z, opened {rfc3339(diagnosis.opened_ns)[:19]}Z, "
+        f"as of {rfc3339(diagnosis.as_of_ns)[:19]}Z (revision {diagnosis.revision})"
+    )
+    if known.incident is not None and known.incident.state != "open":
+        yield Line(f"the incident is {known.incident.state}")
+
+
+def _impact(known: Known) -> Iterable[Line]:
+    services = _services(known)
+    if services:
+        yield Line(f"disturbed: {', '.join(plain(name, 60) for name in services[:10])}{_rest(len(services), 10)}")
+    ill, callers = set(services), set[str]()
+    for edge in known.edges:
+        if edge.callee.split("/")[-1] in ill and edge.caller.split("/")[-1] not in ill:
+            callers.add(edge.caller.split("/")[-1])
+    if callers:
+        found = sorted(callers)
+        yield Line(f"they are called by {', '.join(plain(name, 60) for name in found[:10])}{_rest(len(found), 10)}")
+    yield Line(f"severity {known.diagnosis.severity:.1f} (sum of the strongest surprise of each service, for sorting)")
+
+
+def _causes(known: Known) -> Iterable[Line]:
+    diagnosis = known.diagnosis
+    if diagnosis.abstained is not None:
+        yield Line(f"no cause is named: {plain(diagnosis.abstained)}")
+    shown = diagnosis.hypotheses[:CAUSES]
+    for rank, hypothesis in enumerate(shown, 1):
+        cause = hypothesis.cause
+        change = known.changes.get(cause.change or "")
+        named = f": {plain(change.title, 80)} at {rfc3339(change.at_ns)[:19]}Z" if change else ""
+        yield Line(
+            f"{rank}. {plain(cause.entity, 80)}, {plain(cause.family, 40)}{named} ({_confidence(hypothesis)})",
+            hypothesis.confidence, hypothesis.interval,
+        )  # fmt: skip
+        pieces = sorted((e for e in hypothesis.evidence if e.supports), key=lambda e: -e.weight)
+        yield from (_piece(evidence) for evidence in pieces[:PIECES])
+        if len(pieces) > PIECES:
+            yield Line(f"{len(pieces) - PIECES} weaker pieces of evidence", depth=1)
+    if shown:
+        yield Line(BASIS[shown[0].confidence_state])
+
+
+def _piece(evidence: Evidence) -> Line:
+    return Line(f"{evidence.weight:+.2f} {plain(evidence.text)}", depth=1)
+
+
+def _against(known: Known) -> Iterable[Line]:
+    found = False
+    for hypothesis in known.diagnosis.hypotheses:
+        pieces = [evidence for evidence in hypothesis.evidence if not evidence.supports]
+        if pieces:
+            found = True
+            yield Line(f"{plain(hypothesis.cause.entity, 80)}, {plain(hypothesis.cause.family, 40)}")
+            yield from (_piece(evidence) for evidence in sorted(pieces, key=lambda e: e.weight)[:PIECES])
+    if not found:
+        yield Line("nothing speaks against any of the causes, and nothing was ruled out")
+
+
+def _unknown(known: Known) -> Iterable[Line]:
+    diagnosis = known.diagnosis
+    if diagnosis.completeness < 1:
+        yield Line(f"{1 - diagnosis.completeness:.0%} of the expected telemetry is missing")
+    for question in diagnosis.unknown[:10]:
+        yield Line(
+            f"{plain(question.query, 60)} of {plain(question.service, 60)} ({plain(question.subsystem, 40)}): "
+            f"{plain(question.reason, 60)}"
+        )
+    if len(diagnosis.unknown) > 10:
+        yield Line(f"{len(diagnosis.unknown) - 10} more questions without an answer")
+    yield Line("what customers notice: no record says")
+
+
+def _proposed(known: Known) -> Iterable[Line]:
+    last: dict[str, ActionEvent] = {event.action_id: event for event in known.actions}
+    for event in last.values():
+        change, decision = event.change, event.decision
+        undo = f"undo: {plain(change.undo_verb or '', 60)}" if change.is_reversible else "cannot be undone"
+        yield Line(f"{plain(change.verb, 60)} on {plain(change.target, 120)}: {event.state.replace('_', ' ')}; {undo}")
+        exact = ", ".join(f"{name} = {value}" for name, value in sorted(change.parameters.items()))
+        yield Line(plain(f"exactly: {exact or 'no parameters'} (runbook {change.runbook})"), depth=1)
+        if decision is not None:
+            rules = ", ".join(decision.policies) or "no rule"
+            must = f"; needs {', '.join(decision.obligations)}" if decision.obligations else ""
+            yield Line(plain(f"policy: {decision.effect}, {decision.reason} by {rules}{must}"), depth=1)
+    if not last:
+        yield Line("nothing: no runbook applies, or no decision was made yet")
+
+
+def _further(known: Known) -> Iterable[Line]:
+    name = known.diagnosis.incident_id[:8]
+    yield Line(f"tidegate explain {name}: data, rules, versions and people behind it")
+    yield Line(f"tidegate trace {name}: when each hop was written (on Kafka)")
+    for version, digest in sorted(known.diagnosis.versions.items()):
+        yield Line(f"{plain(version, 40)} {plain(digest, 90)}")
+
+
+def _last(known: Known) -> ActionEvent | None:
+    """The last state of the first change that would change a system, else of the first proposal."""
+    last: dict[str, ActionEvent] = {event.action_id: event for event in known.actions}
+    events = list(last.values())
+    return next(
+        (event for event in events if not event.change.verb.startswith("notify.")), events[0] if events else None
+    )
+
+
+def _rest(number: int, shown: int) -> str:
+    return f" and {number - shown} more" if number > shown else ""

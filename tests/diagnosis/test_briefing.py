@@ -1,0 +1,142 @@
+"""A briefing says what the records say, in lines that no telemetry can break out of."""
+
+import unicodedata
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import schemas as sc
+from diagnosis import Known, as_html, as_markdown, bar, brief
+from schemas.core import NS
+
+T = 1_800_000_000 * NS
+WHO = "default/service/checkout"
+
+
+def evidence(text="errors 500 of checkout", weight=2.0, at_s=-30):
+    t = T + at_s * NS
+    pointer = sc.EvidencePointer(signal="traces", subject="s", t_min_ns=t - 60 * NS, t_max_ns=t, sha256="sha256:1")
+    return sc.Evidence(kind="error_ratio", supports=weight > 0, weight=weight, text=text, pointer=pointer)
+
+
+def hypothesis(entity="checkout", confidence=0.83, state="OWN", pieces=None, change=None, family="change"):
+    interval = None if confidence is None else (max(confidence - 0.07, 0.0), min(confidence + 0.06, 1.0))
+    return sc.Hypothesis(
+        cause=sc.Cause(entity=entity, entity_id=f"default/service/{entity}", family=family, change=change), score=3.0,
+        confidence=confidence, confidence_state=state, interval=interval, reason="r",
+        evidence=[evidence()] if pieces is None else pieces,
+    )  # fmt: skip
+
+
+def diagnosis(*hypotheses, **more):
+    told = {"entities": [WHO, "default/service/cart"], "severity": 9.0} | more
+    return sc.Diagnosis(
+        id="d", incident_id="0a1b2c3d-0000", as_of_ns=T + 60 * NS, opened_ns=T, hypotheses=list(hypotheses), **told
+    )
+
+
+def event(verb="gitops.revert", state="awaiting_approval", is_reversible=True, effect="require_approval"):
+    change = sc.ProposedChange(
+        verb=verb, target=WHO, parameters={"revision": "4520"}, undo_verb="gitops.revert" if is_reversible else None,
+        is_reversible=is_reversible, runbook="r", digest="sha256:2",
+    )  # fmt: skip
+    decision = sc.Decision(
+        effect=effect, reason="CRITICAL_SERVICE", policies=["critical"], obligations=["quorum:1"],
+        policy_digest="sha256:3", snapshot_digest="sha256:4",
+    )  # fmt: skip
+    return sc.ActionEvent(
+        id=f"e-{verb}-{state}", action_id=f"a-{verb}", incident_id="0a1b2c3d-0000", diagnosis_id="d", sequence=0,
+        state=state, at_ns=T, change=change, hypothesis=hypothesis(), decision=decision,
+    )  # fmt: skip
+
+
+def lines(known, title):
+    return [line.text for section in brief(known).sections if section.title == title for line in section.lines]
+
+
+def test_the_first_line_says_what_since_when_why_how_sure_and_what_is_proposed():
+    known = Known(diagnosis(hypothesis()), actions=(event("notify.owner", "advised"), event()))
+    assert brief(known).headline == (
+        "checkout and 1 more disturbed since 2027-01-15T07:59:30Z; cause checkout (change), confidence 0.83 "
+        "[0.76, 0.89]; proposed: gitops.revert, reversible, awaiting approval"
+    )
+
+
+def test_an_abstention_says_unknown_and_why():
+    known = Known(diagnosis(hypothesis(confidence=None, state="UNCALIBRATED"), abstained="NOVEL"))
+    assert "cause unknown (NOVEL); no proposal" in brief(known).headline
+    assert lines(known, "Probable causes")[0] == "no cause is named: NOVEL"
+
+
+def test_a_score_without_calibration_is_never_drawn_or_called_a_confidence():
+    known = Known(diagnosis(hypothesis(confidence=None, state="UNCALIBRATED")))
+    assert all(line.bar is None for section in brief(known).sections for line in section.lines)
+    assert "confidence" not in brief(known).headline and "not calibrated" in brief(known).headline
+
+
+def test_a_calibration_on_public_data_is_marked_as_such_in_the_first_line():
+    assert "public data" in brief(Known(diagnosis(hypothesis(state="TRANSFERRED")))).headline
+
+
+def test_evidence_against_and_questions_without_an_answer_are_told():
+    asked = sc.Unknown(subsystem="prometheus", query="rate", service="cart", reason="QUERY_TIMEOUT")
+    found = hypothesis("cart", pieces=[evidence("its callers are as ill", -1.5)])
+    known = Known(diagnosis(hypothesis(), found, unknown=[asked], completeness=0.75))
+    assert lines(known, "Ruled out, or spoken against")[1] == "-1.50 its callers are as ill"
+    assert lines(known, "Not known")[:2] == [
+        "25% of the expected telemetry is missing", "rate of cart (prometheus): QUERY_TIMEOUT",
+    ]  # fmt: skip
+
+
+def test_the_change_the_callers_and_the_exact_proposal_are_named():
+    change = sc.Change(
+        id="c", entity_id=WHO, service="checkout", kind="deploy", title="deploy #4521", at_ns=T - 60 * NS
+    )
+    edge = sc.TopologyEdge(id="e", caller="default/service/gateway", callee=WHO, first_ns=T, last_ns=T)
+    known = Known(diagnosis(hypothesis(change="c")), None, (event(is_reversible=False),), {"c": change}, (edge,))
+    assert "deploy #4521 at 2027-01-15T07:59:00Z" in lines(known, "Probable causes")[0]
+    assert "they are called by gateway" in lines(known, "Impact")
+    assert lines(known, "Proposed")[0].endswith("awaiting approval; cannot be undone")
+    assert "revision = 4520" in lines(known, "Proposed")[1]
+
+
+@pytest.mark.parametrize(("confidence", "drawn"), [(0.0, "[]...................."), (1.0, "###################[#]")])
+def test_a_bar_has_its_interval_in_brackets(confidence, drawn):
+    found = hypothesis(confidence=confidence).model_copy(update={"interval": (max(confidence - 0.05, 0), confidence)})
+    line = next(
+        line for section in brief(Known(diagnosis(found))).sections for line in section.lines if line.bar is not None
+    )
+    assert bar(line) == drawn
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes = set(), set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+HOSTILE = st.text(max_size=400) | st.sampled_from([
+    "<script>alert(1)</script>", "\x1b]0;owned\x07\x1b[2J", "`x` ![a](http://e/) [link](javascript:1)", "\u202egnp.exe",
+    "'><img src=x onerror=alert(1)>", "a\nb\r\n# heading", "</title></style><iframe>",
+])  # fmt: skip
+
+
+@given(HOSTILE, HOSTILE)
+def test_no_telemetry_breaks_out_of_its_line(entity, text):
+    found = hypothesis(entity, pieces=[evidence(text)])
+    told = brief(Known(diagnosis(found, entities=[f"default/service/{entity}"]), actions=(event(),)))
+    every = [told.headline, *(line.text for section in told.sections for line in section.lines)]
+    assert len(told.headline) <= 200
+    assert not any(unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" for one in every for c in one)
+    page = Page()
+    page.feed(as_html(told))
+    assert page.tags <= {"html", "head", "meta", "title", "style", "body", "h1", "h2", "ul", "li", "div", "i", "b"}
+    assert page.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "style"}
+    marked = as_markdown(told).splitlines()
+    assert len(marked) == 2 + sum(3 + len(section.lines) for section in told.sections) - 1
