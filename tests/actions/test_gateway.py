@@ -92,7 +92,7 @@ def test_a_verb_unknown_here_or_without_executor_or_of_another_class_is_refused(
     assert reason(verbs=Verbs(PLUGINS)) == "NO_EXECUTOR"
     assert reason(permitted(request(effect_class="keyed"))) == "EFFECT_CLASS"
     assert reason(permitted(request(changed(parameters=PARAMETERS | {"more": "x"})))) == "PARAMETERS_INVALID"
-    assert reason(permitted(request(changed(undo_verb=None), direction="undo"))) == "NO_UNDO"
+    assert check_change(TRUST, VERBS, changed(undo_verb=None), "undo", TARGET).reason == "NO_UNDO"
 
 
 def test_an_unsafe_verb_needs_a_person_even_with_a_permit():
