@@ -7,7 +7,7 @@ from actions._checkpoint import LogKey, TreeHead, log_key, read_checkpoint, read
 from actions._contract import EffectClass, Parameters, Risk, Undo, Verb
 from actions._decide import Decide, DecideSettings, judged
 from actions._decide_state import DecideState
-from actions._envelope import open_envelope, seal
+from actions._envelope import open_envelope, passkey_challenge, seal, seal_assertion
 from actions._errors import (
     ActionsError,
     ApprovalsError,
@@ -21,7 +21,8 @@ from actions._errors import (
     StateInvalid,
     UnknownVerb,
 )
-from actions._keyring import EnrolledKey, Grade, KeyRing
+from actions._keyring import EnrolledKey, Grade, KeyRing, Passkey
+from actions._people import NO_RECORD, PeopleHead, PersonRecord, append_record, read_people
 from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
 from actions._machine_types import Mode
 from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
@@ -34,8 +35,20 @@ from actions._seal import Sealer
 from actions._services import Hours, ServiceProfile
 from actions._strategies import Costs, Strategy
 from actions._verbs import Verbs, checked_target, digest_of, service_of
+from actions._webauthn import assertion_bytes, need_library, unpadded
 
 __all__ = [
+    "NO_RECORD",
+    "Passkey",
+    "PeopleHead",
+    "PersonRecord",
+    "append_record",
+    "assertion_bytes",
+    "need_library",
+    "passkey_challenge",
+    "read_people",
+    "seal_assertion",
+    "unpadded",
     "INVARIANTS",
     "NAMES",
     "NEUTRAL",

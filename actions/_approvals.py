@@ -213,7 +213,7 @@ def _document_fault(opened: Opened, ask: Ask, ring: KeyRing, now_s: int) -> _Fau
         return "OTHER_PERSON", f"the key '{a.kid}' does not speak for {a.approver}"
     if STRENGTH[key.grade] < STRENGTH[ask.grade]:
         return "GRADE_TOO_LOW", f"a key of grade {key.grade} where {ask.grade} is wanted"
-    if not is_signed_by(opened, key.public):
+    if not is_signed_by(opened, key):
         return "BAD_SIGNATURE", "the signature does not fit"
     return _time_fault(a, ask, now_s, key.enrolled_s)
 

@@ -1,10 +1,13 @@
 """The envelope of a signed approval: strict DSSE (`_dsse.py`) around an `Approval`; an unknown field is refused."""
 
+import base64
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actions._dsse import is_sealed_by, seal_payload, strict_base64, strict_json
+from actions._keyring import EnrolledKey
+from actions._webauthn import challenge_of, is_asserted_by
 from schemas import Approval, RecordInvalid, SignedApproval, canonical
 
 APPROVAL_PAYLOAD = "application/vnd.tidegate.approval+json"
@@ -31,6 +34,20 @@ def seal(approval: Approval, key: Ed25519PrivateKey) -> bytes:
     return seal_payload(APPROVAL_PAYLOAD, approval.model_dump(mode="json"), approval.kid, key)
 
 
+def seal_assertion(approval: Approval, assertion: bytes) -> bytes:
+    """The envelope around what a passkey asserted (`assertion_bytes`) over `passkey_challenge(approval)`."""
+    payload = canonical(approval.model_dump(mode="json"))
+    return canonical({
+        "payload": base64.b64encode(payload).decode(), "payloadType": APPROVAL_PAYLOAD,
+        "signatures": [{"keyid": approval.kid, "sig": base64.b64encode(assertion).decode()}],
+    })  # fmt: skip
+
+
+def passkey_challenge(approval: Approval) -> bytes:
+    """32 bytes that the authenticator signs."""
+    return challenge_of(APPROVAL_PAYLOAD, canonical(approval.model_dump(mode="json")))
+
+
 def open_envelope(envelope: bytes) -> Opened | Unreadable:
     """Never raises, whatever the bytes are."""
     if len(envelope) > MAX_BYTES:
@@ -53,6 +70,8 @@ def open_envelope(envelope: bytes) -> Opened | Unreadable:
         return Unreadable("MALFORMED", str(error)[:200])
 
 
-def is_signed_by(opened: Opened, public: bytes) -> bool:
-    """public: 32 bytes, the Ed25519 key."""
-    return is_sealed_by(APPROVAL_PAYLOAD, opened.payload, opened.signature, public)
+def is_signed_by(opened: Opened, key: EnrolledKey) -> bool:
+    """By an Ed25519 key over the envelope's encoding, or by a passkey over the digest of it."""
+    if key.passkey is not None:
+        return is_asserted_by(APPROVAL_PAYLOAD, opened.payload, opened.signature, key.public, key.passkey)
+    return is_sealed_by(APPROVAL_PAYLOAD, opened.payload, opened.signature, key.public)

@@ -16,10 +16,19 @@ STRENGTH: Mapping[Grade, int] = {"C": 0, "A": 1, "B": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolledKey:
-    """person: `issuer#subject` of the identity provider; of a bridge, its own name. public: 32 bytes, Ed25519.
+class Passkey:
+    """Where a passkey may be used: the relying party's domain, and the origins of the pages that may ask."""
 
-    speaks_for: people whose clicks a bridge may attest; only with grade C.
+    rp_id: str
+    origins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledKey:
+    """person: `issuer#subject` of the identity provider; of a bridge, its own name.
+
+    public: 32 bytes, Ed25519; of a passkey (grade B, and only there) its COSE key. speaks_for: people whose clicks a
+    bridge may attest; only with grade C.
     """
 
     kid: str
@@ -29,6 +38,7 @@ class EnrolledKey:
     enrolled_s: int
     revoked_s: int | None = None
     speaks_for: frozenset[str] = frozenset()
+    passkey: Passkey | None = None
 
     def people(self) -> frozenset[str]:
         """In whose name it may sign."""
@@ -44,10 +54,16 @@ class KeyRing:
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def enrol(self, key: EnrolledKey) -> "KeyRing":
-        """Raises ApprovalsError if id or key was ever enrolled, or a key of grade A or B is to speak for others."""
+        """Raises ApprovalsError if id or key was ever enrolled, its form is not that of its grade, or a key of grade A
+        or B is to speak for others.
+        """
         if key.kid in self.keys:
             raise ApprovalsError(f"the key id '{key.kid}' was used before", todo="Choose a new id")
-        if len(key.public) != 32:
+        if (key.grade == "B") != (key.passkey is not None):
+            raise ApprovalsError("grade B is for passkeys, which have a relying party", where=key.kid)
+        if key.passkey and not (key.passkey.rp_id and key.passkey.origins and 40 <= len(key.public) <= 2000):
+            raise ApprovalsError("a passkey needs a relying party, origins and a COSE key", where=key.kid)
+        if key.passkey is None and len(key.public) != 32:
             raise ApprovalsError(f"a public key of {len(key.public)} bytes", where=key.kid)
         if any(known.public == key.public for known in self.keys.values()):
             raise ApprovalsError("this public key was enrolled before", where=key.kid, todo="Make a new key")
