@@ -3,24 +3,30 @@
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 import schemas as sc
 from schemas.core import Emit
 from streams._errors import TransportError
 from streams._kafka_client import consumer, producer
+from streams._kafka_errors import is_passing, kafka_error
 from streams._kafka_messages import headers_of, to_message
 from streams._kafka_names import real_name
 from streams._kafka_settings import KafkaSettings
 from streams._snapshots import SnapshotStore
 from streams._task import Task
 
+_WAIT_S = 0.05
+
 
 class Manifests:
-    """Reads the snapshots topic to its end each time it is asked. Raises TransportError."""
+    """Reads the snapshots topic to its end each time it is asked. patience_s: how long the broker may be silent.
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    Raises TransportError: KAFKA_SILENT and those of `_kafka_errors`.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, patience_s: float = 60.0) -> None:
+        self._settings, self._patience_s = settings, patience_s
 
     def of(self, stage: str) -> dict[str, list[sc.SnapshotManifest]]:
         """Manifests by instance, the one that got furthest first.
@@ -31,10 +37,13 @@ class Manifests:
         found: dict[str, dict[tuple[int, str], sc.SnapshotManifest]] = {}
         topic = real_name(sc.SNAPSHOTS, self._settings.prefix)
         reader = consumer(self._settings, fetch_wait_max_ms=20)
+        silent_s = 0.0
         try:
             reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-            while True:
-                for kafka in reader.consume(500, 0.05):
+            while silent_s < self._patience_s:
+                came = reader.consume(500, _WAIT_S)
+                silent_s = 0.0 if came else silent_s + _WAIT_S
+                for kafka in came:
                     error = kafka.error()
                     if error is None:
                         record = sc.read(to_message(kafka, sc.SNAPSHOTS))
@@ -45,13 +54,13 @@ class Manifests:
                             instance: sorted(kept.values(), key=lambda m: (sum(m.offsets.values()), m.number))[::-1]
                             for instance, kept in found.items()
                         }
-                    else:
-                        raise KafkaException(error)
-        except KafkaException as error:
+                    elif not is_passing(error):
+                        raise kafka_error(error, self._settings, doing="read", topic=topic)
             raise TransportError(
-                f"the manifests of snapshots cannot be read: {error.args[0].str()}", where=topic, code="KAFKA_FAILED",
-                todo="Run `tidegate topics describe`",
-            ) from error  # fmt: skip
+                f"the manifests of snapshots cannot be read: no answer for {self._patience_s:.0f} s",
+                where=f"topic {topic} at {self._settings.brokers}", code="KAFKA_SILENT",
+                todo="Are all brokers up, and does the topic have a leader?",
+            )  # fmt: skip
         finally:
             reader.close()
 

@@ -23,6 +23,7 @@ from schemas.core import Message as Record
 from streams import _dead
 from streams._errors import TransportError
 from streams._kafka_client import consumer, producer
+from streams._kafka_errors import is_passing, kafka_error
 from streams._kafka_messages import headers_of, to_message
 from streams._kafka_names import real_name, topic_of
 from streams._kafka_restore import check_rebuild, packed, restore
@@ -91,7 +92,7 @@ class KafkaWorker:
         }
         self._real = {topic: real_name(topic, settings.prefix) for topic in sc.TOPICS}
         self._manifests = Manifests(settings)
-        self._failure: KafkaException | None = None
+        self._failure: TransportError | None = None
         self._has_left = False
         self.letters: Counter[tuple[str, str]] = Counter()
         """Dead letters written, by reason and source."""
@@ -111,7 +112,7 @@ class KafkaWorker:
         n = 0
         for message in self._reader.consume(_BATCH, timeout_s):
             error = message.error()
-            place = (self._names[message.topic() or ""], message.partition() or 0)
+            place = (self._names.get(message.topic() or "", ""), message.partition() or 0)
             if error is None:
                 found.setdefault(place, []).append(message)
                 ended.pop(place, None)
@@ -146,7 +147,7 @@ class KafkaWorker:
             self.snapshot(due)
         self.producer.poll(0)
         if self._failure is not None:
-            raise self._failed("could not be written", self._failure.args[0])
+            raise self._failure
         return n
 
     def _step(self, owner: Running, records: list[Record]) -> None:
@@ -175,10 +176,14 @@ class KafkaWorker:
                     break
                 except BufferError:  # the broker is slower than we are: wait for it, keep nothing more
                     self.producer.poll(0.1)
+                except KafkaException as error:
+                    raise kafka_error(
+                        error.args[0], self._settings, doing="write to", topic=self._real[emit.topic]
+                    ) from error  # fmt: skip
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failure = KafkaException(error)
+            self._failure = kafka_error(error, self._settings, doing="write to", topic=message.topic() or "")
 
     # --- silence, where time is made ---
 
@@ -255,7 +260,7 @@ class KafkaWorker:
     def _flush(self) -> None:
         left = self.producer.flush(_FLUSH_S)
         if self._failure is not None:
-            raise self._failed("could not be written", self._failure.args[0])
+            raise self._failure
         if left:
             raise TransportError(
                 f"{left} records could not be written within {_FLUSH_S:.0f} s", where=self._settings.brokers,
@@ -266,11 +271,15 @@ class KafkaWorker:
 
     def _look_for_members(self) -> None:
         message = self._member.poll(0)
-        if message is None or message.error() is None:
+        if message is None:
             return
         error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            self._trouble((self._plan.tokens[0], 0), error)
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
+            return
+        if not is_passing(error):
+            topic, group = message.topic() or "", f"{self._settings.prefix}.{self.stage.name}"
+            raise kafka_error(error, self._settings, doing="read" if topic else "join", topic=topic, group=group)
+        self._say("kafka was in trouble", stage=self.stage.name, place="group", reason=error.str())
 
     def _assigned(self, member: Any, partitions: list[TopicPartition]) -> None:
         if self._has_left:  # what was on its way to us when we left, the client hands over while it closes
@@ -368,10 +377,11 @@ class KafkaWorker:
     def _trouble(self, place: Place, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._skip(place)
-        elif error.fatal() or not error.retriable():
-            raise self._failed("cannot be read", error, where=f"{place[0]}/{place[1]}")
-        else:
+        elif is_passing(error):
             self._say("kafka was in trouble", stage=self.stage.name, place=f"{place[0]}/{place[1]}", reason=error.str())
+        else:
+            topic = real_name(place[0], self._settings.prefix) if place[0] else ""
+            raise kafka_error(error, self._settings, doing="read", topic=topic)
 
     def _skip(self, place: Place) -> None:
         """The offset where we were is gone: go on with the oldest that is left, and say how much is lost."""
@@ -387,14 +397,11 @@ class KafkaWorker:
     def _low(self, place: Place) -> int:
         """The oldest offset that a partition still holds."""
         real = TopicPartition(real_name(place[0], self._settings.prefix), place[1])
-        low: int = self._reader.get_watermark_offsets(real, timeout=self._settings.timeout_s)[0]
+        try:
+            low: int = self._reader.get_watermark_offsets(real, timeout=self._settings.timeout_s)[0]
+        except KafkaException as error:
+            raise kafka_error(error.args[0], self._settings, doing="read", topic=real.topic) from error
         return low
-
-    def _failed(self, what: str, error: KafkaError, *, where: str = "") -> TransportError:
-        return TransportError(
-            f"{self.stage.name}: a topic {what}: {error.str()} [{error.name()}]", where=where or self._settings.brokers,
-            code="KAFKA_FAILED", todo="See docs/topics.md; the process goes on from its last snapshot when restarted",
-        )  # fmt: skip
 
 
 def _all(plan: StagePlan) -> set[Place]:

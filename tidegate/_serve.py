@@ -7,26 +7,30 @@ before anything is published. Where it goes on after a stop: the oldest record o
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 import schemas as sc
 from schemas.signatures import verify
 from streams import PUBLIC, KafkaSettings, Serving, TransportError, real_name
 from streams._kafka_client import consumer, producer
+from streams._kafka_errors import is_passing, kafka_error
 from streams._kafka_messages import headers_of, to_message
 
 Say = Callable[..., None]
 
 
 class Server:
-    """settings: of the deployment without a generation. generations: all that run; the first is public at the start."""
+    """settings: of the deployment without a generation. generations: all that run; the first is public at the start.
+
+    patience_s: how long the brokers may take for what is published.
+    """
 
     def __init__(
         self, settings: KafkaSettings, generations: Sequence[str], keys: Mapping[str, Ed25519PublicKey], *,
-        say: Say = lambda event, **facts: None,
+        patience_s: float = 60.0, say: Say = lambda event, **facts: None,
     ) -> None:  # fmt: skip
-        self._settings, self._keys, self._say = settings, keys, say
+        self._settings, self._keys, self._patience_s, self._say = settings, keys, patience_s, say
         self.serving = Serving.start(generations[0])
         self._names = {
             real_name(topic, f"{settings.prefix}:{generation}"): (generation, topic)
@@ -39,7 +43,7 @@ class Server:
         """By topic: offsets of what is held, by id."""
         self._next: dict[str, int] = dict.fromkeys(self._names, 0)
         self._producer = producer(settings, delivery_report_only_error=True)
-        self._failed: KafkaError | None = None
+        self._failed: TransportError | None = None
         self._reader = self._open()
 
     def _open(self) -> Consumer:
@@ -48,7 +52,11 @@ class Server:
         reader.assign([TopicPartition(self._control, 0, OFFSET_BEGINNING)])
         while not self._read(reader):
             pass
-        asked = reader.committed([TopicPartition(name, 0) for name in self._names], self._settings.timeout_s)
+        try:
+            asked = reader.committed([TopicPartition(name, 0) for name in self._names], self._settings.timeout_s)
+        except KafkaException as error:
+            group = f"{self._settings.prefix}.serve"
+            raise kafka_error(error.args[0], self._settings, doing="read offsets of", group=group) from error
         for place in asked:
             place.offset = place.offset if place.offset >= 0 else OFFSET_BEGINNING
         reader.incremental_assign(asked)
@@ -69,8 +77,8 @@ class Server:
             error, name = raw.error(), raw.topic() or ""
             if error is not None:
                 is_end |= error.code() == KafkaError._PARTITION_EOF and name == self._control
-                if error.code() != KafkaError._PARTITION_EOF and not error.retriable():
-                    raise self._trouble(KafkaException(error))
+                if error.code() != KafkaError._PARTITION_EOF and not is_passing(error):
+                    raise kafka_error(error, self._settings, doing="read", topic=name)
             elif name == self._control:
                 self._order(to_message(raw, sc.CONTROL))
             else:
@@ -110,8 +118,14 @@ class Server:
 
     def _settle(self) -> None:
         """What was published is on the broker; then say where we are."""
-        if self._producer.flush(60) or self._failed is not None:
-            raise self._trouble(KafkaException(self._failed))
+        left = self._producer.flush(self._patience_s)
+        if self._failed is not None:
+            raise self._failed
+        if left:
+            raise TransportError(
+                f"{left} records could not be published within {self._patience_s:.0f} s", where=self._settings.brokers,
+                code="KAFKA_UNREACHABLE", todo="Check the brokers, then start it again; it goes on where it was",
+            )  # fmt: skip
         places = [
             TopicPartition(name, 0, min(self._first[name].values(), default=self._next[name]))
             for name in self._names
@@ -120,11 +134,6 @@ class Server:
         if places:
             self._reader.commit(offsets=places, asynchronous=True)
 
-    def _delivered(self, error: KafkaError | None, _: object) -> None:
-        self._failed = error or self._failed
-
-    def _trouble(self, error: KafkaException) -> TransportError:
-        return TransportError(
-            f"publishing failed: {error}", where=self._settings.brokers, code="KAFKA_FAILED",
-            todo="Start it again; it goes on where it was",
-        )  # fmt: skip
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and self._failed is None:
+            self._failed = kafka_error(error, self._settings, doing="write to", topic=message.topic() or "")

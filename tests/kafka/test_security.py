@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,25 @@ def alice(secured: Cluster, topics: KafkaSettings) -> Iterator[KafkaSettings]:
         time.sleep(0.05)
 
 
+def admin_block(secured: Cluster) -> dict[str, str]:
+    """The section `kafka.security` of somebody who may do everything."""
+    return {
+        "protocol": "sasl_ssl", "mechanism": "scram-sha-512", "username": "admin",
+        "password": secured.security.password("admin"), "ca_file": str(secured.security.ca_file),
+    }  # fmt: skip
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 def let(topics: KafkaSettings, role: str) -> None:
     """Alice takes the role, with exactly its ACLs; a broker obeys a moment after it confirmed them."""
     client, wanted = kafka.admin(topics), kafka.acls(ROLES[role], topics, "User:alice")
-    until = time.monotonic() + 20
-    while kafka.apply(client, topics, wanted)[0]:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    eventually(lambda: not kafka.apply(client, topics, wanted)[0])
 
 
 def writable(settings: KafkaSettings) -> set[str]:
@@ -230,11 +242,7 @@ def test_with_its_acls_the_stage_that_makes_time_says_who_fell_silent(
     topics: KafkaSettings, alice: KafkaSettings, secured: Cluster, tmp_path: Path
 ) -> None:
     own = replace(topics, prefix="silent")
-    admin = {
-        "protocol": "sasl_ssl", "mechanism": "scram-sha-512", "username": "admin",
-        "password": secured.security.password("admin"), "ca_file": str(secured.security.ca_file),
-    }  # fmt: skip
-    bench = Bench(secured, tmp_path, own.prefix, partitions=2, security=admin)
+    bench = Bench(secured, tmp_path, own.prefix, partitions=2, security=admin_block(secured))
     let(own, "normalise")
     bench.put(sc.OTLP_METRICS, next(m.value for m in recorded_shop() if m.topic == sc.OTLP_METRICS))
     worker = bench.worker("normalise", by=replace(alice, prefix=own.prefix))
@@ -242,6 +250,35 @@ def test_with_its_acls_the_stage_that_makes_time_says_who_fell_silent(
     bench.wall_ns += IDLE_NS
     turn(worker, lambda: any(event == "source fell silent" for event, _ in bench.said))
     worker.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "said"),
+    [
+        ("lacking.snapshots.v1", "Read", "alice may not read topic lacking.snapshots.v1"),
+        ("lacking.raw.v1", "Read", "alice may not read topic lacking.raw.v1"),
+        ("lacking.series.v1", "Write", "alice may not write to topic lacking.series.v1"),
+        ("lacking.normalise", "Read", "alice may not join group lacking.normalise"),
+    ],
+)
+def test_a_running_stage_says_which_right_it_lacks(
+    topics: KafkaSettings, alice: KafkaSettings, secured: Cluster, tmp_path: Path, name: str, operation: str, said: str
+) -> None:
+    own = replace(topics, prefix="lacking")
+    bench = Bench(secured, tmp_path, own.prefix, partitions=2, security=admin_block(secured))
+    wanted = kafka.acls(ROLES["normalise"], own, "User:alice")
+    client = kafka.admin(own)
+    eventually(
+        lambda: not kafka.apply(client, own, [a for a in wanted if (a.name, a.operation) != (name, operation)])[0]
+    )
+    bench.put(
+        sc.RAW, next(m.value for m in recorded_shop() if m.topic == sc.OTLP_METRICS), tidegate_kind=sc.OTLP_METRICS
+    )
+    worker = bench.worker("normalise", by=replace(alice, prefix=own.prefix))
+    with pytest.raises(TransportError) as error:
+        turn(worker, lambda: False, 200)
+    worker.abandon()
+    assert (error.value.code, said in error.value.what) == ("KAFKA_FORBIDDEN", True), error.value
 
 
 def test_a_stage_may_look_whether_the_broker_runs_groups(topics: KafkaSettings, alice: KafkaSettings) -> None:
