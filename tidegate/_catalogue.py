@@ -1,8 +1,8 @@
 """The catalogue of plug-ins: a folder is scanned, and entry points of installed packages are added.
 
 A plug-in is one module with `PLUGIN = TheClass`; nothing else is edited to add one. Folders: sources, importers,
-detectors, queries, verbs. Entry points: groups `tidegate.sources`, `tidegate.detectors` and so on. Two of one kind are
-refused.
+detectors, queries, verbs, executors. Entry points: groups `tidegate.sources`, `tidegate.detectors` and so on. Two of
+one kind are refused.
 """
 
 import importlib
@@ -17,13 +17,20 @@ FOLDERS = {
     "importers": "streams.importers",
     "detectors": "detectors",
     "queries": "diagnosis.queries",
+    "reasoners": "diagnosis.reasoners",
     "verbs": "actions.verbs",
+    "executors": "actions.executors",
 }
 
 
 def find(what: str) -> dict[str, Any]:
     """Instances by kind, in the order of their kinds. Raises CatalogueError."""
-    classes: list[tuple[str, Any]] = []
+    return {kind: plugin() for kind, plugin in classes(what).items()}
+
+
+def classes(what: str) -> dict[str, Any]:
+    """The classes, for plug-ins that are made with settings of their own. Raises CatalogueError."""
+    listed: list[tuple[str, Any]] = []
     package = importlib.import_module(FOLDERS[what])
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
@@ -33,18 +40,17 @@ def find(what: str) -> dict[str, Any]:
                 raise CatalogueError(
                     "the module says no PLUGIN", where=name, todo="Add `PLUGIN = TheClass`, or begin its name with _"
                 )
-            classes.append((name, plugin))
-    classes += [(point.value, point.load()) for point in entry_points(group=f"tidegate.{what}")]
+            listed.append((name, plugin))
+    listed += [(point.value, point.load()) for point in entry_points(group=f"tidegate.{what}")]
     found: dict[str, Any] = {}
     places: dict[str, str] = {}
-    for place, plugin in classes:
-        instance = plugin()
-        kind = instance.name if what == "verbs" else instance.kind
+    for place, plugin in listed:
+        kind = plugin.name if what == "verbs" else plugin.kind
         if kind in found:
             raise CatalogueError(
                 f"two {what} are called '{kind}': {places[kind]} and {place}",
                 where=what,
                 todo="Rename one",
             )
-        found[kind], places[kind] = instance, place
+        found[kind], places[kind] = plugin, place
     return dict(sorted(found.items()))
