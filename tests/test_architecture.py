@@ -63,7 +63,10 @@ def test_no_file_is_over_500_lines_and_half_are_under_150():
     assert statistics.median(sizes.values()) <= 150
 
 
-@pytest.mark.parametrize("folder", ["streams/sources", "streams/importers", "detectors", "actions/verbs", "actions/executors"])
+PLUGINS = ["streams/sources", "streams/importers", "detectors", "actions/verbs", "actions/executors"]
+
+
+@pytest.mark.parametrize("folder", PLUGINS)
 def test_an_unprefixed_file_is_a_plug_in(folder):
     for file in (ROOT / folder).glob("[!_]*.py"):
         assert "PLUGIN = " in file.read_text(), f"{file.name} has no PLUGIN; machinery begins with an underscore"
