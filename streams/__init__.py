@@ -16,7 +16,7 @@ from streams._errors import ImportError_, RecordingError, SnapshotError, SourceE
 from streams._histograms import HistogramState, HistogramWindower
 from streams._import import Importer, import_
 from streams._kafka_acl import Access
-from streams._kafka_names import real_name, topic_of
+from streams._kafka_names import deployment_of, real_name, topic_of
 from streams._kafka_settings import KafkaSecurity, KafkaSettings, OAuth
 from streams._ledger import Ledger, imbalance, report, summed
 from streams._live_time import LiveTime, sender_of, still_after_ns
@@ -44,9 +44,9 @@ __all__ = [
     "KafkaSettings", "Ledger", "LiveTime", "Log", "MemoryLog", "Normalise", "OAuth", "Place", "Points", "Recording",
     "RecordingError", "RecordingWriter", "Runner", "Serving", "SnapshotError", "SnapshotStore", "Source",
     "SourceError", "StagePlan", "Stored", "StreamSettings", "StreamsError", "Stretch", "Task", "TransportError",
-    "WindowState", "Windower", "dead_letters", "imbalance", "import_", "is_reference", "kafka", "pack",
-    "part_of_histograms", "part_of_logs", "part_of_windows", "plan", "real_name", "report", "rows_of", "sender_of",
-    "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
+    "WindowState", "Windower", "dead_letters", "deployment_of", "imbalance", "import_", "is_reference", "kafka",
+    "pack", "part_of_histograms", "part_of_logs", "part_of_windows", "plan", "real_name", "report", "rows_of",
+    "sender_of", "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours

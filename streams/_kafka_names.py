@@ -21,6 +21,15 @@ OUTSIDE = frozenset({sc.RAW, sc.CONTROL, sc.APPROVALS, sc.FEEDBACK})
 """Topics of ours that others write: every generation reads the same."""
 
 
+def deployment_of(prefix: str) -> str:
+    """The deployment without its generation: what orders to it name as their scope.
+
+    >>> deployment_of("acme:next"), deployment_of("acme")
+    ('acme', 'acme')
+    """
+    return prefix.partition(":")[0]
+
+
 def real_name(topic: str, prefix: str) -> str:
     """The name on Kafka of a topic of the table.
 

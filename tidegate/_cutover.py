@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 import schemas as sc
 from schemas.core import NS, Message
 from schemas.signatures import private_key, signed
-from streams import PANE_NS, PUBLIC, KafkaSettings, real_name
+from streams import PANE_NS, PUBLIC, KafkaSettings, deployment_of, real_name
 from streams._kafka_client import consumer, producer
 from streams._kafka_messages import headers_of, to_message
 from tidegate._errors import SettingsError
@@ -55,8 +55,9 @@ def order_cutover(
     from_ns = (reached + lead_ns) // PANE_NS * PANE_NS
     issued = time.time_ns()
     order = sc.Control(
-        id=sc.record_id("control", "serve", to, from_ns, issued), kind="serve", scope=settings.prefix, generation=to,
-        from_ns=from_ns, issued_ns=issued, issuer=issuer, signature="-",
+        id=sc.record_id("control", "serve", to, from_ns, issued), kind="serve",
+        scope=deployment_of(settings.prefix), generation=to, from_ns=from_ns, issued_ns=issued, issuer=issuer,
+        signature="-",
     )  # fmt: skip
     try:
         order = signed(order, private_key(key.read_bytes()))

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 import schemas as sc
 from schemas.signatures import verify
-from streams import PUBLIC, KafkaSettings, Serving, TransportError, real_name
+from streams import PUBLIC, KafkaSettings, Serving, TransportError, deployment_of, real_name
 from streams._kafka_client import consumer, producer
 from streams._kafka_errors import is_passing, kafka_error
 from streams._kafka_messages import headers_of, to_message
@@ -110,7 +110,7 @@ class Server:
         except sc.RecordInvalid as error:
             self._say("order refused", reason=str(error))
             return
-        reason = self.serving.order(order)
+        reason = self.serving.order(order) if order.scope == deployment_of(self._settings.prefix) else "OTHER_SCOPE"
         if reason:
             self._say("order not followed", order=order.id, reason=reason)
         else:
