@@ -6,6 +6,7 @@ import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
+import rfc8785
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
@@ -158,6 +159,26 @@ def test_the_order_of_labels_does_not_matter(labels: dict[str, str]) -> None:
 def test_a_series_id_hashes_the_canonical_json_of_its_identity(labels: dict[str, str]) -> None:
     digest = schemas.series_hash(canonical(["t", "e", "n", labels])).digest()
     assert series_id("t", "e", "n", labels) == int.from_bytes(digest, "big")
+
+
+HARD = st.recursive(
+    JSON
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from('\x00\b\x1f\x7f"\\/\u2028\U0001f600\uffff'),
+    lambda inner: st.tuples(inner) | st.dictionaries(st.sampled_from(["a", "B", "\uffff", "\U0001f600"]), inner),
+)
+
+
+@given(HARD)
+def test_canonical_bytes_are_those_of_the_rfc_8785_library(value: Any) -> None:
+    held = json.loads(json.dumps(value), parse_int=lambda text: int(text) if abs(int(text)) < 2**53 else text)
+    assert canonical(value) == rfc8785.dumps(held)
+
+
+@pytest.mark.parametrize("value", [math.nan, {1: 2}, "\ud800", {3.5}, [b"x"]])
+def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
+    with pytest.raises(rfc8785.CanonicalizationError):
+        canonical(value)
 
 
 @given(st.integers(0, 4_000_000_000), st.integers(0, 999_999_999))
