@@ -27,8 +27,13 @@ from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
 from actions._machine_types import Mode
 from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
 from actions._policies import Approvers, Policies, PolicyEngine, Rule, approvers_of, snapshot_digest
+from actions._policy_check import Contradiction, Findings, check_policies
+from actions._policy_files import Failure as PolicyFailure
 from actions._policy_files import load_policies
+from actions._policy_files import number_of_cases as policy_cases
 from actions._policy_files import run_cases as run_policy_cases
+from actions._policy_history import Flip, History, explain_decision, flips, names_read, simulate
+from actions._runbook_check import overlaps as runbook_overlaps
 from actions._runbooks import REFERENCES, Runbook, Runbooks, load_runbooks
 from actions._runbooks import run_cases as run_runbook_cases
 from actions._seal import Sealer
@@ -59,16 +64,20 @@ __all__ = [
     "Approvers",
     "Ask",
     "AuditInvalid",
+    "Contradiction",
     "Costs",
     "Decide",
     "DecideSettings",
     "DecideState",
     "EffectClass",
     "EnrolledKey",
+    "Findings",
+    "Flip",
     "Frontier",
     "Grade",
     "Happening",
     "Head",
+    "History",
     "Hours",
     "HumanClass",
     "KeyRing",
@@ -81,6 +90,7 @@ __all__ = [
     "Policies",
     "PolicyEngine",
     "PolicyError",
+    "PolicyFailure",
     "ReferenceUnresolved",
     "Report",
     "Risk",
@@ -108,8 +118,11 @@ __all__ = [
     "body_digest",
     "cast_approval",
     "challenge",
+    "check_policies",
     "checked_target",
     "digest_of",
+    "explain_decision",
+    "flips",
     "hash_text",
     "includes",
     "is_consistent",
@@ -120,15 +133,19 @@ __all__ = [
     "load_policies",
     "load_runbooks",
     "log_key",
+    "names_read",
     "open_envelope",
     "parse_entry",
+    "policy_cases",
     "read_checkpoint",
     "read_note",
     "run_policy_cases",
     "run_runbook_cases",
+    "runbook_overlaps",
     "seal",
     "service_of",
     "sign_head",
+    "simulate",
     "snapshot_digest",
     "standing",
     "verify_log",

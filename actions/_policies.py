@@ -80,7 +80,7 @@ class Policies:
         costs: Costs | None = None,
     ) -> None:
         """Raises PolicyError for a rule that does not compile, uses an unknown name, is no condition or comes twice."""
-        places = where or {}
+        places = self._places = dict(where or {})
         self.rules = sorted(rules, key=lambda r: (-r.priority, -RESTRICTION[r.effect], r.id))
         self.strategy, self.costs = strategy, costs or Costs()
         self._digest = self._digest_of_rules()
@@ -124,6 +124,10 @@ class Policies:
     def answers(self, snapshot: Mapping[str, Json]) -> list[tuple[Rule, bool | None]]:
         """What each rule says, in order of standing: it holds, it does not, or None: it cannot be evaluated."""
         return [(rule, self._answer(rule, snapshot)) for rule in self.rules]
+
+    def place(self, rule: Rule) -> str:
+        """Where a rule stands, as people see it; its id where that is not known."""
+        return self._places.get(rule.id, rule.id)
 
     def names_of(self, rule: Rule) -> frozenset[str]:
         """The names of the snapshot that a rule reads."""

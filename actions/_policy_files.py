@@ -70,6 +70,11 @@ def load_policies(texts: Mapping[str, str]) -> Policies:
     return Policies(rules, places, strategy, costs[0] if costs else None)
 
 
+def number_of_cases(texts: Mapping[str, str]) -> int:
+    """How many cases the files hold. Raises PolicyError."""
+    return sum(len(Located(texts[where], where, PolicyError).parse(PolicyFile).cases) for where in sorted(texts))
+
+
 def run_cases(texts: Mapping[str, str], engine: PolicyEngine | None = None) -> list[Failure]:
     """The cases that do not hold; empty if all do. All files are judged together, as they are in force.
 

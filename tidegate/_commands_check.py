@@ -1,4 +1,4 @@
-"""Commands that check: doctor, schema, policy, runbook. A check that finds something wrong exits 4."""
+"""Commands that check: doctor, schema, runbook. A check that finds something wrong exits 4."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,10 +20,6 @@ def register(app: typer.Typer) -> None:
     schema.command("render")(schema_render)
     schema.command("check")(schema_check)
     app.add_typer(schema, name="schema")
-    policy = typer.Typer(no_args_is_help=True, help="Policies: do they load, do their cases hold.")
-    policy.command("check")(policy_check)
-    policy.command("test")(policy_test)
-    app.add_typer(policy, name="policy")
     runbook = typer.Typer(no_args_is_help=True, help="Runbooks: do they load, do their cases hold.")
     runbook.command("check")(runbook_check)
     runbook.command("test")(runbook_test)
@@ -96,28 +92,12 @@ def schema_check(
     _report(problems, {}, json_)
 
 
-def policy_check(where: Where = None, json_: Json = False) -> None:
-    """Load policies: unknown names, expressions that do not compile, ids twice."""
-    from actions import load_policies
-
-    load_policies(_pipeline.texts(where, "policies"))
-    _report([], {}, json_)
-
-
-def policy_test(where: Where = None, json_: Json = False) -> None:
-    """Run the cases that stand beside the policies."""
-    from actions import run_policy_cases
-
-    texts = _pipeline.texts(where, "policies")
-    _cases(run_policy_cases(texts), texts, json_)
-
-
 def runbook_check(where: Where = None, json_: Json = False) -> None:
-    """Load runbooks: unknown verbs, steps without undo, references that do not exist."""
-    from actions import load_runbooks
+    """Load runbooks: unknown verbs, steps without undo, references that do not exist; ties are shown, and no error."""
+    from actions import load_runbooks, runbook_overlaps
 
-    load_runbooks(_pipeline.texts(where, "runbooks"), _pipeline.verbs())
-    _report([], {}, json_)
+    loaded = load_runbooks(_pipeline.texts(where, "runbooks"), _pipeline.verbs())
+    _report([], {}, json_, runbook_overlaps(loaded))
 
 
 def runbook_test(where: Where = None, json_: Json = False) -> None:
@@ -138,10 +118,14 @@ def _cases(failures: list[Any], texts: dict[str, str], json_: bool) -> None:
     )
 
 
-def _report(errors: list[str], cases: dict[str, int], json_: bool) -> None:
+def _report(
+    errors: list[str], cases: dict[str, int], json_: bool, contradictions: list[dict[str, Any]] | None = None
+) -> None:
     if json_:
-        say({"errors": errors, "cases": cases})
+        say({"errors": errors, "cases": cases} | ({} if contradictions is None else {"contradictions": contradictions}))
     else:
+        for row in contradictions or []:
+            typer.echo(f"{' and '.join(row['runbooks'])} fit the same cause; {row['taken']} is taken: {row['example']}")
         for error in errors:
             typer.echo(error)
         typer.echo("ok" if not errors else f"{len(errors)} wrong")

@@ -17,6 +17,7 @@ from tidegate._commands_brief import register as register_brief
 from tidegate._commands_check import register as register_checks
 from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_live import register as register_live
+from tidegate._commands_policy import register as register_policy
 from tidegate._commands_run import register as register_run
 from tidegate._commands_topics import register as register_topics
 from tidegate._commands_trace import register as register_trace
@@ -51,6 +52,7 @@ register_run(app)
 register_upgrade(app)
 register_investigate(app)
 register_checks(app)
+register_policy(app)
 register_topics(app)
 register_trace(app)
 register_audit(app)
