@@ -7,6 +7,23 @@ from actions._checkpoint import LogKey, TreeHead, log_key, read_checkpoint, read
 from actions._contract import EffectClass, Parameters, Risk, Undo, Verb
 from actions._decide import Decide, DecideSettings, judged
 from actions._decide_state import DecideState
+from actions._docket import (
+    Docket,
+    action_digest,
+    approval_ids,
+    asked_again,
+    at_execution,
+    dump_docket,
+    faults_of,
+    hear,
+    hearing,
+    invite,
+    inviting,
+    load_docket,
+    opening,
+    overridden,
+    shown_of,
+)
 from actions._envelope import open_envelope, passkey_challenge, seal, seal_assertion
 from actions._errors import (
     ActionsError,
@@ -43,6 +60,21 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library, unpadded
 
 __all__ = [
+    "Docket",
+    "action_digest",
+    "approval_ids",
+    "asked_again",
+    "at_execution",
+    "dump_docket",
+    "faults_of",
+    "hear",
+    "hearing",
+    "invite",
+    "inviting",
+    "load_docket",
+    "opening",
+    "overridden",
+    "shown_of",
     "NO_RECORD",
     "Passkey",
     "PeopleHead",

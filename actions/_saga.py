@@ -83,14 +83,19 @@ class Plan:
         return sha256(canonical(parts))
 
     @property
-    def digest(self) -> str:
-        """Over everything a permit and an approval are bound to: each step's digest and its conditions."""
+    def document(self) -> list[Json]:
+        """Everything a permit and an approval are bound to: each step's digest and its conditions."""
         steps: list[Json] = [
             [s.change.digest, s.effect_class, s.undo_valid_for_ns, s.point_of_no_return, s.undo_on_no_effect]
             for s in self.steps
         ]
         rest: list[Json] = [self.evidence_limit_ns, self.rollback_on_kill, self.revert_after_ns]
-        return sha256(canonical([steps, rest]))
+        return [steps, rest]
+
+    @property
+    def digest(self) -> str:
+        """Over `document`."""
+        return sha256(canonical(self.document))
 
     @property
     def is_unsafe(self) -> bool:

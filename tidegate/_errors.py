@@ -8,7 +8,8 @@ TidegateError
 ├── LiveError        a directory of `up` cannot be gone on with as asked
 ├── GatewayError     the gateway cannot listen as asked
 ├── PlayError        what is played is not accepted
-└── AuditLogError    an audit log cannot be read, written or trusted
+├── AuditLogError    an audit log cannot be read, written or trusted
+└── ApproveError     an approval, a token or a call that is not taken
 """
 
 
@@ -54,3 +55,7 @@ class PlayError(TidegateError):
 
 class AuditLogError(TidegateError):
     code = "AUDIT_LOG_UNUSABLE"
+
+
+class ApproveError(TidegateError):
+    code = "NOT_APPROVED"
