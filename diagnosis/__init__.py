@@ -5,12 +5,17 @@ from diagnosis._briefing_page import as_html, as_markdown, bar
 from diagnosis._contract import (
     MOST_BYTES,
     Answer,
+    Candidate,
+    Case,
+    ChatReader,
     Context,
+    Exhibit,
     Finding,
     HttpReader,
     Parameters,
     Query,
     QueryFailed,
+    Reply,
     Speaks,
     Suspect,
     TopicsReader,
@@ -24,8 +29,8 @@ from diagnosis._rank import equal_weights, rank
 from diagnosis._stage import Diagnose, DiagnoseState
 
 __all__ = [
-    "Answer", "Briefing", "Context", "Diagnose", "DiagnoseState", "DiagnosisError", "EvidenceTable", "Finding",
-    "HttpReader", "KINDS", "Known", "MOST_BYTES", "Mode", "Parameters", "Query", "QueryFailed", "Settings",
-    "Speaks", "StateInvalid", "Suspect", "TopicsReader", "as_html", "as_markdown", "bar", "brief", "equal_weights",
-    "evidence_matrix", "evidence_table", "rank",
+    "Answer", "Briefing", "Candidate", "Case", "ChatReader", "Context", "Diagnose", "DiagnoseState",
+    "DiagnosisError", "EvidenceTable", "Exhibit", "Finding", "HttpReader", "KINDS", "Known", "MOST_BYTES", "Mode",
+    "Parameters", "Query", "QueryFailed", "Reply", "Settings", "Speaks", "StateInvalid", "Suspect", "TopicsReader",
+    "as_html", "as_markdown", "bar", "brief", "equal_weights", "evidence_matrix", "evidence_table", "rank",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ nothing that somebody wrote into a log or a label can steer a diagnosis.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,17 +44,25 @@ class Finding(BaseModel):
 class Answer(BaseModel):
     """What a query answers. `cost` in units of one small read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     findings: list[Finding] = Field(default=[], max_length=64)
     cost: float = Field(default=1.0, ge=0)
+    note: str = Field(default="", max_length=500, exclude_if=lambda found: not found)
+    """Text of a language model for people, marked as such wherever it is shown. Nothing else reads it."""
+    spent: dict[str, float] = Field(default={}, max_length=8, exclude_if=lambda found: not found)
+    """What was used up, by name: `calls`, `tokens_in`, `tokens_out`."""
 
 
 class Speaks(NamedTuple):
-    """What a kind of evidence speaks for. family: of faults, empty if it only says where. words: for people."""
+    """What a kind of evidence speaks for. family: of faults, empty if it only says where. words: for people.
+
+    most: the share of the prior weight that this kind may have at most.
+    """
 
     family: str
     words: str
+    most: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,31 @@ class Suspect:
     anomaly: Anomaly | None
     callees: tuple[str, ...]
     change: Change | None
+    onset_ns: int
+    as_of_ns: int
+
+
+class Exhibit(NamedTuple):
+    """A piece of evidence as a question may quote it: an id like `e3` and its sentence, which telemetry wrote."""
+
+    id: str
+    text: str
+
+
+class Candidate(NamedTuple):
+    """A hypothesis as a question may quote it. id: `c1` for the first."""
+
+    id: str
+    service: str
+    family: str
+    exhibits: tuple[Exhibit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An open incident as a whole: its best candidates, best first, each with its evidence."""
+
+    candidates: tuple[Candidate, ...]
     onset_ns: int
     as_of_ns: int
 
@@ -103,12 +136,32 @@ class HttpReader(Protocol):
         ...
 
 
+class Reply(NamedTuple):
+    """What a language model wrote, and the tokens it took by its server's count."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+
+
+class ChatReader(Protocol):
+    """Asks one language model, whose address and credential only it knows; raises QueryFailed."""
+
+    most_tokens: int
+    """Of all calls about one incident, in and out."""
+
+    async def ask(self, system: str, user: str, schema: Mapping[str, Json], most_out: int) -> Reply:
+        """One reply of at most `most_out` tokens. The server is asked to hold the schema; the reply may still not."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a query may read. A subsystem that is not set up is None, and the query is then not asked."""
 
     topics: TopicsReader | None = None
     prometheus: HttpReader | None = None
+    llm: ChatReader | None = None
     prometheus_label: str = "pod"
     """The label that names a service there: the plain name, or the name with a suffix behind a hyphen."""
 
@@ -136,4 +189,13 @@ class Query(Protocol):
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """Ask. Reads only; raises QueryFailed, or what it does not expect, which counts as a failure too."""
+        ...
+
+
+@runtime_checkable
+class AsksOfAll(Protocol):
+    """A query that asks about the candidates of an incident together. Those in `diagnosis/reasoners/` do."""
+
+    def ask_all(self, case: Case) -> Parameters | None:
+        """What to ask, or None if there is nothing to ask; a pure function."""
         ...

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from diagnosis._contract import Query, Suspect
+from diagnosis._contract import AsksOfAll, Candidate, Case, Exhibit, Parameters, Query, Suspect
 from diagnosis._evidence import service_of
 from diagnosis._observe import Told, fits, told
 from schemas import (
@@ -31,6 +31,7 @@ from schemas.core import NS
 MOST_ASKED = 8
 """Questions of one incident."""
 MOST_SUSPECTS = 3
+MOST_CANDIDATES, MOST_EXHIBITS = 5, 6
 OPEN_SHARE = 0.2  # of the best score: closer than this, asking may change the order; a choice, not tuned
 ATTEMPTS = 2
 MOST_PLANNED = 10_000
@@ -112,27 +113,45 @@ def suspects(
     return found
 
 
+def case_of(hypotheses: Sequence[Hypothesis], members: Sequence[Anomaly], at_ns: int) -> Case:
+    """The best candidates with their strongest evidence, under names that a reply can be held to."""
+    onset = min((a.start_ns for a in members), default=at_ns)
+    count, candidates = 0, []
+    for n, hypothesis in enumerate(hypotheses[:MOST_CANDIDATES], 1):
+        pieces = sorted(hypothesis.evidence, key=lambda e: -abs(e.weight))[:MOST_EXHIBITS]
+        exhibits = tuple(Exhibit(f"e{count + i}", e.text) for i, e in enumerate(pieces, 1))
+        count += len(exhibits)
+        candidates.append(Candidate(f"c{n}", hypothesis.cause.entity, hypothesis.cause.family, exhibits))
+    return Case(tuple(candidates), onset, at_ns)
+
+
 def plan(
-    incident_id: str, severity: float, found: Sequence[Suspect], queries: Mapping[str, Query], deadline_ns: int
-) -> list[Question]:
-    """At most `MOST_ASKED` questions: cheap ones first, of each the best suspect first.
+    incident_id: str, severity: float, found: Sequence[Suspect], queries: Mapping[str, Query], deadline_ns: int,
+    case: Case | None = None,
+) -> list[Question]:  # fmt: skip
+    """At most `MOST_ASKED` questions: cheap ones first, of each the best suspect first, what asks of all at the end.
 
     deadline_ns: how long after the asking, in event time.
     """
     order = sorted(queries.values(), key=lambda query: (query.cost, query.kind))
-    out: list[Question] = []
+    of_all = [(q, q.ask_all(case)) for q in order if isinstance(q, AsksOfAll) and case is not None]
+    last = [(case.candidates[0].service, q, p) for q, p in of_all if p is not None and case is not None]
+    asked: list[tuple[str, Query, Parameters]] = []
     for query in order:
         for suspect in found:
             parameters = query.ask(suspect)
-            if parameters is None or len(out) >= MOST_ASKED:
-                continue
-            at = suspect.as_of_ns
-            inquiry = Inquiry(
-                id="", incident_id=incident_id, tenant=suspect.tenant, subsystem=query.subsystem, query=query.kind,
-                parameters=parameters.model_dump(mode="json"), asked_ns=at, deadline_ns=at + deadline_ns,
-                severity=severity,
-            )  # fmt: skip
-            out.append(Question(suspect.service, replace_attempt(inquiry, 1, at, deadline_ns), at))
+            if parameters is not None and len(asked) + len(last) < MOST_ASKED:
+                asked.append((suspect.service, query, parameters))
+    at = max((s.as_of_ns for s in found), default=case.as_of_ns if case else 0)
+    tenant = found[0].tenant if found else "default"
+    out: list[Question] = []
+    for service, query, parameters in [*asked, *last]:
+        inquiry = Inquiry(
+            id="", incident_id=incident_id, tenant=tenant, subsystem=query.subsystem, query=query.kind,
+            parameters=parameters.model_dump(mode="json"), asked_ns=at, deadline_ns=at + deadline_ns,
+            severity=severity,
+        )  # fmt: skip
+        out.append(Question(service, replace_attempt(inquiry, 1, at, deadline_ns), at))
     return out
 
 

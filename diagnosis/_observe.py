@@ -57,5 +57,6 @@ def told(observation: Observation, inquiry: Inquiry, queries: Mapping[str, Query
         numbers = ((finding.now, "now"), (finding.before, "compared"))
         seen = ", ".join(f"{number:.4g} {word}" for number, word in numbers if number is not None)
         text = f"{finding.service} {speaks.words}{f' ({seen})' if seen else ''}, asked of {inquiry.subsystem}"
-        found.append(Told(finding.service, finding.kind, finding.strength, speaks.family, text, pointer))
+        strength = finding.strength * speaks.most
+        found.append(Told(finding.service, finding.kind, strength, speaks.family, text, pointer))
     return sorted(found, key=lambda t: (-t.strength, t.kind, t.service))

@@ -279,7 +279,8 @@ class Diagnose:
         if self._mode != "off" and not questions and _inquire.is_open(hypotheses, abstained):
             found = _inquire.suspects(tenant, hypotheses, members, edges, changes, at_ns)
             deadline = int(self._settings.deadline_s * NS)
-            asked = _inquire.plan(open_.id, incident.severity, found, self._queries, deadline)
+            case = _inquire.case_of(hypotheses, members, at_ns)
+            asked = _inquire.plan(open_.id, incident.severity, found, self._queries, deadline, case)
             if asked:
                 state.investigation.asked[open_.id] = asked
             yield from (self._asked(question.inquiry) for question in asked)

@@ -6,10 +6,11 @@ from typing import Annotated
 import structlog
 import typer
 
-from diagnosis import Context
+from diagnosis import ChatReader, Context, QueryFailed
 from tidegate import _pipeline
 from tidegate._commands import Config
 from tidegate._errors import SettingsError
+from tidegate._investigate_settings import Llm
 from tidegate._settings import Settings
 
 Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
@@ -43,7 +44,7 @@ def investigate(
         if name not in known:
             raise SettingsError(
                 f"there is no subsystem '{name}'", where=str(settings or ""),
-                todo=f"Subsystems: {', '.join(known)} (Prometheus: set investigate.prometheus.url)",
+                todo=f"Subsystems: {', '.join(known)} (set investigate.prometheus.url, investigate.llm.model)",
             )  # fmt: skip
     from streams import kafka  # the extra `kafka` may be absent
     from tidegate._faust import Investigators
@@ -52,13 +53,23 @@ def investigate(
 
     plain = read.kafka.plain(brokers)
     kafka.probe(plain)
-    prometheus = read.investigate.prometheus
+    prometheus, llm = read.investigate.prometheus, read.investigate.llm
     context = Context(
         topics=KafkaTopics(plain, shards=read.streams.core().shards),
         prometheus=PrometheusReader(prometheus.url, prometheus.secret()) if prometheus.url else None,
+        llm=_chat(llm) if llm.model and "llm" in chosen else None,
         prometheus_label=prometheus.label,
     )
     mine = {kind: query for kind, query in queries.items() if query.subsystem in chosen}
     Investigators(
         plain, chosen, mine, context, at_once=read.investigate.at_once, most_waiting=read.investigate.most_waiting
     ).run()
+
+
+def _chat(llm: Llm) -> ChatReader:
+    from tidegate._llm import OpenAiChat
+
+    try:
+        return OpenAiChat(llm.url, llm.model, llm.secret(), timeout_s=llm.timeout_s, most_tokens=llm.most_tokens)
+    except QueryFailed as error:
+        raise SettingsError(error.what, where="investigate.llm", todo="Or set no model") from error

@@ -28,6 +28,29 @@ class Prometheus(Section):
         return secret_of(self.token, self.token_file, "the token of Prometheus")
 
 
+class Llm(Section):
+    """A language model behind an OpenAI-compatible address, for cases that rules leave open. Off without a model."""
+
+    url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://[^\s/?#]+[^\s?#]*$")
+    model: str = ""
+    """As its server calls it. Empty: no language model is asked, and nothing else changes."""
+    key: SecretStr | None = None
+    key_file: Path | None = None
+    timeout_s: float = Field(default=20.0, gt=0, le=40)
+    """Of one call; there are two to four about an incident."""
+    most_tokens: int = Field(default=6000, ge=500)
+    """Of all calls about one incident, in and out."""
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        not_both("key", self.key, self.key_file)
+        return self
+
+    def secret(self) -> str:
+        """The key; empty if there is none. Raises SettingsError."""
+        return secret_of(self.key, self.key_file, "the key of the language model")
+
+
 class Investigate(Section):
     """`investigate`: the pool of one process."""
 
@@ -36,3 +59,4 @@ class Investigate(Section):
     most_waiting: int = Field(default=10_000, ge=1)
     """Beyond, the least severe are told so."""
     prometheus: Prometheus = Prometheus()
+    llm: Llm = Llm()

@@ -91,8 +91,10 @@ def build(
 def asked(settings: Settings) -> dict[str, Query]:
     """Queries by kind that investigators of such a deployment can answer."""
     queries: dict[str, Query] = _catalogue.find("queries")
-    has_prometheus = bool(settings.investigate.prometheus.url)
-    return {kind: query for kind, query in queries.items() if query.subsystem != "prometheus" or has_prometheus}
+    absent = set() if settings.investigate.prometheus.url else {"prometheus"}
+    if settings.investigate.llm.model:
+        queries |= _catalogue.find("reasoners")
+    return {kind: query for kind, query in sorted(queries.items()) if query.subsystem not in absent}
 
 
 def verbs() -> Verbs:
