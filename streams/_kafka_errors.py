@@ -73,6 +73,14 @@ def kafka_error(
             "OFFSET_LOST", f"what should be read next is no longer there: {said}", where,
             "Retention was shorter than the outage: rebuild from the oldest message, and keep topics longer",
         )  # fmt: skip
+    if code == K.UNRELEASED_INSTANCE_ID or (code == K._FATAL and "instance ID is still used" in said):
+        return _error(
+            "KAFKA_FENCED",
+            f"the name {settings.instance_id or 'of this member'} is still taken, by another process or by one that "
+            "was killed a moment ago", where,
+            "Give each process its own kafka.instance_id. Whoever was killed is let in again when its session has "
+            "ended: group.consumer.session.timeout.ms of the broker",
+        )  # fmt: skip
     if code in FENCED:
         return _error("KAFKA_FENCED", f"another process took this name: {said}", where, "Give each process its own "
                       "kafka.instance_id")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Groups that the broker manages (KIP-848), static members, and snapshots that cannot be used."""
+"""Groups that the broker manages (KIP-848), and snapshots that cannot be used."""
 
 import shutil
 from collections.abc import Iterator
