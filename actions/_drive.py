@@ -69,6 +69,7 @@ class Prepared(NamedTuple):
     action: Action
     transaction: Transaction
     commands: tuple[ActionCommand, ...]
+    records: tuple[Record, ...]
 
 
 def open_action(
@@ -142,7 +143,7 @@ def _prepared(
         timers=(Timer(after.key, None if after.is_ended else after.due_ns), *rest.timers),
         keeps=rest.keeps,
     )  # fmt: skip
-    return Prepared(after, transaction, tuple(one for one in commands if not isinstance(one, Record)))
+    return Prepared(after, transaction, tuple(one for one in commands if not isinstance(one, Record)), tuple(records))
 
 
 def _intent(after: Action, effect: Apply, rest: With) -> Intent:

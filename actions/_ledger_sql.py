@@ -160,11 +160,8 @@ class SqlLedger(ABC):
         return [_outbox(row) for row in self._rows(query, topic, limit)]
 
     def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        return [
-            (name, bytes(value))
-            for name, value in sorted(self._rows("select name, value from kept"))
-            if name.startswith(prefix)
-        ]
+        query = "select name, value from kept where substr(name, 1, ?) = ?"
+        return sorted((name, bytes(value)) for name, value in self._rows(query, len(prefix), prefix))
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:
         query = "select name from timer where at_ns <= ? order by at_ns, name limit ?"

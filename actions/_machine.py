@@ -248,6 +248,7 @@ def _measured(walk: Walk, event: Measured) -> None:
     plan = walk.action.plan
     # `not >=` and not `<`, so that NaN is thin too.
     thin = not (event.completeness >= COMPLETE_ENOUGH and event.control_completeness >= COMPLETE_ENOUGH)
+    walk.action = replace(walk.action, verdict="inconclusive" if thin else event.verdict)
     if thin or event.verdict == "inconclusive":
         walk.escalate("THIN_TELEMETRY" if thin else "INCONCLUSIVE")
     elif event.verdict == "regressed":

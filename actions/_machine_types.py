@@ -74,7 +74,7 @@ class Action:
     """Everything the machine knows about an action; the ledger keeps it as one body of bytes.
 
     version: one more with each accepted event. at_ns: the latest time it has heard of; time never goes back. due_ns:
-    when silence becomes an event, 0 after the end. give_up_ns: when asking again ends.
+    when silence becomes an event, 0 after the end. give_up_ns: when asking again ends. verdict: what was measured.
     """
 
     plan: Plan
@@ -92,6 +92,7 @@ class Action:
     residue: tuple[Residue, ...] = ()
     permit_until_ns: int = 0
     origin: Origin = Origin()
+    verdict: Verdict | None = None
 
     @cached_property
     def key(self) -> str:

@@ -2,7 +2,7 @@
 
 from schemas._actions import (
     ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, Decision, Effect, EnvelopeSignature, Feedback,
-    ProposedChange, SignedApproval,
+    FollowUp, ProposedChange, SignedApproval,
 )  # fmt: skip
 from schemas._artefacts import Artefact, CalibrationMap, RankerWeights, TailFit
 from schemas._base import Json, Record
@@ -30,16 +30,16 @@ from schemas._topics import (
 
 __all__ = [
     "ACTIONS", "ANOMALIES", "APPROVALS", "AUDIT", "CALENDAR", "CHANGES", "CONTROL", "DEAD_LETTERS", "DIAGNOSES",
-    "FEEDBACK", "FOREVER", "FRAMES", "FRAME_FIELDS", "HISTOGRAMS", "HISTOGRAM_FIELDS", "INCIDENTS", "INQUIRIES", "LOGS",
-    "LOG_FIELDS", "MARKS", "OBSERVATIONS", "OTLP_LOGS", "OTLP_METRICS", "OTLP_SPANS", "RAW", "RECORDS", "SERIES",
-    "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState", "Anomaly",
+    "FEEDBACK", "FOREVER", "FRAMES", "FRAME_FIELDS", "HISTOGRAMS", "HISTOGRAM_FIELDS", "INCIDENTS", "INQUIRIES",
+    "LOGS", "LOG_FIELDS", "MARKS", "OBSERVATIONS", "OTLP_LOGS", "OTLP_METRICS", "OTLP_SPANS", "RAW", "RECORDS",
+    "SERIES", "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState", "Anomaly",
     "AnomalyKind", "Approval", "Artefact", "AuditLeaf", "CalendarEntry", "CalibrationMap", "Cause", "Change",
     "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
     "Diagnosis", "Effect", "Entity", "EntityId", "EnvelopeSignature", "Evidence", "EvidencePointer", "Feedback",
-    "Frame", "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry", "Json",
-    "Observation", "Order", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError", "SeriesDef",
-    "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic", "TopologyEdge",
-    "Unknown", "Watermark",
+    "FollowUp", "Frame", "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry",
+    "Json", "Observation", "Order", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError",
+    "SeriesDef", "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic",
+    "TopologyEdge", "Unknown", "Watermark",
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",

@@ -75,6 +75,23 @@ class ActionEvent(Record):
     """Why it moved, a stable code; said by the action worker."""
     idempotency_key: str = Field(default="", exclude_if=lambda found: not found)
     """Names the physical change and its generation, whoever asked for it; said by the action worker."""
+    settles_ns: int | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Until then what is seen at the target may be our own doing and opens no incident; said with an effect."""
+
+
+class FollowUp(Record):
+    """What was still, or newly, wrong at a target when an action was verified: a problem of its own."""
+
+    TYPE: ClassVar[str] = "follow-up"
+    id: str
+    action_id: str
+    incident_id: str
+    tenant: str = "default"
+    sequence: int = Field(ge=0)
+    """Counts with the events of the action, per target and source."""
+    target: str
+    indicators: list[str]
+    at_ns: int
 
 
 class Approval(Record):

@@ -10,7 +10,7 @@ replay horizon, because a replay joins reference data as of event time and needs
 
 from typing import Literal, NamedTuple
 
-from schemas._actions import ActionEvent, Approval, AuditLeaf, Checkpoint, Control, Feedback, SignedApproval
+from schemas._actions import ActionEvent, Approval, AuditLeaf, Checkpoint, Control, Feedback, FollowUp, SignedApproval
 from schemas._base import Record
 from schemas._diagnosis import Anomaly, Diagnosis, Incident, Inquiry, Observation
 from schemas._reference import CalendarEntry, Change, TopologyEdge
@@ -90,7 +90,7 @@ TOPICS: dict[str, Topic] = {
         Topic(DIAGNOSES, "incident id", "records", False, False, (Diagnosis,), 400),
         Topic(INQUIRIES, "incident id", "records", False, False, (Inquiry,), 30),
         Topic(OBSERVATIONS, "incident id", "records", False, False, (Observation,), 30),
-        Topic(ACTIONS, "target", "records", False, False, (ActionEvent,), 400),
+        Topic(ACTIONS, "target", "records", False, False, (ActionEvent, FollowUp), 400),
         Topic(APPROVALS, "action id", "records", False, False, (Approval, SignedApproval), 400),
         Topic(FEEDBACK, "action id", "records", False, False, (Feedback,), FOREVER),
         Topic(AUDIT, "one partition", "records", False, False, (AuditLeaf, Checkpoint), FOREVER),

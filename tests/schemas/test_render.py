@@ -49,7 +49,7 @@ def test_every_topic_is_a_channel_and_every_reference_resolves() -> None:
 
 def test_a_channel_lists_its_records_and_the_marks_of_time() -> None:
     channels = asyncapi()["channels"]
-    assert list(channels[schemas.ACTIONS]["messages"]) == ["action", "watermark", "coverage"]
+    assert list(channels[schemas.ACTIONS]["messages"]) == ["action", "follow-up", "watermark", "coverage"]
     assert schemas.FRAMES in channels[schemas.FRAMES]["messages"]
 
 

@@ -1,0 +1,213 @@
+"""How one command of the machine becomes one event: ask the ports, add what the worker itself must look at.
+
+Nothing here writes. Whatever is asked may be answered late or never; the machine's timers decide then. Forward effects
+are held back where the kill switch covers them or its state is stale, whatever was permitted before: right before the
+permit, and once more right before the request leaves.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from actions._drive import NOTHING_ELSE, With
+from actions._kill import is_supervised, why_held
+from actions._ledger import Ledger
+from actions._machine_types import (
+    Action,
+    ActionCommand,
+    ActionInput,
+    Answered,
+    Apply,
+    Fence,
+    Fenced,
+    Gate,
+    Gated,
+    Probe,
+    Read,
+    Refused,
+    Renewed,
+    Reserve,
+    TakeEpoch,
+    Verify,
+)
+from actions._modes import Bound, lowest
+from actions._ports import (
+    Clock,
+    DryRun,
+    EffectRequest,
+    Gatekeeper,
+    Gateway,
+    KillSwitch,
+    Look,
+    ProbeRequest,
+    Survey,
+    Telemetry,
+    Unavailable,
+    Watch,
+)
+from actions._safety import Safety
+from actions._verbs import service_of
+from actions._verify import Finding, judge
+from schemas.core import NS
+
+LOOK_AGAIN_NS = 5 * NS
+"""While the watermark has not reached the end of what is measured."""
+
+
+class Reply(NamedTuple):
+    """The event that answers a command, with what belongs into its transaction.
+
+    block: the targets are for people from now on, with this reason. is_behind: the gateway knows newer epochs than the
+    ledger, so the ledger is old. finding: what was measured.
+    """
+
+    event: ActionInput | None
+    rest: With = NOTHING_ELSE
+    block: str = ""
+    is_behind: bool = False
+    finding: Finding | None = None
+
+
+@dataclass(slots=True)
+class Performer:
+    """`floor_ns`: the ledger's last time; a clock that shows less has gone back and is not believed."""
+
+    ledger: Ledger
+    clock: Clock
+    gateway: Gateway
+    gatekeeper: Gatekeeper
+    telemetry: Telemetry
+    kill: KillSwitch
+    safety: Safety
+    floor_ns: int = 0
+    _seen: dict[tuple[str, int], tuple[DryRun, int]] = field(default_factory=dict)
+
+    def now(self) -> int:
+        self.floor_ns = max(self.floor_ns, self.clock.now_ns())
+        return self.floor_ns
+
+    async def perform(self, action: Action, command: ActionCommand) -> Reply:
+        """The reply; without an event where nothing is to be said."""
+        if isinstance(command, Gate):
+            return Reply(await self._gate(action))
+        if isinstance(command, Reserve):
+            return await self._reserve(action, command.step)
+        if isinstance(command, TakeEpoch):
+            return self._take_epoch(action, command)
+        if isinstance(command, Apply):
+            return await self._apply(action, command)
+        if isinstance(command, Fence):
+            return await self._fence(command)
+        if isinstance(command, Probe):
+            change = action.plan.steps[command.step].change
+            request = ProbeRequest(action.key, command.step, change, command.target, command.epoch)
+            found = await self.gateway.probe(request)
+            return Reply(Read(self.now(), command.target, command.epoch, found))
+        if isinstance(command, Verify):
+            return await self._verify(action, command)
+        return Reply(None)
+
+    async def _gate(self, action: Action) -> Gated:
+        """The policies' answer, never further than the kill switch, the supervisor and the past allow."""
+        gated = await self.gatekeeper.gate(action)
+        groups = await self.telemetry.illness(action.target)
+        watch = await self.kill.read()
+        now = self.now()
+        bounds = [Bound(gated.mode, gated.reason), self.safety.bound(action, groups, now)]
+        if why := self._held(action, watch, now):
+            bounds.append(Bound("advise", why))
+        if not is_supervised(watch, now):
+            bounds.append(Bound("advise", "SUPERVISOR_SILENT"))
+        mode, reason = lowest(bounds)
+        return gated._replace(at_ns=now, mode=mode, reason=reason if mode != gated.mode else gated.reason)
+
+    async def _reserve(self, action: Action, step: int) -> Reply:
+        change = action.plan.steps[step].change
+        groups = await self.telemetry.illness(change.target)
+        watch = await self.kill.read()
+        now = self.now()
+        if why := self._held(action, watch, now):
+            return Reply(Refused(now, why, False))
+        if not is_supervised(watch, now):
+            return Reply(Refused(now, "SUPERVISOR_SILENT", False))
+        if held := self.safety.why_not(action, step, groups, now):
+            return Reply(Refused(now, held.reason, held.is_final), block=held.reason if held.blocks else "")
+        dry_run = await self.gateway.dry_run(action.key, step, change)
+        if isinstance(dry_run, Unavailable):
+            return Reply(Refused(self.now(), dry_run.reason, dry_run.is_final))
+        outcome, approvals = await self.gatekeeper.reserve(action, step, dry_run)
+        if isinstance(outcome, Refused):
+            return Reply(outcome)
+        self._seen[action.key, step] = dry_run, outcome.evidence_ns
+        takes = self.safety.takes(action, step, groups)
+        return Reply(outcome._replace(at_ns=self.now()), With(takes=takes, used_approvals=approvals))
+
+    def _take_epoch(self, action: Action, command: TakeEpoch) -> Reply:
+        """The state before, as the dry run saw it, goes into the intent."""
+        snapshot = b""
+        if action.state == "reserved":
+            seen = self._seen.get((action.key, action.step))
+            snapshot = seen[0].snapshot if seen else b""
+        epoch = self.ledger.target(command.target).epoch + 1
+        return Reply(Renewed(self.now(), command.target, epoch), With(snapshot=snapshot))
+
+    async def _apply(self, action: Action, command: Apply) -> Reply:
+        """An effect that was surely never sent is `not_applied`; this is the only place that sends this one."""
+        step = action.plan.steps[command.step]
+        dry_run, evidence_ns = self._seen.get((action.key, command.step), (DryRun("", "", ""), 0))
+        forward = command.direction == "do"
+        request = EffectRequest(
+            action.key, action.plan.digest, command.step, command.direction, step.change, step.effect_class,
+            command.target, command.epoch, command.until_ns, evidence_ns,
+            dry_run.target_version if forward else "", dry_run.digest if forward else "",
+        )  # fmt: skip
+        permit = await self.gatekeeper.permit(request)
+        watch = await self.kill.read()
+        now = self.now()
+        held = self._held(action, watch, now) if forward else ""
+        if held or not permit or now >= command.until_ns:
+            return Reply(Answered(now, command.target, command.epoch, "not_applied"))
+        answer = await self.gateway.apply(request._replace(permit=permit))
+        event = Answered(self.now(), command.target, command.epoch, answer.result)
+        return Reply(event, is_behind=answer.reason == "STALE_EPOCH")
+
+    async def _fence(self, command: Fence) -> Reply:
+        if await self.gateway.fence(command.target, command.epoch):
+            return Reply(Fenced(self.now(), command.target, command.epoch))
+        survey = await self.gateway.survey(command.target)
+        return Reply(None, is_behind=isinstance(survey, Survey) and survey.epoch > command.epoch)
+
+    async def _verify(self, action: Action, command: Verify) -> Reply:
+        """Wait until the effect has settled and the windows after it are closed; what is thin then is inconclusive."""
+        times, targets = action.plan.times, action.plan.targets
+        since_ns = command.since_ns + times.settle_ns
+        until_ns = since_ns + times.measure_ns
+        deadline_ns = command.since_ns + times.verify_ns - 2 * LOOK_AGAIN_NS
+        await self.clock.sleep(max(0, until_ns - self.now()))
+        while True:
+            looks = [Look(target, action.origin.incident_id, since_ns, until_ns) for target in targets]
+            seen = [await self.telemetry.read(look) for look in looks]
+            if all(one.through_ns >= until_ns for one in seen) or self.now() + LOOK_AGAIN_NS > deadline_ns:
+                break
+            await self.clock.sleep(LOOK_AGAIN_NS)
+        is_revert = bool(action.origin.reverts)
+        findings = [judge(one, command.since_ns, since_ns, until_ns, is_revert=is_revert) for one in seen]
+        finding = _worst(findings)
+        return Reply(finding.event(self.now()), finding=finding)
+
+    def _held(self, action: Action, watch: Watch, now_ns: int) -> str:
+        for step in action.plan.steps:
+            target = step.change.target
+            if why := why_held(watch, step.change.verb, service_of(target), target, now_ns):
+                return why
+        return ""
+
+
+def _worst(findings: list[Finding]) -> Finding:
+    """Of several targets: harm anywhere is harm, and all must have recovered."""
+    order = ("regressed", "inconclusive", "not_recovered", "recovered")
+    worst = min(findings, key=lambda one: order.index(one.verdict))
+    return worst._replace(
+        completeness=min(one.completeness for one in findings),
+        control_completeness=min(one.control_completeness for one in findings),
+        residual=tuple(dict.fromkeys(name for one in findings for name in one.residual)),
+    )

@@ -1,0 +1,149 @@
+"""What the past of the actions forbids now: a fold over what has ended, kept in memory, built anew from the ledger.
+
+There is no second record of it that could disagree: a restart reads the ended actions again, and so a breaker that was
+open is open. Asked twice: at the gate, how far the action may go (`bound`); before each permit, whether it must wait
+(`why_not`). Pure apart from its own memory.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from actions import _breaker, _canary
+from actions._brakes import Past, cools_until_ns, goal_of, is_oscillation, mass_illness, origin_of
+from actions._breaker import Breaker, Outcome
+from actions._budget import Limits, takes
+from actions._canary import Canary
+from actions._ledger import Take
+from actions._machine_types import Action, Mode
+from actions._modes import Bound, lowest, set_level
+from actions._ports import Illness
+from actions._verbs import service_of
+from schemas.core import NS
+
+EVERYWHERE = ("*", "*")
+"""The breaker of everything."""
+_REMEMBERED_NS = 24 * 3600 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class SafetySettings:
+    """levels: how far, by `VERB@TIER`, `VERB`, `@TIER` or `*` (most specific first), `otherwise` where nothing is said.
+
+    has_canary: new versions are let out by steps.
+    """
+
+    limits: Limits = Limits()
+    levels: Mapping[str, Mode] = field(default_factory=dict)
+    otherwise: Mode = "approve"
+    has_canary: bool = True
+
+
+class Held(NamedTuple):
+    """Why there is no permit. blocks: the target is for people from now on."""
+
+    reason: str
+    is_final: bool = False
+    blocks: bool = False
+
+
+class Safety:
+    def __init__(self, settings: SafetySettings) -> None:
+        self.settings = settings
+        self.breakers: dict[tuple[str, str], Breaker] = {}
+        self.canaries: dict[tuple[str, str], Canary] = {}
+        self.earned: dict[tuple[str, str], Bound] = {}
+        """Bounds that the autonomy ledger says, by (verb, tier)."""
+        self._past: dict[str, list[Past]] = {}
+
+    def learn(self, action: Action) -> None:
+        """Take in an action that has ended, in order of their ends."""
+        outcome = outcome_of(action)
+        for verb, service in {(step.change.verb, service_of(step.change.target)) for step in action.plan.steps}:
+            version = (verb, action.origin.version)
+            if action.state == "shadowed":
+                self.canaries[version] = _canary.after_shadow(self.canaries.get(version, Canary()))
+            if outcome is None:
+                continue
+            known = self.breakers.get((verb, service), Breaker())
+            self.breakers[verb, service] = _breaker.after_outcome(known, outcome, action.at_ns)
+            canary = self.canaries.get(version, Canary())
+            self.canaries[version] = _canary.after_outcome(canary, outcome, action.plan.targets[0])
+        self._remember(action)
+
+    def shadow_was(self, verb: str, service: str, was_right: bool) -> None:
+        """What people said of a decision that was not carried out."""
+        known = self.breakers.get((verb, service), Breaker())
+        self.breakers[verb, service] = _breaker.after_shadow(known, was_right)
+
+    def trip(self, reason: str, at_ns: int) -> None:
+        """Stop acting everywhere: an invariant, audit log or ledger is in doubt, or people override too often."""
+        self.breakers[EVERYWHERE] = _breaker.trip(self.breakers.get(EVERYWHERE, Breaker()), reason, at_ns)
+
+    def reset(self, verb: str, service: str) -> None:
+        """A signed order has closed it."""
+        self.breakers[verb, service] = _breaker.reset()
+
+    def bound(self, action: Action, groups: tuple[Illness, ...], now_ns: int) -> Bound:
+        """How far it may go now, with the reason of the tightest bound."""
+        bounds = list[Bound]()
+        for step in action.plan.steps:
+            verb, service = step.change.verb, service_of(step.change.target)
+            level = set_level(self.settings.levels, verb, action.origin.tier, self.settings.otherwise)
+            bounds.append(Bound(level, f"MODE_{level.upper()}"))
+            bounds.append(self.earned.get((verb, action.origin.tier), Bound("act", "")))
+            for name in ((verb, service), EVERYWHERE):
+                bounds.append(_breaker.bound(self.breakers.get(name, Breaker()), now_ns))
+            if self.settings.has_canary:
+                canary = self.canaries.get((verb, action.origin.version), Canary())
+                bounds.append(_canary.bound(canary, step.change.target))
+        if mass_illness(groups):
+            bounds.append(Bound("advise", "MASS_ILLNESS"))
+        return lowest(bounds)
+
+    def why_not(self, action: Action, step: int, groups: tuple[Illness, ...], now_ns: int) -> Held | None:
+        """What speaks against a permit for this step now; breakers and levels count here again."""
+        change = action.plan.steps[step].change
+        past = self._past.get(change.target, [])
+        if not action.origin.reverts and is_oscillation(past, change, now_ns):
+            return Held("OSCILLATION", is_final=True, blocks=True)
+        bound = self.bound(action, groups, now_ns)
+        if bound.mode in ("shadow", "advise"):
+            return Held(bound.reason, is_final=True)
+        if not action.origin.reverts and now_ns < cools_until_ns(past, change.target):
+            return Held("COOLING_DOWN")
+        return None
+
+    def cool_down_ns(self, last: Action) -> int:
+        """How long after its last generation a change may be asked for again; at once where nothing was done."""
+        if last.state not in ("succeeded", "rolled_back", "escalated"):
+            return 0
+        until_ns = max(cools_until_ns(self._past.get(target, []), target) for target in last.plan.targets)
+        return max(0, until_ns - last.at_ns)
+
+    def takes(self, action: Action, step: int, groups: tuple[Illness, ...]) -> tuple[Take, ...]:
+        change = action.plan.steps[step].change
+        service = service_of(change.target)
+        return takes(self.settings.limits, action.key, step, change.verb, change.target, service, groups)
+
+    def _remember(self, action: Action) -> None:
+        """What was applied, and what was taken back again."""
+        was_undone = action.state == "rolled_back"
+        steps = range(action.step + 1) if was_undone else [one.step for one in action.applied]
+        for change in (action.plan.steps[step].change for step in steps):
+            goal, origin = goal_of(change), origin_of(change)
+            past = [one for one in self._past.get(change.target, []) if one.at_ns > action.at_ns - _REMEMBERED_NS]
+            past.append(Past(action.at_ns, change.target, goal, origin, action.state == "succeeded"))
+            if was_undone:
+                past.append(Past(action.at_ns, change.target, origin, goal, helped=True))
+            self._past[change.target] = past
+
+
+def outcome_of(action: Action) -> Outcome | None:
+    """What an ended action has shown; None where it did nothing, or nobody knows whether it helped."""
+    if action.verdict is None or action.verdict == "inconclusive":
+        return None
+    return _OUTCOMES[action.verdict]
+
+
+_OUTCOMES: dict[str, Outcome] = {"recovered": "good", "not_recovered": "ineffective", "regressed": "harmful"}

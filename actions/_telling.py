@@ -1,0 +1,94 @@
+"""What is told of an action's moves: a record for Kafka, and a notice for people where they are needed.
+
+Both lie in the outbox from the transaction of the move on and are told at least once under the same id. People have a
+topic of their own there, so they hear of it while Kafka is down. The record is an `ActionEvent` of source
+`tidegate/act`; its sequence counts per target and source (ADR 11).
+"""
+
+import json
+from typing import Any, Literal
+
+from actions._ledger import Outbox, OutboxRow
+from actions._machine_types import Action, Record
+from actions._ports import Notice
+from schemas import ACTIONS, ActionEvent, FollowUp, Json, canonical, emit, record_id
+from schemas.core import Emit
+
+SOURCE = "tidegate/act"
+PEOPLE = "people"
+"""The outbox topic of notices; no topic of Kafka."""
+
+FOLLOW_UP = "follow_up"
+_EFFECTS = {"executing", "unknown", "executed", "verifying", "compensating", "rolled_back"}
+_PAGES = {"escalated"}
+_NEWS = {"awaiting_approval", "advised", "succeeded", "rolled_back", "failed_safe", "failed_not_applied"}
+
+
+def event_of(row: OutboxRow, action: Action) -> Emit | None:
+    """The record of one move, None where nobody asked by a record (then there is nothing to continue)."""
+    if not action.origin.asked:
+        return None
+    told = json.loads(row.record.value)
+    asked = ActionEvent.model_validate_json(action.origin.asked)
+    record: ActionEvent | FollowUp
+    if told["to"] == FOLLOW_UP:
+        record = FollowUp(
+            id=row.record.id, action_id=asked.action_id, incident_id=asked.incident_id, tenant=asked.tenant,
+            sequence=row.sequence, target=row.record.key, indicators=told["indicators"], at_ns=int(told["at_ns"]),
+        )  # fmt: skip
+        return emit(ACTIONS, record, id=record.id, key=record.target, source=SOURCE, event_ns=record.at_ns)
+    change, at_ns = action.plan.steps[told["step"]].change, int(told["at_ns"])
+    settles = at_ns + action.plan.times.settle_ns if told["to"] in _EFFECTS else None
+    record = asked.model_copy(
+        update={
+            "id": row.record.id, "sequence": row.sequence, "state": told["to"], "at_ns": at_ns,
+            "change": change, "reason": told["reason"], "idempotency_key": action.key, "settles_ns": settles,
+        }
+    )  # fmt: skip
+    return emit(
+        ACTIONS, record, id=record.id, key=row.record.key, source=SOURCE, event_ns=record.at_ns,
+        type_suffix=f".{record.state}",
+    )  # fmt: skip
+
+
+def follow_up(action: Action, indicators: tuple[str, ...], at_ns: int) -> Outbox:
+    """What is still, or newly, wrong after the action."""
+    body: dict[str, Json] = {
+        "action": action.key, "to": FOLLOW_UP, "indicators": list(indicators), "at_ns": at_ns,
+    }  # fmt: skip
+    target = action.plan.targets[0]
+    return Outbox(ACTIONS, target, record_id("follow-up", action.key, action.version), canonical(body))
+
+
+def key_in(row: OutboxRow) -> str:
+    """The action that a row of the outbox is about."""
+    return str(json.loads(row.record.value)["action"])
+
+
+def notices_of(action: Action, records: tuple[Record, ...]) -> tuple[Outbox, ...]:
+    """What people must hear of these moves."""
+    found = list[Outbox]()
+    for place, (before, state, reason) in enumerate(records):
+        if before == state or not (state in _PAGES or state in _NEWS):
+            continue
+        is_old = reason == "OLD_NEWS"
+        urgency: Literal["page", "notify"] = "page" if state in _PAGES or is_old else "notify"
+        group = "OLD_NEWS" if is_old else f"{state}:{reason}"
+        id = record_id("notice", action.key, action.version, place)
+        found.append(notice(Notice(id, urgency, group, _text(action, state, reason), action.key, action.at_ns)))
+    return tuple(found)
+
+
+def notice(said: Notice) -> Outbox:
+    return Outbox(PEOPLE, said.action_key or said.group, said.id, canonical(said._asdict()))
+
+
+def read_notice(row: OutboxRow) -> Notice:
+    fields: dict[str, Any] = json.loads(row.record.value)
+    return Notice(**fields | {"at_ns": int(fields["at_ns"])})
+
+
+def _text(action: Action, state: str, reason: str) -> str:
+    steps = ", ".join(f"{step.change.verb} on {step.change.target}" for step in action.plan.steps)
+    left = "; ".join(f"{action.plan.steps[one.step].change.target}: {one.left}" for one in action.residue)
+    return f"{steps}: {state} ({reason})" + (f"; left: {left}" if left else "")

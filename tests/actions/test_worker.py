@@ -1,0 +1,308 @@
+"""The action worker on a virtual clock: what it does alone, and what it does when the world fails."""
+
+import pytest
+from support.act import ACT, NS, plan_of, replace, stand, step_of
+from support.actions import seal
+
+from actions._ledger_sqlite import SqliteLedger
+from actions._ports import Answer, Illness
+from actions._safety import SafetySettings
+from actions._worker import WorkerSettings
+from schemas import ActionEvent, FollowUp, read
+from schemas.core import Message
+
+
+def test_a_permitted_change_is_applied_once_and_verified():
+    async def scene(world):
+        assert await world.ask() == "OPENED"
+        await world.wait(600)
+        return world
+
+    world = stand(scene)
+    assert world.states == ["succeeded"] and [what for _, _, what in world.gateway.effects] == ["do"]
+
+
+def test_what_made_it_worse_is_undone_and_what_did_not_help_too():
+    for cures, verdict in (("regressed", "REGRESSED"), ("nothing", "NOT_RECOVERED")):
+
+        async def scene(world, cures=cures):
+            world.telemetry.cures = cures
+            await world.ask()
+            await world.wait(700)
+            return world
+
+        world = stand(scene)
+        assert world.states == ["rolled_back"], verdict
+        assert [what for _, _, what in world.gateway.effects] == ["do", "undo"]
+
+
+def test_without_telemetry_nothing_is_a_success():
+    async def scene(world):
+        world.telemetry.missing = 0.5
+        await world.ask()
+        await world.wait(700)
+        return world
+
+    world = stand(scene)
+    assert (world.states, world.reasons) == (["escalated"], ["THIN_TELEMETRY"])
+    assert len(world.people.pages) == 1
+
+
+def test_a_lost_answer_is_found_out_by_fence_and_read():
+    async def scene(world):
+        world.gateway.answers = [Answer("lost")]
+        await world.ask()
+        await world.wait(600)
+        return world
+
+    world = stand(scene)
+    assert world.states == ["succeeded"] and len(world.gateway.effects) == 1
+    assert world.gateway.epochs["t/service/a"] == 2
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.2, 3, 100, 300])
+def test_a_restarted_worker_does_not_act_twice(seconds):
+    async def scene(world):
+        world.gateway.latency_ns = NS // 10
+        await world.ask()
+        await world.wait(seconds)
+        await world.restart()
+        await world.wait(900)
+        return world
+
+    world = stand(scene)
+    assert (world.states, len(world.gateway.effects)) in ((["succeeded"], 1), (["escalated"], 0))
+
+
+def test_the_same_change_asked_by_another_incident_is_one_action():
+    async def scene(world):
+        first, second = await world.ask(incident="i1"), await world.ask(incident="i2")
+        await world.wait(5)
+        return world, (first, second)
+
+    world, said = stand(scene)
+    assert said == ("OPENED", "OWNED") and len(world.gateway.effects) == 1
+
+
+def test_a_withdrawn_incident_gives_up_only_what_no_other_asks_for():
+    async def scene(world):
+        world.gatekeeper.effect = "require_approval"
+        await world.ask(incident="i1")
+        await world.ask(incident="i2")
+        await world.wait(1)
+        await world.worker.withdraw("i1")
+        before = list(world.states)
+        await world.worker.withdraw("i2")
+        return before, world.states
+
+    assert stand(scene) == (["awaiting_approval"], ["expired"])
+
+
+def test_a_backlog_of_six_hours_makes_no_action_and_one_page():
+    async def scene(world):
+        world.gatekeeper.age_ns = 6 * 3600 * NS
+        for number in range(300):
+            await world.ask(f"t/service/s{number}", incident=f"i{number}")
+            await world.wait(0.1)
+        await world.wait(60)
+        return world
+
+    world = stand(scene)
+    assert set(world.states) == {"advised"} and not world.gateway.effects
+    assert [notice.group for notice in world.people.pages] == ["OLD_NEWS"]
+
+
+def test_a_thousand_incidents_at_once_stay_within_the_budgets_and_ten_pages():
+    async def scene(world):
+        for number in range(1000):
+            await world.ask(f"t/service/s{number}", incident=f"i{number}")
+        await world.wait(599)
+        return world
+
+    world = stand(scene)
+    assert 3 <= len(world.gateway.effects) <= 5
+    assert len(world.people.pages) <= 10 and len(world.states) == 1000
+
+
+def test_kill_stops_what_has_not_begun_and_hands_over_what_is_half_done():
+    async def scene(world):
+        plan = plan_of(step_of("t/service/a"), step_of("t/service/b"))
+        world.gateway.latency_ns = 3 * NS
+        await world.ask(plan=plan)
+        await world.ask("t/service/c")
+        await world.wait(1)
+        world.kill.scopes = frozenset({"all"})
+        await world.wait(60)
+        return world
+
+    world = stand(scene)
+    assert world.states == ["escalated", "escalated"]
+    assert "t/service/b" not in [target for _, target, _ in world.gateway.effects]
+
+
+@pytest.mark.parametrize("trouble", ["stale", "silent", "killed"])
+def test_nothing_new_starts_under_a_kill_a_stale_state_or_a_silent_supervisor(trouble):
+    async def scene(world):
+        if trouble == "stale":
+            world.kill.stale_ns = 6 * NS
+        elif trouble == "silent":
+            world.kill.silent_ns = 11 * NS
+        else:
+            world.kill.scopes = frozenset({"verb:flag.set"})
+        await world.ask()
+        await world.wait(400)
+        return world
+
+    world = stand(scene)
+    assert not world.gateway.effects and world.states == ["advised"]
+
+
+def test_while_kafka_is_away_half_an_hour_actions_end_and_people_hear_of_them():
+    async def scene(world):
+        await world.ask()
+        await world.wait(2)
+        world.bus.is_down = True
+        await world.wait(1800)
+        told = [notice.group for notice in world.people.told]
+        world.bus.is_down = False
+        await world.wait(5)
+        return world, told
+
+    world, told = stand(scene)
+    assert world.states == ["succeeded"] and told == ["succeeded:RECOVERED"]
+    events = [read_event(one) for one in world.bus.sent]
+    assert [one.sequence for one in events] == list(range(len(events)))
+    assert events[-1].state == "succeeded" and len({one.id for one in events}) == len(events)
+
+
+def read_event(record) -> ActionEvent:
+    found = read(Message("tidegate.actions.v1", 0, 0, record.key, record.value, record.headers, record.event_ns, 0))
+    assert isinstance(found, ActionEvent | FollowUp)
+    return found
+
+
+def test_people_who_cannot_be_reached_are_told_later():
+    async def scene(world):
+        world.people.is_away = True
+        world.telemetry.cures = "regressed"
+        await world.ask(plan=plan_of(step_of(is_reversible=False)))
+        await world.wait(900)
+        world.people.is_away = False
+        await world.wait(2)
+        return world
+
+    world = stand(scene)
+    assert world.states == ["escalated"] and len(world.people.pages) == 1
+
+
+def test_a_breaker_that_tripped_is_open_after_a_restart():
+    async def scene(world):
+        world.telemetry.cures = "regressed"
+        await world.ask()
+        await world.wait(900)
+        await world.restart()
+        world.telemetry.cures = "recovered"
+        await world.ask(value="v2")
+        await world.wait(100)
+        return world
+
+    world = stand(scene)
+    assert sorted(zip(world.states, world.reasons, strict=True))[0] == ("advised", "BREAKER_OPEN")
+
+
+def test_three_actions_without_effect_block_the_target_and_page():
+    async def scene(world):
+        world.telemetry.cures = "nothing"
+        for number in range(4):
+            world.worker.safety.breakers.clear()
+            await world.ask(plan=plan_of(step_of("t/service/a", f"v{number + 1}")))
+            await world.wait(4 * 3600)
+        return world
+
+    world = stand(scene)
+    blocked = [notice for notice in world.people.pages if notice.group == "blocked:t/service/a"]
+    assert len(blocked) == 1 and len(world.gateway.effects) == 3
+
+
+def test_a_change_that_goes_back_within_the_hour_is_refused_and_blocks_its_target():
+    async def scene(world):
+        await world.ask(value="v1")
+        await world.wait(1800)
+        await world.ask(value="v0")
+        await world.wait(100)
+        return world
+
+    world = stand(scene)
+    assert sorted(world.states) == ["denied", "succeeded"]
+    assert world.ledger.target("t/service/a").blocked == "OSCILLATION"
+
+
+def test_where_a_third_of_a_group_is_ill_nothing_acts():
+    async def scene(world):
+        world.telemetry.groups = (Illness("zone:a", 4, 10),)
+        await world.ask()
+        await world.wait(100)
+        return world
+
+    assert stand(scene).reasons == ["MASS_ILLNESS"]
+
+
+def test_a_temporary_change_is_taken_back_when_its_time_is_over():
+    async def scene(world):
+        await world.ask(plan=plan_of(step_of(), revert_after_ns=1800 * NS))
+        await world.wait(4000)
+        return world
+
+    world = stand(scene)
+    assert [what for _, _, what in world.gateway.effects] == ["do", "do"]
+    assert world.states == ["succeeded", "succeeded"]
+
+
+def test_an_old_copy_of_the_ledger_fences_and_reads_before_it_acts():
+    async def scene(world):
+        world.gateway.epochs["t/service/a"] = 7
+        world.gateway.marks["t/service/a"] = {("sha256:lost", 0): 1}
+        await world.ask()
+        await world.wait(900)
+        return world
+
+    world = stand(scene)
+    assert world.ledger.target("t/service/a").blocked == "UNKNOWN_MARK"
+    assert not world.gateway.effects and world.gateway.epochs["t/service/a"] > 7
+
+
+def test_a_port_that_raises_is_silence_and_people_hear_of_it_once():
+    async def scene(world):
+        async def broken(action):
+            raise RuntimeError("policy engine")
+
+        world.gatekeeper.gate = broken
+        await world.ask()
+        await world.ask("t/service/b")
+        await world.wait(100)
+        return world
+
+    world = stand(scene)
+    assert set(world.states) == {"expired"} and len(world.people.pages) == 1
+
+
+def test_it_runs_on_the_durable_ledger_with_commits_shared(tmp_path):
+    async def scene(world):
+        for number in range(20):
+            await world.ask(f"t/service/s{number}")
+        await world.wait(500)
+        return world
+
+    loose = WorkerSettings(replace(ACT.safety, limits=replace(ACT.safety.limits, at_once=50)))
+    world = stand(scene, SqliteLedger(tmp_path / "ledger", seal), loose)
+    assert world.states.count("succeeded") == 5
+
+
+def test_unset_levels_ask_people():
+    async def scene(world):
+        await world.ask()
+        await world.wait(2)
+        return world
+
+    world = stand(scene, settings=WorkerSettings(SafetySettings(has_canary=False)))
+    assert world.states == ["awaiting_approval"]
