@@ -40,7 +40,9 @@ class Mark(NamedTuple):
 def read_mark(text: str | None) -> Mark | None:
     """The mark in a text; None if it is none of ours."""
     parts = (text or "").rsplit("/", 3)
-    if len(parts) != 4 or not parts[1].isdecimal() or not parts[3].isdecimal() or parts[2] not in ("do", "undo"):
+    if len(parts) != 4 or parts[2] not in ("do", "undo"):
+        return None
+    if not all(number.isascii() and number.isdecimal() for number in (parts[1], parts[3])):
         return None
     direction: Direction = "do" if parts[2] == "do" else "undo"
     return Mark(parts[0], int(parts[1]), direction, int(parts[3]))

@@ -66,8 +66,11 @@ class Alertmanager:
             "createdBy": "tidegate", "comment": f"{mark.text()} {effect.verb} {effect.target}",
         }  # fmt: skip
         if reading.token:  # the one that is there is changed: with another start it would be replaced
-            told["id"], told["startsAt"] = reading.token.split(" ", 1)
-        answer = self._call("POST", "silences", canonical(told))
+            told["id"], _, told["startsAt"] = reading.token.partition(" ")
+        try:
+            answer = self._call("POST", "silences", canonical(told))
+        except TargetAway as error:
+            return Written("refused", error.code, str(error))
         if answer.is_lost or answer.status >= 500:
             return Written("lost", f"HTTP_{answer.status}")
         text = answer.body[:200].decode(errors="replace")

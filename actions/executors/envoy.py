@@ -61,7 +61,10 @@ class Envoy:
         return None
 
     def write(self, effect: Effect, mark: Mark, reading: Reading) -> Written:
-        admin, key = self._place(effect)
+        try:
+            admin, key = self._place(effect)
+        except TargetAway as error:
+            return Written("refused", error.code, str(error))
         values = {key: effect.sets["percent"], _mark_key(key): mark.text().replace("/", " ")}
         answer = self._call("POST", f"{admin}/runtime_modify?{urlencode(values, quote_via=quote)}")
         if answer.is_lost or answer.status >= 500:

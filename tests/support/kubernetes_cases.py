@@ -1,0 +1,189 @@
+"""What holds of the executor of Kubernetes, at a real API server (tests/live) and at a faithful double (tests/actions).
+
+`api` is a fixture: an object with `url`, `token_file`, `ca_file`, and `ask(method, path, body)` with all rights.
+"""
+
+import pytest
+from support.gateway import VERBS
+
+from actions._contract import Capacity
+from actions._executor import Mark, TargetAway
+from actions._gateway import effect_of
+from actions.executors.kubernetes import HASH, REVISION, Kubernetes, KubernetesSettings
+
+DO, UNDO = Mark("sha256:a", 0, "do", 3), Mark("sha256:a", 0, "undo", 4)
+TARGET, NODE = "default/service/checkout", "default/host/node-1"
+APPS = "/apis/apps/v1/namespaces/shop"
+DEPLOYMENT = {"namespace": "shop", "deployment": "checkout"}
+
+
+def template(image):
+    return {
+        "metadata": {"labels": {"app": "checkout"}},
+        "spec": {"containers": [{"name": "main", "image": image}]},
+    }
+
+
+def fill(api):
+    """A Deployment of four ready pods with two revisions, as its controller leaves it, and three nodes."""
+    api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
+    selector = {"matchLabels": {"app": "checkout"}}
+    made = api.ask("POST", f"{APPS}/deployments", {
+        "metadata": {"name": "checkout", "labels": {"app": "checkout"}, "annotations": {REVISION: "2"}},
+        "spec": {"replicas": 4, "selector": selector, "template": template("shop:v42")},
+    })  # fmt: skip
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout", "uid": made["metadata"]["uid"]}
+    for number, (name, image) in enumerate((("7f6b", "shop:v41"), ("5d9c", "shop:v42")), 1):
+        told = template(image)
+        told["metadata"]["labels"][HASH] = name
+        api.ask("POST", f"{APPS}/replicasets", {
+            "metadata": {"name": f"checkout-{name}", "labels": {"app": "checkout", HASH: name},
+                         "annotations": {REVISION: str(number)}, "ownerReferences": [owner]},
+            "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "checkout", HASH: name}}, "template": told},
+        })  # fmt: skip
+    settle(api)
+    for number in (1, 2, 3):
+        api.ask("POST", "/api/v1/nodes", {"metadata": {"name": f"node-{number}"}})
+        path = f"/api/v1/nodes/node-{number}"
+        one = api.ask("GET", path)
+        one["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+        api.ask("PUT", f"{path}/status", one)
+        if one["spec"].get("taints"):
+            api.ask("PATCH", path, {"spec": {"taints": None}})
+
+
+def settle(api):
+    """What the controller would say when all is done."""
+    one = api.ask("GET", f"{APPS}/deployments/checkout")
+    n = one["spec"]["replicas"]
+    one["status"] = {"replicas": n, "updatedReplicas": n, "readyReplicas": n, "availableReplicas": n,
+                     "observedGeneration": one["metadata"]["generation"]}  # fmt: skip
+    api.ask("PUT", f"{APPS}/deployments/checkout/status", one)
+
+
+def empty(api):
+    for name in ("deployments/checkout", "replicasets/checkout-7f6b", "replicasets/checkout-5d9c"):
+        api.ask("DELETE", f"{APPS}/{name}")
+    for number in (1, 2, 3):
+        api.ask("DELETE", f"/api/v1/nodes/node-{number}")
+
+
+@pytest.fixture
+def hands(api):
+    fill(api)
+    yield Kubernetes(settings(api))
+    empty(api)
+
+
+def settings(api, **more):
+    told = {"api": api.url, "token_file": api.token_file, "ca_file": api.ca_file, "namespaces": ("shop",)}
+    return KubernetesSettings(**(told | more))
+
+
+def effect(verb, direction="do", target=TARGET, **parameters):
+    told = parameters if "node" in parameters else DEPLOYMENT | parameters
+    return effect_of(VERBS, VERBS.change(verb, target, told, "r"), direction)
+
+
+def scale(direction="do"):
+    return effect("kubernetes.scale", direction, from_replicas=4, to_replicas=6)
+
+
+def deployment(api):
+    return api.ask("GET", f"{APPS}/deployments/checkout")
+
+
+def test_scaling_sets_the_number_with_our_mark_and_back(api, hands):
+    before = hands.read(scale())
+    assert before.state["replicas"] == 4 and before.capacity == Capacity(4, 4) and before.mark is None
+    assert hands.write(scale(), DO, before).outcome == "written"
+    after = hands.read(scale())
+    assert deployment(api)["spec"]["replicas"] == 6 and after.mark == DO and after.version != before.version
+    assert hands.write(scale("undo"), UNDO, after).outcome == "written"
+    assert deployment(api)["spec"]["replicas"] == 4 and hands.read(scale()).mark == UNDO
+
+
+def test_a_dry_run_is_asked_of_the_server_and_changes_nothing(api, hands):
+    before = deployment(api)
+    reading = hands.read(scale())
+    assert hands.check(scale(), reading) is None
+    bad = scale()._replace(sets={"replicas": -1})
+    assert "must be greater than or equal to 0" in (hands.check(bad, reading) or "")
+    assert deployment(api)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+def test_a_deployment_that_moved_since_it_was_read_is_not_written(api, hands):
+    reading = hands.read(scale())
+    api.ask("PATCH", f"{APPS}/deployments/checkout", {"metadata": {"annotations": {"somebody": "else"}}})
+    assert hands.write(scale(), DO, reading)[:2] == ("refused", "CONFLICT")
+    assert deployment(api)["spec"]["replicas"] == 4
+    assert hands.read(scale()).version == reading.version, "what the verb is about has not moved"
+
+
+def test_a_write_that_comes_after_the_fence_conflicts(api, hands):
+    reading = hands.read(scale())
+    hands.fence(scale(), 4)
+    assert hands.write(scale(), DO, reading)[:2] == ("refused", "CONFLICT")
+    assert hands.read(scale()).version == reading.version and deployment(api)["spec"]["replicas"] == 4
+
+
+def test_a_fence_leaves_our_mark(api, hands):
+    hands.write(scale(), DO, hands.read(scale()))
+    hands.fence(scale(), 4)
+    assert hands.read(scale()).mark == DO
+
+
+def test_a_restart_is_named_and_one_that_rolls_already_is_seen(api, hands):
+    restart = effect("kubernetes.restart", restart_id="i-1")
+    before = hands.read(restart)
+    assert before.state["is_rolling"] is False and before.state["max_unavailable"] == 1
+    assert hands.write(restart, DO, before).outcome == "written"
+    after = hands.read(restart)
+    assert after.state["restart_id"] == "i-1" and after.state["is_rolling"] is True
+    assert deployment(api)["spec"]["template"]["spec"]["containers"][0]["image"] == "shop:v42"
+
+
+def test_a_rollback_takes_the_whole_template_of_the_earlier_revision(api, hands):
+    back = effect("kubernetes.rollback", from_hash="5d9c", to_hash="7f6b")
+    before = hands.read(back)
+    assert before.state["template"] == "5d9c"
+    assert hands.check(back, before) is None and hands.write(back, DO, before).outcome == "written"
+    told = deployment(api)["spec"]["template"]
+    assert told["spec"]["containers"][0]["image"] == "shop:v41" and HASH not in told["metadata"]["labels"]
+    gone = effect("kubernetes.rollback", from_hash="5d9c", to_hash="0000")
+    assert hands.write(gone, DO, hands.read(gone))[:2] == ("refused", "TARGET_ABSENT")
+
+
+def test_a_node_is_closed_and_opened_and_the_others_are_counted(api, hands):
+    close = effect("kubernetes.cordon", target=NODE, node="node-1")
+    before = hands.read(close)
+    assert before.state == {"is_schedulable": True} and before.capacity == Capacity(3, 3)
+    assert hands.write(close, DO, before).outcome == "written"
+    after = hands.read(close)
+    assert after.state == {"is_schedulable": False} and after.capacity == Capacity(2, 3) and after.mark == DO
+    undo = effect("kubernetes.cordon", "undo", NODE, node="node-1")
+    assert hands.write(undo, UNDO, after).outcome == "written" and hands.read(close).state == before.state
+    assert hands.read(close).version == before.version
+
+
+@pytest.mark.parametrize(
+    "told",
+    [lambda: effect("kubernetes.scale", target="default/service/cart", from_replicas=4, to_replicas=6),
+     lambda: effect("kubernetes.scale", namespace="kube-system", from_replicas=4, to_replicas=6),
+     lambda: effect("kubernetes.scale", deployment="cart", from_replicas=4, to_replicas=6),
+     lambda: effect("kubernetes.cordon", target=NODE, node="node-2")],
+    ids=["another service", "another namespace", "no such deployment", "another node"],
+)  # fmt: skip
+def test_what_is_not_of_the_target_is_absent(api, hands, told):
+    with pytest.raises(TargetAway) as refused:
+        hands.read(told())
+    assert refused.value.code == "TARGET_ABSENT"
+
+
+def test_without_the_right_token_nothing_is_read_or_written(api, hands, tmp_path):
+    reading = hands.read(scale())
+    (tmp_path / "token").write_text("wrong")
+    stranger = Kubernetes(settings(api, token_file=tmp_path / "token"))
+    with pytest.raises(TargetAway):
+        stranger.read(scale())
+    assert stranger.write(scale(), DO, reading).outcome == "refused" and deployment(api)["spec"]["replicas"] == 4
