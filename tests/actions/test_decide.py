@@ -9,13 +9,25 @@ from cloudevents.core.formats.json import JSONFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actions import NEUTRAL, Decide, DecideSettings, Policies, Rule, Runbooks, StateInvalid, Verbs, digest_of
+from actions import (
+    NEUTRAL,
+    Decide,
+    DecideSettings,
+    Policies,
+    Rule,
+    Runbooks,
+    StateInvalid,
+    Verbs,
+    digest_of,
+    snapshot_digest,
+)
 from actions._snapshot import Surroundings, snapshot_of
 from schemas import (
     CALENDAR,
     CHANGES,
     CONTROL,
     DIAGNOSES,
+    TOPOLOGY,
     ActionEvent,
     CalendarEntry,
     Cause,
@@ -26,6 +38,7 @@ from schemas import (
     EvidencePointer,
     Hypothesis,
     Record,
+    TopologyEdge,
     emit,
 )
 from schemas.core import NS, Emit, Event, Message, Tick
@@ -39,7 +52,7 @@ DEPLOY = Change(
 )  # fmt: skip
 POINTER = EvidencePointer(signal="metrics", subject="00ff", t_min_ns=T0, t_max_ns=T0 + 1, sha256="sha256:00")
 EVIDENCE = [Evidence.model_validate({"kind": "onset", "for": True, "weight": 1.0, "text": "t", "pointer": POINTER})] * 2
-TOPICS = {"diagnosis": DIAGNOSES, "change": CHANGES, "calendar": CALENDAR, "control": CONTROL}
+TOPICS = {"diagnosis": DIAGNOSES, "change": CHANGES, "calendar": CALENDAR, "control": CONTROL, "edge": TOPOLOGY}
 
 
 def hypothesis(change: str | None = "chg-4521", **more: Any) -> Hypothesis:
@@ -180,7 +193,7 @@ def test_a_confidence_that_is_not_fully_calibrated_never_acts(able: Decide, unsu
         ({"kind": "freeze", "start_ns": T0}, ("denied", "CHANGE_FREEZE")),
         ({"kind": "freeze", "start_ns": T0 + 1}, ("approved", "HIGH_CONFIDENCE")),
         ({"kind": "freeze", "tenant": "other"}, ("approved", "HIGH_CONFIDENCE")),
-        ({"kind": "peak"}, ("approved", "HIGH_CONFIDENCE")),
+        ({"kind": "peak"}, ("awaiting_approval", "PEAK")),
     ],
 )
 def test_the_calendar_counts_as_of_event_time(able: Decide, entry: dict[str, Any], last: tuple[str, str]) -> None:
@@ -302,6 +315,46 @@ def test_a_later_step_is_advised_too_but_waits_where_an_earlier_one_may_act(able
     advice = run(Decide(stage.verbs, books, stage.policies), DEPLOY, diagnosis(SURE))
     assert [e.change.verb for e in waiting] == ["gitops.revert"] * 3
     assert [e.change.verb for e in advice] == ["gitops.revert"] * 3 + ["notify.owner"] * 3
+
+
+def test_the_event_gated_carries_the_snapshot_that_was_judged(stage: Decide) -> None:
+    proposed, gated, advised = run(stage, DEPLOY, diagnosis(hypothesis()))
+    assert gated.decision and snapshot_digest(gated.snapshot) == gated.decision.snapshot_digest
+    assert (proposed.snapshot, advised.snapshot) == ({}, {})
+
+
+def test_callers_known_at_that_time_are_the_blast_radius(stage: Decide) -> None:
+    def edge(caller: str, callee: str, at_ns: int) -> TopologyEdge:
+        ends = {"caller": f"default/service/{caller}", "callee": f"default/service/{callee}"}
+        return TopologyEdge(id=f"{caller}-{callee}", first_ns=at_ns, last_ns=at_ns, **ends)
+
+    edges = [edge("web", "checkout", T0 - 1), edge("app", "web", T0 - 1), edge("late", "checkout", T0 + 1)]
+    assert run(stage, *edges, DEPLOY, diagnosis(hypothesis()))[1].snapshot["blast_radius"] == 3
+
+
+def test_the_fourth_action_of_an_incident_is_left_to_people(able: Decide) -> None:
+    hour = DecideSettings(ownership_ns=MINUTE)
+    stage = Decide(able.verbs, able.runbooks, able.policies, hour)
+    asked = [diagnosis(SURE, revision=n, at_ns=T0 + 2 * n * MINUTE) for n in range(5)]
+    events = [e for e in run(stage, DEPLOY, *asked) if e.state == "gated"]
+    assert [e.snapshot["attempt"] for e in events] == [1, 2, 3, 4, 4]
+    assert [e.decision.reason for e in events if e.decision][2:] == ["HIGH_CONFIDENCE", "STEP_BUDGET", "STEP_BUDGET"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "state"),
+    [("shadow", "shadowed"), ("advise", "advised"), ("approve", "awaiting_approval"), ("act", "approved")],
+)
+def test_the_mode_of_a_verb_caps_what_the_policies_allow(able: Decide, mode: Any, state: str) -> None:
+    settings = DecideSettings(modes={"gitops.revert@standard": mode, "*": "act"})
+    last = run(Decide(able.verbs, able.runbooks, able.policies, settings), DEPLOY, diagnosis(SURE))[-1]
+    assert (last.state, last.decision and last.decision.reason) == (state, "HIGH_CONFIDENCE")
+
+
+def test_a_state_of_the_format_before_is_read(stage: Decide) -> None:
+    old = b'{"format":1,"sequences":{"t":2},"owners":{},"seen":{"i":[3,9]},"changes":[],"calendar":[]}'
+    state = stage.load(old)
+    assert state.seen["i"] == (3, 9, 0) and state.callers == {}
 
 
 def test_a_broken_policy_denies(able: Decide) -> None:

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actions import NEUTRAL, Policies, PolicyError, Rule, load_policies, run_policy_cases
+from actions import NAMES, NEUTRAL, Policies, PolicyError, Rule, approvers_of, load_policies, run_policy_cases
 from schemas import Json
 
 SURE: dict[str, Json] = NEUTRAL | {"confidence_low": 0.9, "is_calibrated": True, "confidence_state": "OWN"}
@@ -91,13 +91,13 @@ def test_a_rule_that_can_never_work_is_refused_when_loaded(when: str, message: s
 
 def test_a_mistake_in_a_file_is_named_with_its_line(policy_texts: dict[str, str]) -> None:
     text = policy_texts["policies/default.yaml"].replace("when: is_abstained", "when: is_abstain")
-    with pytest.raises(PolicyError, match=r"^policies/default.yaml:13: rule 'abstained' uses an unknown name"):
+    with pytest.raises(PolicyError, match=r"^policies/default.yaml:6: rule 'abstained' uses an unknown name"):
         load_policies({"policies/default.yaml": text})
 
 
 def test_a_rule_id_may_be_used_once_over_all_files(policy_texts: dict[str, str]) -> None:
     text = policy_texts["policies/default.yaml"]
-    with pytest.raises(PolicyError, match=r"rule 'freeze' is already in policies/a.yaml"):
+    with pytest.raises(PolicyError, match=r"rule 'abstained' is already in policies/a.yaml"):
         load_policies({"policies/a.yaml": text, "policies/b.yaml": text})
 
 
@@ -171,3 +171,36 @@ def test_a_case_with_a_misspelt_name_is_refused(policy_texts: dict[str, str]) ->
     text = policy_texts["policies/default.yaml"].replace("given: {is_critical: true}", "given: {is_critcal: true}")
     with pytest.raises(PolicyError, match=r"'is_critcal'. Did you mean 'is_critical'"):
         run_policy_cases({"policies/default.yaml": text})
+
+
+@pytest.mark.parametrize(
+    ("given_", "effect", "reason"),
+    [
+        ({}, "permit", "HIGH_CONFIDENCE"),
+        ({"confidence_low": 0.6}, "advise", "MODERATE_CONFIDENCE"),
+        ({"is_critical": True, "tier": "critical"}, "require_approval", "CRITICAL_SERVICE"),
+        ({"change_kind": "schema", "human_classes": ["schema"]}, "require_approval", "SCHEMA_CHANGE"),
+        ({"human_classes": ["dr_failover"]}, "advise", "HUMAN_JUDGEMENT"),
+        ({"attempt": 4}, "advise", "STEP_BUDGET"),
+        ({"in_freeze": True, "is_critical": True, "tier": "critical"}, "deny", "CHANGE_FREEZE"),
+    ],
+)
+def test_what_the_sources_ask_for_comes_out(
+    shipped_policies: Policies, given_: dict[str, Json], effect: str, reason: str
+) -> None:
+    got = shipped_policies.evaluate(SURE | given_)
+    assert (got.effect, got.reason) == (effect, reason)
+
+
+def test_a_schema_rollback_takes_two_seniors(shipped_policies: Policies) -> None:
+    got = shipped_policies.evaluate(SURE | {"change_kind": "schema", "human_classes": ["schema"]})
+    assert approvers_of(got.obligations) == (2, {"senior": 2})
+
+
+@settings(max_examples=150, deadline=None)
+@given(snapshot=SNAPSHOTS, classes=st.lists(st.sampled_from(NAMES["human_classes"].values), unique=True, min_size=1))
+def test_nothing_in_a_class_for_people_is_ever_permitted(
+    shipped_policies: Policies, snapshot: dict[str, Json], classes: list[str]
+) -> None:
+    got = shipped_policies.evaluate(NEUTRAL | snapshot | {"human_classes": [*sorted(classes)]})
+    assert got.effect != "permit"
