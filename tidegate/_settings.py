@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 from actions import Mode
 from schemas.core import NS
 from streams import StreamSettings
+from tidegate._approve_settings import Approvals
 from tidegate._errors import SettingsError
 from tidegate._investigate_settings import Investigate
 from tidegate._kafka_settings import Kafka
@@ -164,6 +165,7 @@ class Settings(Section):
     investigate: Investigate = Investigate()
     shards: Shards = Shards()
     control: Control = Control()
+    approvals: Approvals = Approvals()
 
     @classmethod
     def read(cls, path: Path | None) -> Self:

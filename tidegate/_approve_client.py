@@ -1,0 +1,86 @@
+"""What `tidegate approve` does: see what is asked, compute its digests itself, sign with the person's key, hand it in.
+
+The server is not trusted with what is shown: the digests of the ask are computed from the change, the plan and the diff
+that are printed, and the challenge must repeat exactly that ask. Otherwise nothing is signed.
+"""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from actions import Ask, challenge, faults_of, seal
+from schemas import Approval
+from tidegate._approve_settings import Me
+from tidegate._errors import ApproveError
+
+_TIMEOUT_S = 20
+_MOST_BYTES = 4 << 20
+
+
+class Office:
+    """The HTTP interface at `url`; token: of the identity provider, where the interface wants one."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ApproveError(f"'{url[:200]}' is not a URL", todo="http://host:8791")
+        self._url, self._parts = url, parts
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def call(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
+        """Raises ApproveError where there is no answer, or one that is a refusal with a code."""
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(str(self._parts.hostname), self._parts.port, timeout=_TIMEOUT_S)
+        try:
+            connection.request(method, path, body or None, self._headers)
+            answer = connection.getresponse()
+            status, text = answer.status, answer.read(_MOST_BYTES)
+            found = json.loads(text)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            todo = "Does `tidegate act` run there?"
+            raise ApproveError(f"no answer: {error!r}", where=self._url, code="NO_ANSWER", todo=todo) from error
+        finally:
+            connection.close()
+        if "error" in found:
+            raise ApproveError(str(found["error"].get("what", "")), where=self._url, code=str(found["error"]["code"]))
+        return status, found
+
+    def shown(self, id: str) -> dict[str, Any]:
+        """Everything about one action, whose digests fit what is shown. Raises ApproveError, code SHOWN_DIFFERS."""
+        _, document = self.call("GET", f"/v1/approvals/{quote(id, safe=':')}")
+        faults = faults_of(document["ask"], document["shown"])
+        if document["ask"]["action_id"] != id:
+            faults.append("it is another action")
+        if faults:
+            raise ApproveError(
+                f"what is shown is not what would be signed: {'; '.join(faults)}", where=self._url,
+                code="SHOWN_DIFFERS", todo="Sign nothing; tell whoever runs this service",
+            )  # fmt: skip
+        return document
+
+    def decide(
+        self, document: dict[str, Any], me: Me, key: Ed25519PrivateKey, decision: str, aud: str
+    ) -> dict[str, Any]:
+        """Sign exactly what `shown` gave, and hand it in; what became of it."""
+        ask = _ask(document["ask"])
+        if ask.aud != aud:
+            raise ApproveError(f"it is of the deployment '{ask.aud}'", code="WRONG_AUDIENCE", todo=f"We are '{aud}'")
+        path = f"/v1/approvals/{quote(ask.action_id, safe=':')}"
+        body = {"person": me.person, "role": me.role, "kid": me.kid, "decision": decision}
+        _, answer = self.call("POST", f"{path}/challenges", json.dumps(body).encode())
+        asked = Approval.model_validate(answer["approval"])
+        mine = challenge(ask, me.person, me.role, me.kid, asked.nonce, asked.issued_s, decision)
+        if asked != mine:
+            raise ApproveError(
+                "the challenge is not for what was shown", where=self._url, code="SHOWN_DIFFERS", todo="Sign nothing"
+            )
+        if answer["passkey"] is not None:
+            raise ApproveError(f"'{me.kid}' is a passkey", code="PASSKEY", todo="Use the console in a browser")
+        return self.call("POST", f"{path}/votes", seal(mine, key))[1]
+
+
+def _ask(found: dict[str, Any]) -> Ask:
+    return Ask(**{**found, "barred": frozenset(found["barred"]), "roles": frozenset(found["roles"])})
