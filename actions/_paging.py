@@ -39,7 +39,7 @@ class Paging:
             numbers = tuple(number for number, _ in rows)
             if group in ONCE_AN_HOUR and now_ns - self._hourly.get(group, -3600 * NS) < 3600 * NS:
                 yield None, numbers
-            elif left > 1 or (left == 1 and place == len(groups) - 1):
+            elif left > 1 or (left == 1 and not late and place == len(groups) - 1):
                 left -= 1
                 yield _message(rows), numbers
             else:
