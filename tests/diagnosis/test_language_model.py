@@ -81,7 +81,7 @@ def test_a_reply_that_breaks_the_schema_is_repaired_once(wrong):
 
 
 def test_the_budget_ends_it_before_it_is_overdrawn():
-    reader = Scripted(says("c1", "e1"), says("c1"), most_tokens=800)
+    reader = Scripted(says("c1", "e1"), says("c1"), most_tokens=600)
     with pytest.raises(QueryFailed, match="LLM_BUDGET"):
         run(reader)
     assert len(reader.asked) == 1
