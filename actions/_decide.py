@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from actions._decide_state import DecideState, Owner, Seen, dump, load
 from actions._errors import ActionsError
 from actions._machine_types import Mode
-from actions._policies import PolicyEngine
+from actions._policies import PolicyEngine, snapshot_digest
 from actions._runbooks import Runbooks, facts_of
+from actions._selectors import selector_fault
 from actions._services import ServiceProfile
 from actions._snapshot import Surroundings, is_abstained, snapshot_of
 from actions._verbs import Verbs, service_of
@@ -184,7 +185,8 @@ class Decide:
             owner = state.owners.get(key)
             if owner is None or owner.asked_ns < diagnosis.as_of_ns - self.settings.ownership_ns:
                 snapshot = self._snapshot(state, diagnosis, change)
-                decision = judged(self.policies, snapshot)
+                fault = selector_fault(change.target, change.parameters, self.verbs.get(change.verb))
+                decision = refused(self.policies, snapshot, fault) if fault else judged(self.policies, snapshot)
                 id = record_id("action", change.target, change.verb, key, diagnosis.as_of_ns)
                 owner = Owner(id, diagnosis.as_of_ns, outcome(decision.effect, str(snapshot["mode"])))
                 emitted += _life(state, diagnosis, change, decision, owner, snapshot)
@@ -218,6 +220,17 @@ def judged(policies: PolicyEngine, snapshot: Mapping[str, Json]) -> Decision:
     if snapshot.get("has_executor") is True or decision.effect in ("advise", "deny"):
         return decision
     return decision.model_copy(update={"effect": "advise", "reason": "NO_EXECUTOR", "obligations": []})
+
+
+def refused(policies: PolicyEngine, snapshot: Mapping[str, Json], fault: str) -> Decision:
+    """The denial of a change that is not aimed at exactly one thing; no rule is asked."""
+    return Decision(
+        effect="deny",
+        reason="SELECTOR_INVALID",
+        resolution=fault,
+        policy_digest=policies.digest,
+        snapshot_digest=snapshot_digest(snapshot),
+    )
 
 
 def outcome(effect: Effect, mode: str) -> ActionState:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from actions._errors import PolicyError
 from actions._names import NAMES, NEUTRAL
+from actions._selectors import target_fault
 from actions._strategies import NAMES_OF_COST, RESTRICTION, Costs, Strategy, resolve
 from schemas import Decision, Effect, Json, canonical, sha256
 
@@ -99,7 +100,8 @@ class Policies:
         """The decision over one snapshot (the names of `NAMES`); never raises for what a rule or a value does.
 
         Nothing matched: deny, NO_RULE. A missing name, a null, a number that is not finite, an error or a result that
-        is no boolean, a risk or tier without points: deny, POLICY_ERROR.
+        is no boolean, a risk or tier without points: deny, POLICY_ERROR. A target that does not name exactly one
+        entity: deny, SELECTOR_INVALID, whatever the rules say.
         """
         digest = snapshot_digest(snapshot)
         answers = self.answers(snapshot)
@@ -107,6 +109,8 @@ class Policies:
         broken = [rule for rule, answer in answers if answer is None]
         if broken or digest == UNREADABLE or None in snapshot.values():
             return self._decision("deny", "POLICY_ERROR", broken, [], digest)
+        if fault := target_fault(snapshot.get("target")):
+            return self._decision("deny", "SELECTOR_INVALID", [], [], digest, fault)
         if not matched:
             return self._decision("deny", "NO_RULE", [], [], digest)
         if self.strategy == "cost" and not set(NAMES_OF_COST) <= snapshot.keys():

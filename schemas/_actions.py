@@ -47,7 +47,8 @@ class Decision(Record):
     )
     """How rules of equal standing that disagree are resolved; left out where it is `priority`."""
     resolution: str = Field(default="", exclude_if=lambda said: not said)
-    """In words how a disagreement was resolved; left out where there was none."""
+    """In words how a disagreement was resolved, or why nothing could be judged; left out where there is nothing to
+    say."""
     policy_digest: str
     snapshot_digest: str
 
