@@ -38,11 +38,29 @@ from actions._errors import (
     StateInvalid,
     UnknownVerb,
 )
+from actions._executor import (
+    Capabilities,
+    Effect,
+    Executor,
+    ExecutorSettings,
+    Mark,
+    Reading,
+    TargetAway,
+    Written,
+)
+from actions._gateway import Trust
+from actions._gateway_desk import GatewayDesk
+from actions._gateway_store import GatewayStore, ModelGatewayStore, SqliteGatewayStore
+from actions import _gateway_wire as gateway_wire
 from actions._keyring import EnrolledKey, Grade, KeyRing, Passkey
 from actions._people import NO_RECORD, PeopleHead, PersonRecord, append_record, read_people
 from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
 from actions._machine_types import Mode
 from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
+from actions._kill import order_of, stopped
+from actions._machine_errors import LedgerFault
+from actions._permit import mint
+from actions._ports import Answer, DryRun, EffectRequest, ProbeRequest, Unavailable, Watch
 from actions._policies import Approvers, Policies, PolicyEngine, Rule, approvers_of, snapshot_digest
 from actions._policy_check import Contradiction, Findings, check_policies
 from actions._policy_files import Failure as PolicyFailure
@@ -61,6 +79,30 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library, unpadded
 
 __all__ = [
+    "Capabilities",
+    "Effect",
+    "Executor",
+    "ExecutorSettings",
+    "Mark",
+    "Reading",
+    "TargetAway",
+    "Written",
+    "Trust",
+    "GatewayDesk",
+    "GatewayStore",
+    "ModelGatewayStore",
+    "SqliteGatewayStore",
+    "gateway_wire",
+    "order_of",
+    "stopped",
+    "LedgerFault",
+    "mint",
+    "Answer",
+    "DryRun",
+    "EffectRequest",
+    "ProbeRequest",
+    "Unavailable",
+    "Watch",
     "INVARIANTS",
     "NAMES",
     "NEUTRAL",

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from actions._contract import Verb
 from actions._errors import ActionsError
 from actions._executor import Effect, Mark, Reading
+from actions._kill import FRESH_NS, covers
 from actions._permit import LONGEST_MS, MS, Permit, claims_of, open_permit, written
 from actions._ports import EffectRequest, Watch
 from actions._saga import Direction
@@ -35,7 +36,6 @@ UNPROVED: frozenset[Reason] = frozenset({
 })  # fmt: skip
 """Refusals that are not kept as the answer to an attempt: nobody has proved that the attempt was asked for."""
 
-KILL_AGE_NS = 5 * NS
 SKEW_NS = 2 * NS
 """How far a permit's clock may be ahead of ours."""
 
@@ -219,12 +219,11 @@ def _times(trust: Trust, verbs: Verbs, permit: Permit, now_ns: int) -> Verdict:
 
 def check_kill(watch: Watch | None, permit: Permit, now_ns: int) -> Verdict:
     """Asked before the target is read and again right before the write. No news of the switch is bad news."""
-    if watch is None or abs(now_ns - watch.looked_ns) > KILL_AGE_NS:
+    if watch is None or abs(now_ns - watch.looked_ns) > FRESH_NS:
         return Verdict("KILL_STATE_OLD", "the kill switch was not read in the last 5 s")
-    target, service = permit.target, service_of(permit.target)
-    covering = watch.scopes & {"all", f"verb:{permit.verb}", f"service:{service}", f"target:{target}"}
-    if covering and not (permit.direction == "undo" and permit.is_under_kill):
-        return Verdict("KILLED", f"the kill switch is on for {', '.join(sorted(covering))}")
+    scope = covers(watch.scopes, permit.verb, service_of(permit.target), permit.target)
+    if scope and not (permit.direction == "undo" and permit.is_under_kill):
+        return Verdict("KILLED", f"the kill switch is on for {scope}")
     return Verdict("MAY_WRITE")
 
 

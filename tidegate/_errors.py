@@ -9,7 +9,8 @@ TidegateError
 ├── GatewayError     the gateway cannot listen as asked
 ├── PlayError        what is played is not accepted
 ├── AuditLogError    an audit log cannot be read, written or trusted
-└── ApproveError     an approval, a token or a call that is not taken
+├── ApproveError     an approval, a token or a call that is not taken
+└── ActGatewayError  the gateway of actions cannot run, or does not take an order
 """
 
 
@@ -59,3 +60,7 @@ class AuditLogError(TidegateError):
 
 class ApproveError(TidegateError):
     code = "NOT_APPROVED"
+
+
+class ActGatewayError(TidegateError):
+    code = "ACT_GATEWAY_UNUSABLE"
