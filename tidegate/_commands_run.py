@@ -14,6 +14,7 @@ import typer
 from tidegate import __version__
 from tidegate._broker_watch import BrokerWatch
 from tidegate._commands import Config, Json, say
+from tidegate._memory import save_memory
 from tidegate._monitor import Monitor
 from tidegate._pipeline import ORDER
 from tidegate._settings import Settings
@@ -60,7 +61,7 @@ def run(
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     found = Settings.read(settings)
-    Shards.save_memory()
+    save_memory()
     deployed = deployment(found, brokers=brokers)
 
     def event(text: str, **facts: Any) -> None:

@@ -4,8 +4,6 @@ One thread drives them in turn; what one process cannot do, more processes share
 mend is a sentence and an exit code; the supervisor (compose, systemd, Kubernetes) starts the process again.
 """
 
-import contextlib
-import ctypes
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +15,11 @@ from schemas.core import NS
 from streams import KafkaSettings, StagePlan, StreamSettings, plan, still_after_ns
 from tidegate import __version__, _pipeline
 from tidegate._errors import SettingsError
+from tidegate._memory import Trim
 from tidegate._observed import MeasuredStore, Observer
 from tidegate._settings import Settings
 
 _REST_S = 0.02
-_M_ARENA_MAX = -8  # of mallopt(3), glibc
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class Shards:
         for name in names:
             if name not in _pipeline.ORDER:
                 raise SettingsError(f"there is no stage '{name}'", todo=f"Stages: {', '.join(_pipeline.ORDER)}")
-        self.deployed = deployed
+        self.deployed, self._trim = deployed, Trim()
         store = MeasuredStore(settings.shards.snapshots)
         self.observer = Observer(store, say)
         self.workers: list[Any] = [
@@ -89,14 +87,6 @@ class Shards:
             for stage in deployed.pipeline.stages
             if not names or stage.name in names
         ]  # fmt: skip
-
-    @staticmethod
-    def save_memory() -> None:
-        """Two arenas for all threads, before any starts. With one for each thread of the Kafka clients, as glibc has
-        it, a process that runs every stage over 100,000 series had some 60 MB more.
-        """
-        with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to tell it
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; then snapshot, commit, leave the groups. What is raised leaves without snapshots."""
@@ -123,6 +113,7 @@ class Shards:
         """One poll of each worker; rests a little where nothing came."""
         moved: int = sum(worker.poll(0.0) for worker in self.workers)
         self.observer.look(self.workers)
+        self._trim()
         if not moved:
             time.sleep(_REST_S)
         return moved
