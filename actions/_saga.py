@@ -7,6 +7,7 @@ not hold a person gets the exact list of what is left.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from actions._contract import EffectClass
@@ -54,7 +55,7 @@ class Step:
         return self.change.is_reversible and self.change.undo_verb is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """One or more steps, verified as a whole after the last.
 
@@ -76,7 +77,7 @@ class Plan:
     def targets(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(step.change.target for step in self.steps))
 
-    @property
+    @cached_property
     def change_key(self) -> str:
         """Names the physical change, whichever incident asks for it: targets, verbs and absolute parameters."""
         parts: list[Json] = [[s.change.target, s.change.verb, s.change.parameters] for s in self.steps]
@@ -92,7 +93,7 @@ class Plan:
         rest: list[Json] = [self.evidence_limit_ns, self.rollback_on_kill, self.revert_after_ns]
         return [steps, rest]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Over `document`."""
         return sha256(canonical(self.document))
