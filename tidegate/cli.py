@@ -20,6 +20,7 @@ from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_live import register as register_live
 from tidegate._commands_policy import register as register_policy
 from tidegate._commands_run import register as register_run
+from tidegate._commands_simulate import register as register_simulate
 from tidegate._commands_topics import register as register_topics
 from tidegate._commands_trace import register as register_trace
 from tidegate._commands_upgrade import register as register_upgrade
@@ -53,6 +54,7 @@ register_run(app)
 register_upgrade(app)
 register_investigate(app)
 register_checks(app)
+register_simulate(app)
 register_policy(app)
 register_topics(app)
 register_trace(app)

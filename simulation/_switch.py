@@ -1,0 +1,52 @@
+"""The kill switch as a worker or a gateway reads it, and how long it takes until somebody reads it."""
+
+from dataclasses import dataclass, field
+
+from actions._ports import Watch
+from schemas.core import NS
+from simulation._faults import Faults
+from simulation._loop import Loop, Task, Wait
+
+
+@dataclass
+class Switch:
+    """The orders as they are durable. `orders`: scope, from, to."""
+
+    loop: Loop
+    orders: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def scopes(self, at_ns: int) -> frozenset[str]:
+        return frozenset(scope for scope, begin, end in self.orders if begin <= at_ns < end)
+
+
+@dataclass
+class Reader:
+    """One process's `KillSwitch`. It has looked within the last second, unless it cannot."""
+
+    switch: Switch
+    faults: Faults
+    skew_ns: int = 0
+    deaf_from_ns: int = 0
+    deaf_until_ns: int = 0
+    alone_from_ns: int = 0
+    alone_until_ns: int = 0
+
+    async def read(self) -> Watch:
+        watch: Watch = await Wait(self._begin)
+        return watch
+
+    def _begin(self, task: Task) -> None:
+        self.switch.loop.after(0, task.answer, self.now())
+
+    def now(self) -> Watch:
+        loop, faults = self.switch.loop, self.faults
+        now = loop.now_ns
+        if now >= self.deaf_until_ns and faults.strikes("kill_unheard", 0.002):
+            self.deaf_from_ns, self.deaf_until_ns = now, now + faults.chance("kill_unheard").between(2, 90) * NS
+        if now >= self.alone_until_ns and faults.strikes("supervisor", 0.001):
+            self.alone_from_ns, self.alone_until_ns = now, now + faults.chance("supervisor").between(2, 90) * NS
+        looked = now - now % NS
+        if now < self.deaf_until_ns:
+            looked = min(looked, self.deaf_from_ns)
+        alive = self.alone_from_ns if now < self.alone_until_ns else now
+        return Watch(self.switch.scopes(looked), looked + self.skew_ns, alive + self.skew_ns)

@@ -1,0 +1,500 @@
+"""One history: the plant, the processes of the house with their production code, what goes wrong, and the judge.
+
+Nothing here decides anything that the house decides. The world gives the worker its ports, starts its processes and
+lets them die, hands in what people and incidents bring, and writes down what truly happened.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from actions import Sealer, Verbs
+from actions._gateway import Trust
+from actions._gateway_store import ModelGatewayStore
+from actions._ledger import Committed, Inbox, Transaction
+from actions._ledger_model import ModelLedger
+from actions._machine_errors import LedgerFault
+from actions._machine_types import Approved, Origin, Rejected, load_action
+from actions._ports import Notice
+from actions._safety import SafetySettings
+from actions._saga import Plan, Step, action_key
+from actions._worker import Asked, Ports, Worker, WorkerSettings
+from schemas.core import NS, Emit
+from simulation._approvers import Approvers
+from simulation._chance import Chance
+from simulation._disorder import Disorder
+from simulation._durable import sqlite_gateway_store, sqlite_ledger
+from simulation._faults import Faults
+from simulation._gatekeeper import PERMIT_KID, Gate, Put
+from simulation._gateway import GatewayProcess
+from simulation._loop import Loop, Node, Task, Wait
+from simulation._network import GatewayClient
+from simulation._oracle import Ended, Oracle, Proposed, Violation
+from simulation._people import AGENT_KEY, AUDIENCE, public
+from simulation._plant import Plant
+from simulation._scenario import INCIDENTS, MINUTE, START_NS, VERB_OF, Incident, draw_plant, draw_scenario
+from simulation._store import Store, View
+from simulation._switch import Reader, Switch
+from simulation._telemetry import Instruments
+from simulation._verbs import VERBS, PlantExecutor, as_plugins
+
+TOPIC = "tidegate.actions.v1"
+SETTINGS = WorkerSettings(SafetySettings(levels={"*": "act"}, has_canary=False))
+DEADLY = {"crash": 0.0015, "sleep": 0.0005, "rebalance": 0.0005, "gateway_crash": 0.002}
+"""How likely at each await, at intensity 1."""
+WORKERS = 3
+"""One acts; the others take over from it, sometimes while it still goes on."""
+
+
+class Outcome(NamedTuple):
+    """What one seed came to. curable, cured: by the truth of the plant."""
+
+    seed: int
+    incidents: int
+    effects: int
+    crashes: int
+    curable: int
+    cured: int
+    steps: int
+    violations: list[Violation]
+    kill_waits_ns: list[int]
+    root: str
+    ends: dict[str, int]
+    timeline: list[str]
+
+
+class Incoming(NamedTuple):
+    """A record of the topic that the worker reads: an incident that asks, or one that asks no more."""
+
+    incident: Incident
+    asked_as: str
+    is_withdrawal: bool
+
+
+class World:
+    def __init__(
+        self, seed: int, faults: Faults, *, durable: bool = False, count: int = INCIDENTS, telling: bool = False,
+        direct: "Callable[[World], None] | None" = None,
+    ) -> None:  # fmt: skip
+        self.seed, self.faults = seed, faults
+        self._left = {kind: faults.until(kind, probability) for kind, probability in DEADLY.items()}
+        self.is_calm = True
+        self.loop = Loop(START_NS, self._may_die)
+        self.scenario = draw_scenario(seed, faults, count)
+        self.plant: Plant = draw_plant(self.scenario)
+        self.verbs = Verbs(as_plugins(), [verb.name for verb in VERBS])
+        self.timeline: list[str] | None = [] if telling else None
+        self.telemetry = Instruments(self.loop, self.plant, faults)
+        self.switch = Switch(self.loop)
+        self.disorder = Disorder(self)
+        self.gate = Gate(self.loop, faults, self.telemetry, self.disorder.freezes)
+        self.oracle = Oracle(self.plant, self.disorder.freezes, self.disorder.blind)
+        self.plant.on_write = self._wrote
+        trust = Trust(AUDIENCE, {PERMIT_KID: public(AGENT_KEY)}, ("sim/",))
+        executor = PlantExecutor(self.plant, faults, lambda: self.loop.now_ns)
+        self.gateway = GatewayProcess(
+            self.loop, faults, trust, self.verbs, executor, Reader(self.switch, faults),
+            sqlite_gateway_store() if durable else ModelGatewayStore(),
+        )  # fmt: skip
+        self.store = Store(self.loop, faults, sqlite_ledger if durable else ModelLedger, lambda: Sealer("simulation"))
+        self.store.on_commit = self._committed
+        self.timers: dict[str, int] = {}
+        self.outbox = 0
+        self.topic: list[Incoming] = []
+        self.crashes = 0
+        self.broke: list[str] = []
+        self.anchors: list[tuple[int, bytes]] = []
+        self.approvers = Approvers(self.loop, faults, self.gate, self.oracle, self._approved, self._rejected)
+        self.processes = [Process(self, n) for n in range(WORKERS)]
+        self.active = 0
+        self._chance = Chance(seed, "world")
+        self.disorder.arrange()
+        self.is_calm = False
+        if direct is not None:
+            direct(self)
+
+    def run(self) -> Outcome:
+        """The whole history, then an hour without faults in which everything must end, then the judgement."""
+        self.processes[0].start()
+        for incident in self.scenario.incidents:
+            self.loop.at(incident.asked_ns, self._begin, incident)
+        self.loop.run(self.scenario.end_ns)
+        self.faults.is_over = self.is_calm = True
+        self.disorder.end()
+        self.loop.run(self.scenario.end_ns + 60 * MINUTE, self._is_done)
+        self.loop.run(self.loop.now_ns + 2 * MINUTE)
+        return self._judged()
+
+    def close(self) -> None:
+        for node in (*(process.node for process in self.processes), self.gateway.node):
+            node.die()
+        self.loop.close()
+        self.store.ledger.close()
+
+    def tell(self, text: str) -> None:
+        if self.timeline is not None:
+            self.timeline.append(f"{(self.loop.now_ns - START_NS) / NS:10.3f}  {text}")
+
+    # What comes in.
+
+    def _begin(self, incident: Incident) -> None:
+        self.publish(incident)
+        self.disorder.asked(incident)
+
+    def publish(self, incident: Incident, asked_as: str = "") -> None:
+        """An incident asks for its change; `asked_as` where it is another incident about the same."""
+        self.telemetry.begun[asked_as or incident.id] = incident.begin_ns
+        self._publish(Incoming(incident, asked_as or incident.id, False))
+
+    def withdraw(self, incident: Incident, asked_as: str = "") -> None:
+        self._publish(Incoming(incident, asked_as or incident.id, True))
+
+    def _publish(self, record: Incoming) -> None:
+        self.tell(f"{record.asked_as} {'is withdrawn' if record.is_withdrawal else 'asks'}: {record.incident.asked}")
+        self.topic.append(record)
+        for process in self.processes:
+            process.intake.wake(0)
+
+    def plan_of(self, incident: Incident) -> Plan:
+        """The exact plan, made once for each incident and the state that its targets were in."""
+        steps = []
+        for asked in incident.asked:
+            target = self.plant.targets[asked.target]
+            before = "as declared" if target.setting == asked.setting else target.setting
+            parameters: dict[str, Any] = {"value": asked.setting, "before": before, "takes": asked.takes}
+            change = self.verbs.change(VERB_OF[target.kind], asked.target, parameters, "simulation")
+            steps.append(Step(change, target.kind, 900 * NS, undo_on_no_effect=incident.undo_on_no_effect))
+        return Plan(tuple(steps), rollback_on_kill=incident.rollback_on_kill)
+
+    async def take(self, worker: Worker, offset: int) -> None:
+        record = self.topic[offset]
+        inbox = Inbox(TOPIC, 0, offset, f"record-{offset}")
+        if record.is_withdrawal:
+            await worker.withdraw(record.asked_as, inbox)
+            return
+        plan = self.plan_of(record.incident)
+        last = worker.ledger.latest(plan.change_key)
+        for generation in range(last.generation + 2 if last else 1):
+            self._expect(plan, generation, record.incident)
+        tier = "critical" if record.incident.is_critical else "standard"
+        await worker.take(Asked(plan, Origin(incident_id=record.asked_as, tier=tier), inbox))
+
+    def _expect(self, plan: Plan, generation: int, incident: Incident) -> None:
+        key = action_key(plan, generation)
+        if key in self.gate.put:
+            return
+        self.gate.put[key] = Put(incident, plan)
+        verb = plan.steps[0].change.verb
+        self.oracle.proposed[key] = Proposed(
+            incident, plan.digest, tuple(step.change.target for step in plan.steps), verb,
+            tuple(str(step.change.parameters["before"]) for step in plan.steps), plan.is_unsafe, plan.rollback_on_kill,
+        )  # fmt: skip
+
+    # What becomes durable, and what happens.
+
+    def _committed(self, transaction: Transaction, result: Committed) -> None:
+        now = self.loop.now_ns
+        for timer in transaction.timers:
+            if timer.at_ns is None:
+                self.timers.pop(timer.name, None)
+            else:
+                self.timers[timer.name] = timer.at_ns
+        self.outbox += len(transaction.outbox) - len(transaction.sent)
+        write = transaction.action
+        if write is not None:
+            for to in self.oracle.committed(transaction.leaves, now):
+                self.tell(f"{write.key[7:15]} {to}")
+                self.disorder.moved(write.key, to)
+                if to == "awaiting_approval":
+                    self.loop.after(3 * NS, self.approvers.asked, write.key)
+        for process in self.processes:
+            process.heard(transaction)
+
+    def _wrote(self, one: Any) -> None:
+        self.tell(f"{one.key[7:15]} WRITES {one.way} {one.step} at {one.target}, epoch {one.epoch}: {one.setting}")
+        self.oracle.wrote(one)
+        if one.way == "do":
+            self.loop.after(10 * MINUTE, self.plant.come_back, one.target, one.key, one.step)
+
+    def _approved(self, key: str) -> None:
+        digest = self.gate.put[key].plan.digest
+        self._feed(key, lambda now: Approved(now, digest))
+
+    def _rejected(self, key: str) -> None:
+        self._feed(key, Rejected)
+
+    def _feed(self, key: str, event: Callable[[int], Any], tries: int = 60) -> None:
+        """The worker that acts hears of it; told again until the action no longer waits."""
+        row = self.store.ledger.action(key)
+        if row is None or row.state != "awaiting_approval" or not tries:
+            return
+        process = self.processes[self.active]
+        if process.worker is not None and process.is_ready:
+            process.start_task(self._fed(process.worker, key, event))
+        self.loop.after(5 * NS, self._feed, key, event, tries - 1)
+
+    async def _fed(self, worker: Worker, key: str, event: Callable[[int], Any]) -> None:
+        await worker.feed(key, event(worker.now))
+
+    # Processes.
+
+    def _may_die(self, node: Node, place: str) -> bool:
+        """Asked before and after everything that a process waits for."""
+        left = self._left
+        kind = "gateway_crash" if node is self.gateway.node else "crash"
+        left[kind] -= 1
+        if kind == "crash":
+            self._disturb(node)
+        if left[kind] >= 0 or self.is_calm:
+            return False
+        left[kind] = self.faults.until(kind, DEADLY[kind])
+        return True
+
+    def _disturb(self, node: Node) -> None:
+        for kind in ("sleep", "rebalance"):
+            self._left[kind] -= 1
+            if self._left[kind] < 0:
+                self._left[kind] = self.faults.until(kind, DEADLY[kind])
+                if self.is_calm:
+                    continue
+                if kind == "sleep":
+                    self.disorder.falls_asleep(node)
+                else:
+                    self.take_over("a rebalance")
+
+    def take_over(self, why: str) -> None:
+        """Another worker acts from now on; the one that did goes on for a while, not knowing."""
+        before = self.processes[self.active]
+        self.active = (self.active + 1) % WORKERS
+        self.tell(f"worker {self.active} takes over: {why}")
+        after = self.processes[self.active]
+        if not after.node.is_up:
+            after.start()
+        self.loop.after(self._chance.between(1, 60) * NS, before.retire)
+
+    def died(self, process: "Process") -> None:
+        self.crashes += 1
+        self.tell(f"{process.node.name} dies")
+        if process.number == self.active:
+            wait_ns = self._chance.between(200, 5_000) * (NS // 1000)
+            self.loop.after(wait_ns, self._revive)
+
+    def _revive(self) -> None:
+        if not self.processes[self.active].node.is_up:
+            self.active = (self.active + 1) % WORKERS if self._chance.happens(0.4) else self.active
+            if not self.processes[self.active].node.is_up:
+                self.processes[self.active].start()
+
+    def put_back(self, to_ns: int) -> None:
+        """The store is as it was then; what the judge knows to be durable is, too."""
+        told = self.store.put_back(to_ns)
+        ledger, now = self.store.ledger, self.loop.now_ns
+        self.timers = dict(ledger.contents().timers)
+        self.outbox = len(ledger.contents().outbox)
+        self.anchors = []
+        self.oracle.forget_after(now, told)
+        self.loop.after(2 * NS, self._revive)
+
+    def restart_all(self) -> None:
+        for process in self.processes:
+            process.node.die()
+        self.gateway.node.die()
+
+    def _is_done(self) -> bool:
+        return not self.timers and not self.outbox and not self.store.ledger.open_actions()
+
+    def _judged(self) -> Outcome:
+        ledger, oracle, now = self.store.ledger, self.oracle, self.loop.now_ns
+        contents = ledger.contents()
+        ended, ends = list[Ended](), dict[str, int]()
+        for row in contents.actions:
+            action = load_action(row.body)
+            ends[row.state] = ends.get(row.state, 0) + 1
+            if row.ended_ns is not None:
+                left = {one.step: one.left for one in action.residue}
+                ended.append(Ended(row.key, row.state, action.reason, dict(left), row.ended_ns))
+        oracle.judge(ended, ledger.open_actions(), now)
+        root = oracle.audit([leaf.leaf for leaf in contents.leaves], self.anchors, now)
+        if contents.outbox:
+            oracle.violate("I13", f"{len(contents.outbox)} records are not told, an hour after the faults", now)
+        if len(contents.inbox) < len(self.topic):
+            oracle.violate("I9", f"{len(contents.inbox)} of {len(self.topic)} records were taken", now)
+        for text in dict.fromkeys(self.broke):
+            oracle.violate("BROKE", text, now)
+        for number, error in enumerate(self.gateway.broke[:1]):
+            oracle.violate("BROKE", f"gateway {number}: {error!r}", now)
+        cured = self._cured()
+        curable = sum(one.is_curable for one in self.scenario.incidents)
+        return Outcome(
+            self.seed, len(self.scenario.incidents), len(self.plant.written), self.crashes, curable, cured,
+            self.loop.steps, oracle.violations, oracle.late_after_kill_ns, root, ends, self.timeline or [],
+        )  # fmt: skip
+
+    def _cured(self) -> int:
+        ended = {ill.cure for target in self.plant.targets.values() for ill in target.illnesses if ill.cured_by}
+        return sum(all(asked.setting in ended for asked in one.asked) for one in self.scenario.incidents)
+
+
+class Wake:
+    """Something a coroutine waits for: an instant, or an earlier one once it is known."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._task: Task | None = None
+        self._at_ns = 0
+        self._is_due = False
+
+    async def wait(self, at_ns: int | None) -> None:
+        """Until then, or `wake`."""
+
+        def begin(task: Task) -> None:
+            self._task = task
+            if self._is_due:
+                self._is_due = False
+                self._set(self._loop.now_ns)
+            elif at_ns is not None:
+                self._set(at_ns)
+
+        await Wait(begin)
+
+    def wake(self, wait_ns: int) -> None:
+        if self._task is None:
+            self._is_due = True
+        elif not self._at_ns or self._loop.now_ns + wait_ns < self._at_ns:
+            self._set(self._loop.now_ns + wait_ns)
+
+    def _set(self, at_ns: int) -> None:
+        self._at_ns = at_ns
+        self._loop.at(at_ns, self._ring, self._task, at_ns)
+
+    def _ring(self, task: Task, at_ns: int) -> None:
+        if self._task is task and self._at_ns == at_ns:
+            self._task, self._at_ns = None, 0
+            task.answer(None)
+
+
+class Crew:
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._process.start_task(work)
+
+
+class Process:
+    """A worker as a process: its ports, and the loops around it, which wake where there is something to do."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world, self.number = world, number
+        self.node = Node(world.loop, f"worker-{number}", lambda: world.died(self))
+        self.worker: Worker | None = None
+        self.is_ready = False
+        self._fresh()
+
+    def _fresh(self) -> None:
+        loop = self.world.loop
+        self.intake, self.timing, self.telling, self.watching = Wake(loop), Wake(loop), Wake(loop), Wake(loop)
+
+    def start(self) -> None:
+        world, node = self.world, self.node
+        node.start()
+        self._fresh()
+        self.is_ready = False
+        node.skew_ns = world.disorder.skew()
+        ports = Ports(
+            clock=self, crew=Crew(self), gateway=GatewayClient(world.loop, world.faults, world.gateway),
+            gatekeeper=world.gate, telemetry=world.telemetry, people=self, bus=self,
+            kill=Reader(world.switch, world.faults, node.skew_ns),
+        )  # fmt: skip
+        self.worker = Worker(View(world.store), ports, SETTINGS)
+        world.tell(f"{node.name} starts")
+        self.start_task(self._main(self.worker))
+
+    def retire(self) -> None:
+        """The group has told it that it has nothing to do any more."""
+        if self.node.is_up and self.number != self.world.active:
+            self.node.die()
+
+    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.node.spawn(work)
+        task.on_end = lambda: self._ended(task)
+
+    def _ended(self, task: Task) -> None:
+        if task.error is None:
+            return
+        if not isinstance(task.error, LedgerFault):
+            self.world.broke.append(f"a worker broke: {task.error!r}")
+        self.node.die()
+
+    async def _main(self, worker: Worker) -> None:
+        await worker.begin()
+        self.is_ready = True
+        self.start_task(self._keep_time(worker))
+        self.start_task(self._keep_watch(worker))
+        self.start_task(self._keep_telling(worker))
+        await self._keep_taking(worker)
+
+    async def _keep_taking(self, worker: Worker) -> None:
+        while True:
+            position = worker.ledger.position(TOPIC, 0)
+            offset = 0 if position is None else position + 1
+            if offset < len(self.world.topic):
+                await self.world.take(worker, offset)
+            else:
+                await self.intake.wait(None)
+
+    async def _keep_time(self, worker: Worker) -> None:
+        while True:
+            await worker.ring()
+            due = min(self.world.timers.values(), default=None)
+            at_ns = None if due is None else max(due - self.node.skew_ns, self.world.loop.now_ns + NS // 10) + NS // 10
+            await self.timing.wait(at_ns)
+
+    async def _keep_watch(self, worker: Worker) -> None:
+        while True:
+            await worker.look()
+            if worker.ledger.unread():
+                await worker.reread()
+            await self.watching.wait(self.world.disorder.next_look())
+
+    async def _keep_telling(self, worker: Worker) -> None:
+        while True:
+            await worker.relay()
+            now = self.world.loop.now_ns
+            await self.telling.wait(now + 10 * NS if self.world.outbox else None)
+
+    def heard(self, transaction: Transaction) -> None:
+        """Something became durable that may be this process's business."""
+        if not self.node.is_up:
+            return
+        if transaction.timers:
+            due = min(self.world.timers.values(), default=None)
+            if due is not None:
+                self.timing.wake(max(0, due - self.node.skew_ns - self.world.loop.now_ns) + NS // 10)
+        if transaction.outbox:
+            self.telling.wake(NS // 5)
+        if transaction.distrust:
+            self.watching.wake(NS // 2)
+
+    # The ports that are its own.
+
+    def now_ns(self) -> int:
+        return self.world.loop.now_ns + self.node.skew_ns
+
+    async def sleep(self, ns: int) -> None:
+        await Wait(lambda task: self.world.loop.after(ns, task.answer, None))
+
+    async def tell(self, notice: Notice) -> bool:
+        return await self._say(self.world.disorder.chat_is_down, lambda: self.world.disorder.told(notice))
+
+    async def send(self, record: Emit) -> bool:
+        return await self._say(self.world.disorder.kafka_is_down, lambda: None)
+
+    async def _say(self, is_down: Callable[[], bool], done: Callable[[], None]) -> bool:
+        def begin(task: Task) -> None:
+            reached = not is_down()
+            if reached:
+                done()
+            self.world.loop.after(NS // 100, task.answer, reached)
+
+        answer: bool = await Wait(begin)
+        return answer
