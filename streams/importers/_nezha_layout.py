@@ -16,18 +16,22 @@ from typing import Any, NamedTuple
 from schemas.core import NS
 from streams._errors import ImportError_
 
-_MINUTE = re.compile(r"(?:faultfree_)?(\d\d)_(\d\d)_log\.csv")
+_MINUTE = re.compile(r"(?:faultfree_)?(\d\d)_(\d\d)_(?:log|trace)\.csv")
 _POD_HASHES = re.compile(r"-[0-9a-z]{6,10}-[0-9a-z]{5}$")
 _BEFORE_S, _AFTER_S = 30 * 60, 10 * 60  # metrics around an incident, as in the published single incidents
 _FAULT_MINUTES = 3
 
 
 class Minute(NamedTuple):
-    """The log and trace files of one recorded minute; at_ns is the minute of their name, not of what is in them."""
+    """The log and trace files of one recorded minute; at_ns is the minute of their name, not of what is in them.
+
+    moved_ns: what is added to all times in them.
+    """
 
     at_ns: int
     logs: Path
     traces: Path
+    moved_ns: int = 0
 
 
 class Label(NamedTuple):
@@ -71,8 +75,10 @@ def service_of(pod: str) -> str:
     return _POD_HASHES.sub("", pod)
 
 
-def layout(root: Path, source: str, incident: str | None) -> Layout:
+def layout(root: Path, source: str, incident: str | None, *, is_quiet_first: bool = False) -> Layout:
     """Find the data below a directory; `incident` picks one of many by id or by number from 1.
+
+    is_quiet_first: the fault-free minutes of all days are moved to before the incident.
 
     Raises ImportError_ if it is not Nezha data or there is no such incident.
     """
@@ -80,7 +86,7 @@ def layout(root: Path, source: str, incident: str | None) -> Layout:
         if (place / "label.json").is_file():
             return _single(place, incident)
         if (place / "rca_data").is_dir():
-            return _whole(place, incident)
+            return _whole(place, incident, is_quiet_first)
     todo = "Give an incident's archive or the whole one, packed or unpacked"
     raise ImportError_("no Nezha data here: neither label.json nor rca_data/", where=source, todo=todo)
 
@@ -93,7 +99,7 @@ def _single(place: Path, incident: str | None) -> Layout:
     return Layout([label], _minutes(day, place, place), [place / "metrics.csv"])
 
 
-def _whole(place: Path, incident: str | None) -> Layout:
+def _whole(place: Path, incident: str | None, is_quiet_first: bool) -> Layout:
     labels: list[Label] = []
     faults: dict[str, list[Minute]] = {}
     normal: dict[str, list[Minute]] = {}
@@ -115,16 +121,29 @@ def _whole(place: Path, incident: str | None) -> Layout:
     of_fault = [m for m in faults[name] if 0 <= m.at_ns - minute < _FAULT_MINUTES * 60 * NS]
     pods = [file for file in metrics[name] if file.name.endswith("_metric.csv")]
     since, until = label.at_ns - _BEFORE_S * NS, label.at_ns + _AFTER_S * NS
-    return Layout([label], sorted(normal[name] + of_fault), pods, since, until)
+    quiet = _before(minute, [m for day in normal.values() for m in day]) if is_quiet_first else normal[name]
+    return Layout([label], sorted(quiet + of_fault), pods, since, until)
+
+
+def _before(fault_ns: int, quiet: list[Minute]) -> list[Minute]:
+    """Fault-free minutes as neighbours, from an even minute on, at least two minutes before the fault.
+
+    Even, because log templates are learned in windows of two minutes, and half a window teaches less.
+    """
+    pair = 120 * NS
+    first = fault_ns // pair * pair - ((len(quiet) + 1) // 2 + 1) * pair
+    return [m._replace(at_ns=first + i * 60 * NS, moved_ns=first + i * 60 * NS - m.at_ns) for i, m in enumerate(quiet)]
 
 
 def _minutes(day_ns: int, logs: Path, traces: Path) -> list[Minute]:
-    found = []
-    for file in sorted(logs.glob("*_log.csv")):
+    """Every minute with a file of either signal; the other one may be missing."""
+    found: dict[int, Minute] = {}
+    for file in sorted([*logs.glob("*_log.csv"), *traces.glob("*_trace.csv")]):
         if name := _MINUTE.fullmatch(file.name):
             at = day_ns + (int(name[1]) * 60 + int(name[2])) * 60 * NS
-            found.append(Minute(at, file, traces / file.name.replace("_log.csv", "_trace.csv")))
-    return sorted(found)
+            stem = file.name.rpartition("_")[0]
+            found[at] = Minute(at, logs / f"{stem}_log.csv", traces / f"{stem}_trace.csv")
+    return sorted(found.values())
 
 
 def _pick(labels: list[Label], incident: str) -> Label:

@@ -31,15 +31,18 @@ class Bad(Exception):
 Convert = Callable[[list[str]], Row | None]
 
 
-def log_rows(path: Path, morgue: Morgue) -> list[Row]:
-    """All log lines of a file, sorted by time; lines of one time keep the order of the file."""
+def log_rows(path: Path, morgue: Morgue, moved_ns: int = 0) -> list[Row]:
+    """All log lines of a file, sorted by time; lines of one time keep the order of the file.
+
+    moved_ns: added to the time of each; whether that leaves a time is not asked.
+    """
     file = CsvFile(path)
     wanted = ("TimeUnixNano", "Timestamp", "Node", "PodName", "TraceID", "SpanID", "Log")
     t, text, node, pod, trace, span_id, log = file.columns(*wanted)
 
     def time_of(cells: list[str]) -> int:
         # Go's zero time stands in TimeUnixNano where the collector of the data set found no time but the text has one.
-        return _time(cells[t]) if cells[t] != _GO_ZERO_TIME else _iso(cells[text])
+        return (_time(cells[t]) if cells[t] != _GO_ZERO_TIME else _iso(cells[text])) + moved_ns
 
     def convert(cells: list[str]) -> Row:
         resource = _resource(cells[pod], cells[node])
@@ -53,22 +56,22 @@ def log_rows(path: Path, morgue: Morgue) -> list[Row]:
     return _converted(file, convert, time_of, morgue)
 
 
-def span_rows(path: Path, morgue: Morgue) -> list[Row]:
-    """All spans of a file, sorted by their end, which is when they are sent."""
+def span_rows(path: Path, morgue: Morgue, moved_ns: int = 0) -> list[Row]:
+    """All spans of a file, sorted by their end, which is when they are sent; moved_ns as for log lines."""
     file = CsvFile(path)
     wanted = ("TraceID", "SpanID", "ParentID", "PodName", "OperationName", "StartTimeUnixNano", "EndTimeUnixNano")
     trace, span_id, parent, pod, name, start, end = file.columns(*wanted)
 
     def convert(cells: list[str]) -> Row:
         above = b"" if cells[parent] in ("", "root") else _id(cells[parent], 8)
-        begun, ended = _time(cells[start]), _time(cells[end])
+        begun, ended = _time(cells[start]) + moved_ns, _time(cells[end]) + moved_ns
         if ended < begun:
             raise Bad("TIME_INVALID", f"the span ends {begun - ended} ns before it starts")
         title = cells[name].encode("utf-8", "replace")
         trace_id, own = _id(cells[trace], 16, needed=True), _id(cells[span_id], 8, needed=True)
         return Row(ended, _resource(cells[pod], ""), span(trace_id, own, above, title, begun, ended))
 
-    return _converted(file, convert, lambda cells: _time(cells[end]), morgue)
+    return _converted(file, convert, lambda cells: _time(cells[end]) + moved_ns, morgue)
 
 
 def metric_rows(path: Path, morgue: Morgue, since_ns: int, until_ns: int) -> list[Row]:

@@ -3,7 +3,8 @@
 Reads a single incident or the whole archive, packed (tar with xz, gzip or zstd) or unpacked; the option `incident`
 (a number from 1, or an id such as 2023-01-29T10:20:10) cuts one incident out of the whole archive, in the very form
 of the single ones: the fault-free minutes of its day, the three minutes of the fault, metrics from 30 min before to
-10 min after. Data: https://github.com/IntelligentDDS/Nezha (MIT).
+10 min after. `baseline=all` then moves the fault-free minutes of all days to before the incident, because one minute
+that may come later is no baseline for who reads in order of time. Data: https://github.com/IntelligentDDS/Nezha (MIT).
 """
 
 import heapq
@@ -14,6 +15,7 @@ from typing import Any
 
 from schemas import Signal
 from schemas.core import NS, Emit
+from streams._errors import ImportError_
 from streams._import import Options, check_options
 from streams.importers._archive import unpacked
 from streams.importers._batches import Morgue, Spans, batched, recorded, stretches
@@ -52,16 +54,19 @@ PLUGIN = Nezha
 
 @contextmanager
 def _found(path: Path, options: Options, want: Callable[[PurePosixPath], bool]) -> Iterator[Layout]:
-    check_options(Nezha.kind, options, {"incident"})
+    check_options(Nezha.kind, options, {"incident", "baseline"})
+    is_quiet_first = options.get("baseline") == "all"
+    if "baseline" in options and not (is_quiet_first and "incident" in options):
+        raise ImportError_("baseline=all goes with incident=ID and has no other value", where="import nezha")
     with unpacked(path, want) as root:
-        yield layout(root, path.name, options.get("incident"))
+        yield layout(root, path.name, options.get("incident"), is_quiet_first=is_quiet_first)
 
 
 def _minutes(minutes: list[Minute], morgue: Morgue) -> Iterator[Emit]:
     """Logs, spans and dead letters of each run of neighbouring minutes, in order of event time."""
     for run in _runs(minutes):
-        logs = [row for minute in run if minute.logs.is_file() for row in log_rows(minute.logs, morgue)]
-        spans = [row for minute in run if minute.traces.is_file() for row in span_rows(minute.traces, morgue)]
+        logs = [row for m in run if m.logs.is_file() for row in log_rows(m.logs, morgue, m.moved_ns)]
+        spans = [row for m in run if m.traces.is_file() for row in span_rows(m.traces, morgue, m.moved_ns)]
         logs.sort(key=lambda row: row.t_ns)
         spans.sort(key=lambda row: row.t_ns)
         parts = batched("logs", logs), batched("traces", spans), iter(morgue.letters())
@@ -88,6 +93,7 @@ def _recorded(minutes: list[Minute]) -> dict[Signal, Spans]:
     for minute in minutes:
         logs, traces = minute.logs.is_file(), minute.traces.is_file()
         both = (log_times(minute.logs) if logs else []) + (span_times(minute.traces) if traces else [])
+        both = [at + minute.moved_ns for at in both]
         times["logs"] += both if logs else []
         times["traces"] += both if traces else []
     return {signal: stretches(sorted(found), _SILENCE_NS["rows"]) for signal, found in times.items()}

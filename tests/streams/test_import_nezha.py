@@ -216,7 +216,7 @@ def test_where_the_number_holds_gos_zero_time_the_written_time_counts(tmp_path: 
     ("options", "sentence"),
     [
         ({"incident": "7"}, "there is no incident '7', there are 1 to 2"),
-        ({"incidnet": "1"}, r"unknown option 'incidnet', there are: incident \(nearest: incident\)"),
+        ({"incidnet": "1"}, r"unknown option 'incidnet', there are: baseline, incident \(nearest: incident\)"),
     ],
 )
 def test_a_wrong_option_is_named_and_nothing_is_left(tmp_path: Path, options: dict[str, str], sentence: str) -> None:
@@ -230,3 +230,18 @@ def test_progress_rises_to_one_and_tells_the_counts(tmp_path: Path) -> None:
     source = packed(tmp_path / "a.tar.xz", single())
     import_(Nezha(), source, tmp_path / "out", None, lambda share, counts: seen.append((share, counts["spans"])))
     assert seen == sorted(seen) and seen[-1] == (1.0, 8)
+
+
+def test_fault_free_minutes_of_all_days_can_be_moved_to_before_the_incident(tmp_path: Path) -> None:
+    _, recording = run(tmp_path / "a.tar.zst", whole(), incident="1", baseline="all")
+    times = [
+        record.time_unix_nano
+        for message in messages(recording, "otlp_logs")
+        for record in Logs.FromString(message.value).resource_logs[0].scope_logs[0].log_records
+    ]
+    assert times[:2] == [at("10:15:20"), at("10:15:30")] and times[2] == at("10:19:20")
+
+
+def test_a_baseline_without_an_incident_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportError_, match="baseline=all goes with incident=ID"):
+        run(tmp_path / "a.tar.zst", whole(), baseline="all")
