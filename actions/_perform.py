@@ -11,6 +11,7 @@ from typing import NamedTuple
 from actions._drive import NOTHING_ELSE, With
 from actions._kill import is_supervised, why_held
 from actions._ledger import Ledger
+from actions._machine import step
 from actions._machine_types import (
     Action,
     ActionCommand,
@@ -49,6 +50,7 @@ from actions._verbs import service_of
 from actions._verify import Finding, judge
 from schemas.core import NS
 
+DRY_RUNS = 5
 LOOK_AGAIN_NS = 5 * NS
 """While the watermark has not reached the end of what is measured."""
 
@@ -67,6 +69,14 @@ class Reply(NamedTuple):
     finding: Finding | None = None
 
 
+class Reserving(NamedTuple):
+    """What a permit was given for; lost with the process, and the permit with it."""
+
+    dry_run: DryRun
+    evidence_ns: int
+    approvals: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Performer:
     """`floor_ns`: the ledger's last time; a clock that shows less has gone back and is not believed."""
@@ -79,7 +89,7 @@ class Performer:
     kill: KillSwitch
     safety: Safety
     floor_ns: int = 0
-    _seen: dict[tuple[str, int], tuple[DryRun, int]] = field(default_factory=dict)
+    _seen: dict[tuple[str, int], "Reserving"] = field(default_factory=dict)
 
     def now(self) -> int:
         self.floor_ns = max(self.floor_ns, self.clock.now_ns())
@@ -88,7 +98,7 @@ class Performer:
     async def perform(self, action: Action, command: ActionCommand) -> Reply:
         """The reply; without an event where nothing is to be said."""
         if isinstance(command, Gate):
-            return Reply(await self._gate(action))
+            return await self._gate(action)
         if isinstance(command, Reserve):
             return await self._reserve(action, command.step)
         if isinstance(command, TakeEpoch):
@@ -106,7 +116,7 @@ class Performer:
             return await self._verify(action, command)
         return Reply(None)
 
-    async def _gate(self, action: Action) -> Gated:
+    async def _gate(self, action: Action) -> Reply:
         """The policies' answer, never further than the kill switch, the supervisor and the past allow."""
         gated = await self.gatekeeper.gate(action)
         groups = await self.telemetry.illness(action.target)
@@ -118,10 +128,26 @@ class Performer:
         if not is_supervised(watch, now):
             bounds.append(Bound("advise", "SUPERVISOR_SILENT"))
         mode, reason = lowest(bounds)
-        return gated._replace(at_ns=now, mode=mode, reason=reason if mode != gated.mode else gated.reason)
+        gated = gated._replace(at_ns=now, mode=mode, reason=reason if mode != gated.mode else gated.reason)
+        if step(action, gated)[0].state != "awaiting_approval":
+            return Reply(gated)
+        return await self._invite(action, gated)
 
-    async def _reserve(self, action: Action, step: int) -> Reply:
-        change = action.plan.steps[step].change
+    async def _invite(self, action: Action, gated: Gated) -> Reply:
+        """People are shown exactly what would be done, so without a dry run nobody is asked."""
+        dry_run = await self.gateway.dry_run(action.key, 0, action.plan.steps[0].change)
+        for _ in range(DRY_RUNS):
+            if not isinstance(dry_run, Unavailable) or dry_run.is_final:
+                break
+            await self.clock.sleep(LOOK_AGAIN_NS)
+            dry_run = await self.gateway.dry_run(action.key, 0, action.plan.steps[0].change)
+        if isinstance(dry_run, Unavailable):
+            return Reply(gated._replace(at_ns=self.now(), effect="advise", reason=dry_run.reason))
+        keeps = await self.gatekeeper.invite(action, dry_run)
+        return Reply(gated._replace(at_ns=self.now()), With(keeps=keeps))
+
+    async def _reserve(self, action: Action, index: int) -> Reply:
+        change = action.plan.steps[index].change
         groups = await self.telemetry.illness(change.target)
         watch = await self.kill.read()
         now = self.now()
@@ -129,36 +155,34 @@ class Performer:
             return Reply(Refused(now, why, False))
         if not is_supervised(watch, now):
             return Reply(Refused(now, "SUPERVISOR_SILENT", False))
-        if held := self.safety.why_not(action, step, groups, now):
+        if held := self.safety.why_not(action, index, groups, now):
             return Reply(Refused(now, held.reason, held.is_final), block=held.reason if held.blocks else "")
-        dry_run = await self.gateway.dry_run(action.key, step, change)
+        dry_run = await self.gateway.dry_run(action.key, index, change)
         if isinstance(dry_run, Unavailable):
             return Reply(Refused(self.now(), dry_run.reason, dry_run.is_final))
-        outcome, approvals = await self.gatekeeper.reserve(action, step, dry_run)
+        outcome, approvals = await self.gatekeeper.reserve(action, index, dry_run)
         if isinstance(outcome, Refused):
             return Reply(outcome)
-        self._seen[action.key, step] = dry_run, outcome.evidence_ns
-        takes = self.safety.takes(action, step, groups)
-        return Reply(outcome._replace(at_ns=self.now()), With(takes=takes, used_approvals=approvals))
+        self._seen[action.key, index] = Reserving(dry_run, outcome.evidence_ns, approvals)
+        takes = self.safety.takes(action, index, groups)
+        return Reply(outcome._replace(at_ns=self.now()), With(takes=takes))
 
     def _take_epoch(self, action: Action, command: TakeEpoch) -> Reply:
-        """The state before, as the dry run saw it, goes into the intent."""
-        snapshot = b""
-        if action.state == "reserved":
-            seen = self._seen.get((action.key, action.step))
-            snapshot = seen[0].snapshot if seen else b""
-        epoch = self.ledger.target(command.target).epoch + 1
-        return Reply(Renewed(self.now(), command.target, epoch), With(snapshot=snapshot))
+        """The state before, as the dry run saw it, goes into the intent, and the approvals are spent with it."""
+        seen = self._seen.get((action.key, action.step)) if action.state == "reserved" else None
+        rest = With(snapshot=seen.dry_run.snapshot, used_approvals=seen.approvals) if seen else NOTHING_ELSE
+        return Reply(Renewed(self.now(), command.target, self.ledger.target(command.target).epoch + 1), rest)
 
     async def _apply(self, action: Action, command: Apply) -> Reply:
         """An effect that was surely never sent is `not_applied`; this is the only place that sends this one."""
-        step = action.plan.steps[command.step]
-        dry_run, evidence_ns = self._seen.get((action.key, command.step), (DryRun("", "", ""), 0))
+        taken = action.plan.steps[command.step]
+        dry_run, evidence_ns, _ = self._seen.get((action.key, command.step), _NOTHING)
         forward = command.direction == "do"
         request = EffectRequest(
-            action.key, action.plan.digest, command.step, command.direction, step.change, step.effect_class,
+            action.key, action.plan.digest, command.step, command.direction, taken.change, taken.effect_class,
             command.target, command.epoch, command.until_ns, evidence_ns,
             dry_run.target_version if forward else "", dry_run.digest if forward else "",
+            action.plan.rollback_on_kill,
         )  # fmt: skip
         permit = await self.gatekeeper.permit(request)
         watch = await self.kill.read()
@@ -195,11 +219,14 @@ class Performer:
         return Reply(finding.event(self.now()), finding=finding)
 
     def _held(self, action: Action, watch: Watch, now_ns: int) -> str:
-        for step in action.plan.steps:
-            target = step.change.target
-            if why := why_held(watch, step.change.verb, service_of(target), target, now_ns):
+        for one in action.plan.steps:
+            target = one.change.target
+            if why := why_held(watch, one.change.verb, service_of(target), target, now_ns):
                 return why
         return ""
+
+
+_NOTHING = Reserving(DryRun("", "", ""), 0, ())
 
 
 def _worst(findings: list[Finding]) -> Finding:

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Literal, NamedTuple, Protocol
 
 from actions._contract import EffectClass
+from actions._ledger import Keep
 from actions._machine_types import Action, Found, Gated, Refused, Reserved
 from actions._saga import Direction
 from schemas import ProposedChange
@@ -34,7 +35,10 @@ class Crew(Protocol):
 
 
 class DryRun(NamedTuple):
-    """What a change would do now. `digest` is over the diff; `snapshot` is the state before, kept with the intent."""
+    """What a change would do now. `digest` is over the diff.
+
+    snapshot: JSON with the target's `uid`, `version` and `state` before; it is kept with the intent.
+    """
 
     diff: str
     digest: str
@@ -54,6 +58,7 @@ class EffectRequest(NamedTuple):
 
     The mark of an effect is (key, step). `until_ns`: the gateway writes nothing after it. `permit` is empty while one
     is asked for. expected_version: of the dry run at the reservation, empty for an undo (its condition is the mark).
+    is_under_kill: the plan says that what it did is undone under a kill switch too.
     """
 
     key: str
@@ -68,6 +73,7 @@ class EffectRequest(NamedTuple):
     evidence_ns: int
     expected_version: str = ""
     dry_run_digest: str = ""
+    is_under_kill: bool = False
     permit: bytes = b""
 
 
@@ -116,7 +122,7 @@ class Gateway(Protocol):
 
 
 class Reservation(NamedTuple):
-    """`used_approvals` are spent in the transaction of the permit; each serves once."""
+    """`used_approvals` are spent in the transaction of the intent; each serves once."""
 
     outcome: Reserved | Refused
     used_approvals: tuple[str, ...] = ()
@@ -126,6 +132,10 @@ class Gatekeeper(Protocol):
     """Policies, approvals and evidence. The worker adds what it knows itself: kill switch, mode, breakers, budgets."""
 
     async def gate(self, action: Action) -> Gated: ...
+
+    async def invite(self, action: Action, dry_run: DryRun) -> tuple[Keep, ...]:
+        """What the ledger keeps for people, in the transaction that makes the action wait for them."""
+        ...
 
     async def reserve(self, action: Action, step: int, dry_run: DryRun) -> Reservation:
         """Policies, approvals and evidence looked at again, against the target as the dry run saw it."""

@@ -42,7 +42,8 @@ def event_of(row: OutboxRow, action: Action) -> Emit | None:
     record = asked.model_copy(
         update={
             "id": row.record.id, "sequence": row.sequence, "state": told["to"], "at_ns": at_ns,
-            "change": change, "reason": told["reason"], "idempotency_key": action.key, "settles_ns": settles,
+            "snapshot": {}, "change": change, "reason": told["reason"], "idempotency_key": action.key,
+            "settles_ns": settles,
         }
     )  # fmt: skip
     return emit(

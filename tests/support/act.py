@@ -11,7 +11,7 @@ from typing import Any
 from support.actions import NS, plan_of, seal, step_of
 from support.virtual_loop import run as run_virtually
 
-from actions._ledger import Ledger
+from actions._ledger import Keep, Ledger
 from actions._ledger_model import ModelLedger
 from actions._machine_types import Action, Gated, Origin, Refused, Reserved
 from actions._ports import (
@@ -125,6 +125,9 @@ class Gatekeeper:
 
     async def gate(self, action: Action) -> Gated:
         return Gated(self.clock.now_ns(), self.effect, "RULE", self.mode, self.clock.now_ns() - self.age_ns)
+
+    async def invite(self, action: Action, dry_run: DryRun) -> tuple[Keep, ...]:
+        return (Keep("docket/" + action.key, dry_run.digest.encode()),)
 
     async def reserve(self, action: Action, step: int, dry_run: DryRun) -> Reservation:
         now = self.clock.now_ns()
