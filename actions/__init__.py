@@ -49,13 +49,13 @@ from actions._executor import (
     Written,
 )
 from actions._gateway import Trust
-from actions._gateway_desk import GatewayDesk
+from actions._gateway_desk import GatewayDesk, Handled
 from actions._gateway_store import GatewayStore, ModelGatewayStore, SqliteGatewayStore
 from actions import _gateway_wire as gateway_wire
 from actions._keyring import EnrolledKey, Grade, KeyRing, Passkey
 from actions._people import NO_RECORD, PeopleHead, PersonRecord, append_record, read_people
 from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
-from actions._machine_types import Mode
+from actions._machine_types import Found, Mode
 from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
 from actions._kill import order_of, stopped
 from actions._machine_errors import LedgerFault
@@ -79,6 +79,8 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library, unpadded
 
 __all__ = [
+    "Handled",
+    "Found",
     "Capabilities",
     "Effect",
     "Executor",

@@ -7,6 +7,7 @@ Source: the crash table of docs/actions.md; `_gateway.py` has the rules.
 """
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -65,10 +66,11 @@ class Locks(Protocol):
         ...
 
 
-class Seen(NamedTuple):
+class Handled(NamedTuple):
     """One request and what became of it, for the gateway's own log."""
 
     name: Name
+    verb: str
     target: str
     verdict: Verdict
     answer: Answer
@@ -79,11 +81,11 @@ class GatewayDesk:
 
     def __init__(
         self, trust: Trust, verbs: Verbs, store: GatewayStore, hands: Hands, kill: KillSwitch, clock: DeskClock,
-        locks: Locks,
+        locks: Locks, *, on_handled: Callable[["Handled"], None] = lambda handled: None,
     ) -> None:  # fmt: skip
         self.trust, self.verbs, self._store, self._hands = trust, verbs, store, hands
         self._kill, self._clock, self._locks = kill, clock, locks
-        self.last: Seen | None = None
+        self._on_handled = on_handled
 
     async def dry_run(self, key: str, step: int, change: ProposedChange) -> DryRun | Unavailable:
         """What it would change now, exactly; nothing is changed. The target itself is asked where it can say."""
@@ -106,7 +108,7 @@ class GatewayDesk:
         """Raises LedgerFault if the store fails; what was asked is then not known and never `applied`."""
         async with self._locks.hold(request.target):
             verdict, answer = await self._applied(request)
-        self.last = Seen(name_of(request), request.target, verdict, answer)
+        self._on_handled(Handled(name_of(request), request.change.verb, request.target, verdict, answer))
         return answer
 
     async def _applied(self, request: EffectRequest) -> tuple[Verdict, Answer]:

@@ -28,7 +28,7 @@ class Place(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: str = Field(min_length=1)
-    pattern: str = r'(?m)^\s*newTag:\s*"?(?P<value>[A-Za-z0-9._-]+)"?\s*$'
+    pattern: str = r'(?m)^[ \t-]*newTag:[ \t]*"?(?P<value>[A-Za-z0-9._-]+)"?[ \t]*$'
     """Finds the value in the file; exactly once, in the group `value`. Not used for flags."""
 
 

@@ -1,0 +1,35 @@
+"""The commands `act`: the processes that change something. `gateway` is the only one that holds credentials."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+Place = Annotated[Path, typer.Option("--settings", help="The gateway's own settings file; see docs/gateway.md.")]
+
+
+def register(app: typer.Typer) -> None:
+    act = typer.Typer(no_args_is_help=True, help="Processes that act: what holds credentials, and what asks it.")
+    act.command("gateway")(gateway)
+    app.add_typer(act, name="act")
+
+
+def gateway(settings: Place) -> None:
+    """Hold the credentials; check every permit once more; write. SIGTERM stops it, after what is under way."""
+    from tidegate._action_gateway import ActionGateway
+    from tidegate._action_gateway_serve import run_action_gateway
+    from tidegate._action_gateway_settings import ActGateway
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    log = structlog.get_logger()
+    one = ActionGateway(ActGateway.read(settings), say=log.info)
+    run_action_gateway(one, on_ready=lambda address: log.info("gateway ready", address=address))
