@@ -12,6 +12,7 @@ import typer
 
 from tidegate import __version__
 from tidegate._commands import register as register_main
+from tidegate._commands_act import register as register_act
 from tidegate._commands_approve import register as register_approve
 from tidegate._commands_audit import register as register_audit
 from tidegate._commands_brief import register as register_brief
@@ -59,6 +60,7 @@ register_policy(app)
 register_topics(app)
 register_trace(app)
 register_audit(app)
+register_act(app)
 register_approve(app)
 
 
