@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from actions import Ask, Panel, Policies, Rule, Standing, standing
+from actions._ledger import Keep
 from actions._machine_types import Action, Gated, Refused, Reserved
 from actions._permit import mint
 from actions._ports import DryRun, EffectRequest, Reservation
@@ -84,6 +85,10 @@ class Gate:
         down = Reservation(Refused(self.loop.now_ns, "POLICY_ERROR", False))
         answer: Reservation = await self._answer(lambda: self._reserved(action), lambda: down)
         return answer
+
+    async def invite(self, action: Action, dry_run: DryRun) -> tuple[Keep, ...]:
+        """What people are shown lies at the desk of the simulation, not in the ledger."""
+        return ()
 
     async def permit(self, request: EffectRequest) -> bytes:
         answer: bytes = await self._answer(lambda: self._signed(request), lambda: b"")
