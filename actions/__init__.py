@@ -1,5 +1,8 @@
 """The actions room: hypotheses to decisions to proposed changes. Verbs are plug-ins in `actions/verbs/`."""
 
+from actions._autonomy import Earned, Trial
+from actions._autonomy_kept import standings, trial_kept
+from actions._ledger_open import open_ledger
 from actions._approvals import Ask, Panel, Standing, Verdict, Vote, cast_approval, challenge, issue_nonce, standing
 from actions._audit import NOTHING, Happening, Head, append_entry, body_digest, hash_text, leaf_of, parse_entry
 from actions._audit_verify import Report, verify_log
@@ -79,6 +82,11 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library, unpadded
 
 __all__ = [
+    "open_ledger",
+    "trial_kept",
+    "standings",
+    "Trial",
+    "Earned",
     "Handled",
     "Found",
     "Capabilities",

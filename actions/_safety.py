@@ -5,11 +5,12 @@ open is open. Asked twice: at the gate, how far the action may go (`bound`); bef
 (`why_not`). Pure apart from its own memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from actions import _breaker, _canary
+from actions._autonomy import Trial, earned, trials_of
 from actions._brakes import Past, cools_until_ns, goal_of, is_oscillation, mass_illness, origin_of
 from actions._breaker import Breaker, Outcome
 from actions._budget import Limits, takes
@@ -30,13 +31,14 @@ _REMEMBERED_NS = 24 * 3600 * NS
 class SafetySettings:
     """levels: how far, by `VERB@TIER`, `VERB`, `@TIER` or `*` (most specific first), `otherwise` where nothing is said.
 
-    has_canary: new versions are let out by steps.
+    has_canary: new versions are let out by steps. must_earn: acting alone is earned by trials (`_autonomy.py`).
     """
 
     limits: Limits = Limits()
     levels: Mapping[str, Mode] = field(default_factory=dict)
     otherwise: Mode = "approve"
     has_canary: bool = True
+    must_earn: bool = True
 
 
 class Held(NamedTuple):
@@ -52,8 +54,12 @@ class Safety:
         self.settings = settings
         self.breakers: dict[tuple[str, str], Breaker] = {}
         self.canaries: dict[tuple[str, str], Canary] = {}
-        self.earned: dict[tuple[str, str], Bound] = {}
-        """Bounds that the autonomy ledger says, by (verb, tier)."""
+        self.trials: list[Trial] = []
+        self.same: frozenset[str] = frozenset()
+        """Older versions that a replay has shown to decide the same."""
+        self.breach_ns = 0
+        """Of a breach of safety that no person has lifted."""
+        self._earned: dict[tuple[str, str, str], Bound] = {}
         self._past: dict[str, list[Past]] = {}
 
     def learn(self, action: Action) -> None:
@@ -70,6 +76,12 @@ class Safety:
             canary = self.canaries.get(version, Canary())
             self.canaries[version] = _canary.after_outcome(canary, outcome, action.plan.targets[0])
         self._remember(action)
+        self.take_trials(trials_of(action))
+
+    def take_trials(self, trials: Iterable[Trial]) -> None:
+        """Outcomes of actions, or drills and agreements of a replay."""
+        self.trials += trials
+        self._earned.clear()
 
     def shadow_was(self, verb: str, service: str, was_right: bool) -> None:
         """What people said of a decision that was not carried out."""
@@ -91,7 +103,8 @@ class Safety:
             verb, service = step.change.verb, service_of(step.change.target)
             level = set_level(self.settings.levels, verb, action.origin.tier, self.settings.otherwise)
             bounds.append(Bound(level, f"MODE_{level.upper()}"))
-            bounds.append(self.earned.get((verb, action.origin.tier), Bound("act", "")))
+            if self.settings.must_earn and not action.origin.reverts:
+                bounds.append(self._level(verb, action.origin.tier, action.origin.version, now_ns))
             for name in ((verb, service), EVERYWHERE):
                 bounds.append(_breaker.bound(self.breakers.get(name, Breaker()), now_ns))
             if self.settings.has_canary:
@@ -125,6 +138,13 @@ class Safety:
         change = action.plan.steps[step].change
         service = service_of(change.target)
         return takes(self.settings.limits, action.key, step, change.verb, change.target, service, groups)
+
+    def _level(self, verb: str, tier: str, version: str, now_ns: int) -> Bound:
+        name = (verb, tier, version)
+        if name not in self._earned:
+            found = earned(self.trials, verb, tier, version, now_ns, same=self.same, breach_ns=self.breach_ns)
+            self._earned[name] = Bound(found.level, f"AUTONOMY_{found.reason}")
+        return self._earned[name]
 
     def _remember(self, action: Action) -> None:
         """What was applied, and what was taken back again."""

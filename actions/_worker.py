@@ -9,6 +9,7 @@ the action's timer decides. A LedgerFault is the end of this worker: open the le
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from actions._autonomy_kept import BREACH, SAME, kept_trials
 from actions._drive import NOTHING_ELSE, Prepared, With, open_action, prepare
 from actions._kill import covers
 from actions._ledger import (
@@ -107,6 +108,9 @@ class Worker:
         """Take everything up from the ledger: what has ended, what may be old, what was under way."""
         for row in self.ledger.ended(-1, ALL):
             self.safety.learn(load_action(row.body))
+        self.safety.take_trials(kept_trials(self.ledger))
+        self.safety.same = frozenset(name.removeprefix(SAME) for name, _ in self.ledger.kept(SAME))
+        self.safety.breach_ns = max((int(value) for _, value in self.ledger.kept(BREACH)), default=0)
         await self.reread(check=True)
         for key in self.ledger.open_actions():
             await self.feed(key, Recovered(self.now))
@@ -166,6 +170,14 @@ class Worker:
         if isinstance(result, Refusal):
             await self._refused(key, event, result)
         return result
+
+    async def breach(self, what: str) -> None:
+        """An invariant is broken: nothing acts by itself any more until a person lifts it."""
+        self.safety.breach_ns = self.now
+        text = f"safety was breached: {what}; everything is advice until a person lifts it"
+        said = Notice(record_id("notice", "breach", self.now), "page", "breach", text, "", self.now)
+        keeps = (Keep(f"{BREACH}{self.now}", str(self.now).encode()),)
+        await self.commit(Transaction(self.now, keeps=keeps, outbox=(notice(said),)))
 
     def read(self, key: str) -> Action:
         """Raises KeyError."""

@@ -15,6 +15,7 @@ from tidegate._commands import register as register_main
 from tidegate._commands_act import register as register_act
 from tidegate._commands_approve import register as register_approve
 from tidegate._commands_audit import register as register_audit
+from tidegate._commands_autonomy import register as register_autonomy
 from tidegate._commands_brief import register as register_brief
 from tidegate._commands_check import register as register_checks
 from tidegate._commands_investigate import register as register_investigate
@@ -62,6 +63,7 @@ register_trace(app)
 register_audit(app)
 register_act(app)
 register_approve(app)
+register_autonomy(app)
 
 
 def main() -> None:

@@ -205,7 +205,7 @@ def test_the_most_specific_level_counts_and_unset_is_approve():
 
 
 def test_everything_stops_when_the_breaker_of_everything_trips_until_it_is_reset():
-    safety = Safety(SafetySettings(levels={"*": "act"}, has_canary=False))
+    safety = Safety(SafetySettings(levels={"*": "act"}, has_canary=False, must_earn=False))
     action = Action(plan_of(step_of("t/service/a")), origin=Origin(tier="low"))
     assert safety.bound(action, (), NS).mode == "act"
     safety.trip("LEDGER_FAULT", NS)

@@ -304,5 +304,5 @@ def test_unset_levels_ask_people():
         await world.wait(2)
         return world
 
-    world = stand(scene, settings=WorkerSettings(SafetySettings(has_canary=False)))
+    world = stand(scene, settings=WorkerSettings(SafetySettings(has_canary=False, must_earn=False)))
     assert world.states == ["awaiting_approval"]

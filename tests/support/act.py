@@ -209,7 +209,7 @@ class Bus:
         return not self.is_down
 
 
-ACT = WorkerSettings(SafetySettings(levels={"*": "act"}, has_canary=False))
+ACT = WorkerSettings(SafetySettings(levels={"*": "act"}, has_canary=False, must_earn=False))
 
 
 class Stand:
