@@ -107,10 +107,10 @@ class Policies:
         answers = self.answers(snapshot)
         matched = [rule for rule, answer in answers if answer]
         broken = [rule for rule, answer in answers if answer is None]
-        if broken or digest == UNREADABLE or None in snapshot.values():
+        if broken:
             return self._decision("deny", "POLICY_ERROR", broken, [], digest)
-        if fault := target_fault(snapshot.get("target")):
-            return self._decision("deny", "SELECTOR_INVALID", [], [], digest, fault)
+        if (fault := snapshot_fault(snapshot)) is not None:
+            return self._decision("deny", fault.reason, [], [], digest, fault.text)
         if not matched:
             return self._decision("deny", "NO_RULE", [], [], digest)
         if self.strategy == "cost" and not set(NAMES_OF_COST) <= snapshot.keys():
@@ -164,6 +164,23 @@ class Policies:
             policy_digest=self._digest,
             snapshot_digest=digest,
         )
+
+
+class Fault(NamedTuple):
+    """Why a snapshot is denied whatever the rules say."""
+
+    reason: str
+    text: str
+
+
+def snapshot_fault(snapshot: Mapping[str, Json]) -> Fault | None:
+    """A snapshot that no engine may be asked about: without a canonical form, with a null, or aimed at many things."""
+    if snapshot_digest(snapshot) == UNREADABLE:
+        return Fault("POLICY_ERROR", "the snapshot has no canonical form")
+    if empty := sorted(name for name, value in snapshot.items() if value is None):
+        return Fault("POLICY_ERROR", f"null: {', '.join(empty)}")
+    fault = target_fault(snapshot.get("target"))
+    return Fault("SELECTOR_INVALID", fault) if fault else None
 
 
 def approvers_of(obligations: Iterable[str]) -> Approvers:

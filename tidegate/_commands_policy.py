@@ -7,6 +7,8 @@ import typer
 
 import schemas as sc
 from actions import (
+    NAMES,
+    Policies,
     PolicyFailure,
     check_policies,
     explain_decision,
@@ -15,7 +17,7 @@ from actions import (
     policy_cases,
     run_policy_cases,
     simulate,
-)  # fmt: skip
+)
 from streams import Recording
 from tidegate import _history, _pipeline, _run
 from tidegate._commands import Begin, Brokers, Config, End, Json, RunDir, say
@@ -68,10 +70,13 @@ def check(where: Where = None, json_: Json = False) -> None:
         raise typer.Exit(CHECK_FAILED)
 
 
-def cases(where: Where = None, json_: Json = False) -> None:
-    """Run the cases that stand beside the policies; contradictions are shown, and fail `check` only."""
-    texts = _texts(where)
-    failures = run_policy_cases(texts)
+def cases(where: Where = None, settings: Config = None, json_: Json = False) -> None:
+    """Run the cases that stand beside the policies; contradictions are shown, and fail `check` only.
+
+    With settings that name an OPA server, it is asked.
+    """
+    texts, read = _texts(where), Settings.read(settings)
+    failures = run_policy_cases(texts, read.actions.opa.engine() if read.actions.opa.url else None)
     counts = _counts(texts, failures)
     if json_:
         contradictions = [contradiction.document() for contradiction in check_policies(texts).contradictions]
@@ -118,9 +123,10 @@ def simulate_command(
 ) -> None:
     """What these policies would have decided on history: the differences to what was decided then."""
     read = Settings.read(settings)
-    rules = load_policies(_pipeline.texts(policies or read.actions.policies, "policies"))
-    found = simulate(rules, _decisions(read, run, brokers, begin, end), names_read(rules)).document()
-    found["policy_digest"] = rules.digest
+    judge = load_policies(_pipeline.texts(policies, "policies")) if policies else _pipeline.engine(read)
+    names = names_read(judge) if isinstance(judge, Policies) else NAMES
+    found = simulate(judge, _decisions(read, run, brokers, begin, end), names).document()
+    found["policy_digest"] = judge.digest
     if json_:
         say(found)
         return

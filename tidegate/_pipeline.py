@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import schemas as sc
-from actions import Decide, DecideSettings, Verbs, load_policies, load_runbooks
+from actions import NEUTRAL, Decide, DecideSettings, PolicyEngine, Verbs, load_policies, load_runbooks
 from diagnosis import Diagnose, Mode, Query
 from diagnosis import Settings as DiagnoseSettings
 from schemas.core import Stage
@@ -56,7 +56,7 @@ def build(
     detectors = list(_catalogue.find("detectors").values())
     weights = load_weights(settings.diagnosis.weights)
     known = verbs()
-    policies = load_policies(texts(settings.actions.policies, "policies"))
+    policies = engine(settings)
     runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
     diagnose = DiagnoseSettings(
         open_p=settings.diagnosis.open_p, quiet_s=settings.diagnosis.quiet_s, deadline_s=settings.diagnosis.deadline_s
@@ -86,6 +86,15 @@ def build(
         "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude=_ELSEWHERE))),
     }  # fmt: skip
     return Pipeline(stages[begin : end + 1], provenance, outside)
+
+
+def engine(settings: Settings) -> PolicyEngine:
+    """Who judges: the OPA server of the settings, asked once so that its revision is known, or our own policies."""
+    if settings.actions.opa.url:
+        opa = settings.actions.opa.engine()
+        opa.evaluate(NEUTRAL)
+        return opa
+    return load_policies(texts(settings.actions.policies, "policies"))
 
 
 def asked(settings: Settings) -> dict[str, Query]:

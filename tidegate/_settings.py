@@ -14,6 +14,7 @@ from tidegate._approve_settings import Approvals
 from tidegate._errors import SettingsError
 from tidegate._investigate_settings import Investigate
 from tidegate._kafka_settings import Kafka
+from tidegate._opa_settings import Opa
 from tidegate._section import Section, secret_of
 from tidegate._service_settings import Service
 
@@ -64,6 +65,8 @@ class Actions(Section):
     """Autonomy by `verb@tier`, `verb`, `@tier` or `*`, the most specific counts: shadow, advise, approve, act."""
     policies: Path | None = None
     """Directory of policy files; the shipped ones if empty."""
+    opa: Opa = Opa()
+    """An OPA server that is asked instead."""
     runbooks: Path | None = None
     """Directory of runbooks; the shipped ones if empty."""
 
