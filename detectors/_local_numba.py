@@ -1,4 +1,4 @@
-"""Level, scale and season in compiled loops (needs numba): what `_local` and `_seasonal` compute, to the last bit.
+"""Level and scale in compiled loops (needs numba): what `_local` computes, to the last bit.
 
 Every operation stands in the order in which numpy does it there, minimum and maximum hand on a NaN as numpy's do, and
 neither fastmath nor fused multiply-add is allowed. Each row is read and written once.
@@ -69,30 +69,6 @@ def departed(
 
 
 @_jit
-def departed_in_season(
-    x: F64, level: F64, scale: F64, top: F64, windows: F64, level_share: float, profile: F32, learned: U8,
-    season_scale: F64, since_ns: I64, slot: int, known_since_ns: int, enough: int, warmup: int, cut: float,
-) -> I64:  # fmt: skip
-    """Positions of rows with a value, `warmup` windows and |z| >= cut; z with the season where a day is known."""
-    out = np.empty(len(x), np.int64)
-    n = 0
-    for r in range(len(x)):
-        if windows[r] < warmup or not np.isfinite(x[r]):
-            continue
-        z, _ = _z(x[r], level[r], scale[r], top[r], windows[r], 0.0, level_share)
-        z = abs(z)
-        if 0 <= since_ns[r] <= known_since_ns and learned[r, slot] > enough:
-            usual = np.float64(profile[r, slot])
-            wide = _max(_max(season_scale[r], 0.1 * abs(usual)), 1e-12)
-            far = _min(_max((x[r] - usual) / wide, -1e12), 1e12)
-            z = np.sqrt(abs(far) * z)
-        if not z < cut:
-            out[n] = r
-            n += 1
-    return out[:n].copy()
-
-
-@_jit
 def learn_local(
     x: F64, level: F64, scale: F64, top: F64, windows: F64, least: float, level_share: float, growth: float
 ) -> None:
@@ -114,27 +90,3 @@ def learn_local(
             scale[r] = old + gain * (_min(size, limit) * fair - old)
         level[r] = level[r] + _min(_max(residual, -limit), limit) * _max(1.0 / (w + 1.0), LEVEL_GAIN)
         windows[r] = w + 1.0
-
-
-@_jit
-def learn_season(
-    x: F64, profile: F32, learned: U8, season_scale: F64, since_ns: I64, slot: int, start_ns: int,
-    profile_gain: float, season_gain: float,
-) -> None:  # fmt: skip
-    """The season's part of `_seasonal.Seasonal.learn`, in place."""
-    for r in range(len(x)):
-        if not np.isfinite(x[r]):
-            continue
-        usual, count, spread = np.float64(profile[r, slot]), np.float64(learned[r, slot]), season_scale[r]
-        residual = x[r] - usual
-        wide = _max(spread, 0.1 * abs(usual))
-        limit = np.inf if count < 3 or wide <= 1e-12 else 3.0 * wide
-        clipped = _min(_max(residual, -limit), limit)
-        gain = _max(1.0 / (count + 1.0), profile_gain) if count > 0 else 1.0
-        profile[r, slot] = usual + gain * clipped
-        learned[r, slot] = min(count + 1.0, 255.0)
-        if count >= 3:
-            moved = abs(clipped) * MAD_TO_SIGMA
-            season_scale[r] = moved if spread == 0 else spread + season_gain * (moved - spread)
-        if since_ns[r] < 0:
-            since_ns[r] = start_ns

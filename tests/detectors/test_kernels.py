@@ -80,6 +80,7 @@ def test_compiled_and_plain_detectors_agree_over_days(kind):
     for at in range(3 * 24 * 40):
         value = 5 + np.sin(at / 150) + 0.1 * rng.standard_normal(ROWS)
         value *= np.where(rng.random(ROWS) < 0.01, 100, 1)
+        value = np.where((at % 400 < 30) & (np.arange(ROWS) < 3), 5.0 + 0.01 * (at % 400), value)  # interpolated
         now = block(at * 90, plain.window_s, np.where(rng.random(ROWS) < 0.02, np.nan, value))
         matters = plain.may_matter(one, now, 1e-3)
         assert matters.tolist() == fast.may_matter(two, now, 1e-3).tolist()
