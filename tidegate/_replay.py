@@ -5,7 +5,7 @@ decision, sorted by id, floats to twelve significant digits: nothing in it depen
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,13 +58,14 @@ class Run:
 
 def replay(
     messages: Iterable[Message], pipeline: Pipeline, *, partitions: int = 1, since_ns: int = 0,
-    on_progress: Progress | None = None,
+    on_progress: Progress | None = None, keep: Sequence[str] = KEPT,
 ) -> Run:  # fmt: skip
     """Run messages, in the order given, through the pipeline; CPU is counted from the first message to the last.
 
-    since_ns: where a replay of a stretch begins; older reference data is taken whoever made it.
+    since_ns: where a replay of a stretch begins; older reference data is taken whoever made it. keep: topics whose
+    messages are in the result.
     """
-    log = MemoryLog(partitions, keep=KEPT)
+    log = MemoryLog(partitions, keep=keep)
     engine = Engine(log, pipeline.stages, partitions=partitions, outside=pipeline.outside, is_batched=True)
     wanted = {topic for runner in engine.runners for topic in runner.stage.inputs}
     made = {topic for runner in engine.runners for topic in runner.stage.outputs}
@@ -102,7 +103,7 @@ def replay(
         )  # fmt: skip
     run.event_time_s = (last - first) / NS
     run.ledger = ledger_of(engine.runners)
-    run.messages = [message for topic in KEPT for message in log.messages(topic)]
+    run.messages = [message for topic in keep for message in log.messages(topic)]
     collect(run, run.messages)
     return run
 

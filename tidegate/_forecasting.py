@@ -1,0 +1,115 @@
+"""Forecasts of the busiest series of a recording or of a stretch of Kafka, fitted in processes beside this one.
+
+A fit that fails or takes too long is a row with its reason; it stops nothing. The interval is for planning: its upper
+end is what a predictive scaler should have room for.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as TooSlow
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import schemas as sc
+from learning import MODELS, QUICK, Event, Interval, choose, horizon, on_grid
+from schemas.core import F64, I64, NS, Message
+
+TOPICS = (sc.SERIES, sc.FRAMES, sc.CALENDAR)
+"""What forecasts are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """match: part of `service name`, any if empty. most: so many of the busiest. step_s: of the grid."""
+
+    match: str = ""
+    most: int = 50
+    ahead_s: float = 900.0
+    step_s: float = 300.0
+    quick: bool = False
+    patience_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    definition: sc.SeriesDef
+    t: I64
+    v: F64
+
+
+def points_of(messages: Iterable[Message], wanted: Wanted) -> tuple[list[Points], list[Event]]:
+    """The series to forecast, busiest first, without histograms; and the events that are known."""
+    known: dict[int, sc.SeriesDef] = {}
+    columns: dict[str, list[Any]] = {"series": [], "t": [], "value": []}
+    events: dict[str, Event] = {}
+    for message in messages:
+        kind = sc.record_type(message)
+        if message.topic == sc.SERIES and kind == "series":
+            definition = sc.SeriesDef.from_bytes(message.value)
+            if not definition.is_histogram and wanted.match in f"{definition.service} {definition.name}":
+                known[int(definition.id, 16)] = definition
+        elif message.topic == sc.CALENDAR and kind == sc.CalendarEntry.TYPE:
+            entry = sc.CalendarEntry.from_bytes(message.value)
+            events[entry.id] = Event(f"{entry.kind} {entry.title}", entry.start_ns, entry.end_ns)
+        elif message.topic == sc.FRAMES and not kind:
+            frame = sc.decode_frame(message.value)
+            for name, found in (("series", frame.series), ("t", frame.t), ("value", frame.value)):
+                columns[name].append(found)
+    if not columns["series"]:
+        return [], []
+    series, t, v = (np.concatenate(columns[name]) for name in ("series", "t", "value"))
+    ids, counts = np.unique(series, return_counts=True)
+    order = sorted((-n, i) for i, n in zip(ids.tolist(), counts.tolist(), strict=True) if i in known)
+    points = [Points(known[i], t[series == i], v[series == i]) for _, i in order[: wanted.most]]
+    return points, [events[name] for name in sorted(events)]
+
+
+def forecasts(
+    points: Sequence[Points], events: Sequence[Event], wanted: Wanted, jobs: int = 1
+) -> Iterator[dict[str, Any]]:
+    """A row a series, in the order given."""
+    with ProcessPoolExecutor(max(jobs, 1)) as pool:
+        waiting = [(p, pool.submit(_forecast, p.t, p.v, list(events), wanted)) for p in points]
+        for point, future in waiting:
+            d = point.definition
+            row = {"series": d.id, "service": d.service, "name": d.name, "labels": d.labels, "unit": d.unit}
+            yield row | _waited(future, wanted.patience_s)
+
+
+def _waited(future: "Future[dict[str, Any]]", patience_s: float) -> dict[str, Any]:
+    try:
+        return future.result(patience_s)
+    except TooSlow:
+        future.cancel()
+        return {"model": None, "reason": "FIT_TOO_SLOW"}
+    except (BrokenProcessPool, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        return {"model": None, "reason": f"FIT_FAILED: {error}"[:200]}
+
+
+def _forecast(t: I64, v: F64, events: list[Event], wanted: Wanted) -> dict[str, Any]:
+    warnings.simplefilter("ignore")  # of optimisers: what does not converge loses
+    step = round(max(wanted.step_s * NS, float(np.median(np.diff(np.sort(t)))) if len(t) > 1 else 0.0))
+    grid = on_grid(t, v, step)
+    h = horizon(step, wanted.ahead_s)
+    chosen = choose(QUICK if wanted.quick else MODELS, grid, events, h)
+    if chosen is None:
+        return {"model": None, "reason": "TOO_LITTLE_HISTORY"}
+    last = len(grid.values) - 1
+    middle = float(chosen.model.predict(grid.values, np.array([last]))[0])
+    low, high = Interval(chosen.errors).around(middle)
+    if not np.isfinite([middle, low, high]).all():
+        return {"model": None, "reason": "TOO_LITTLE_HISTORY"}
+    naive, best = chosen.losses["seasonal_naive"], chosen.losses[chosen.model.name]
+    return {
+        "model": chosen.model.name, "reason": "", "at": sc.rfc3339(grid.start_ns + (last + 1 + h) * step),
+        "ahead_s": h * step / NS, "now": _number(grid.values[last]), "middle": _number(middle), "low": _number(low),
+        "high": _number(high), "loss": _number(best), "naive_loss": _number(naive),
+    }  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None
