@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from bench.detection import _figures as fig
 from bench.detection._series import Labelled
-from bench.detection._system import BUDGET_PER_DAY, alarms, surprises, threshold_at
+from bench.detection._system import BUDGET_PER_DAY, alarms, plain_threshold, surprises, threshold_at
 from schemas.core import F64
 
 Figure = Callable[[fig.Counts], float | None]
+STATIC_PER_DAY = 0.5  # of all alarms, since these scores are no probabilities; chosen, not tuned
 TARGETS = (1.0, 0.1)
 """False alarms a series-day that the budget is asked for; the first is the one of the contract."""
 
@@ -85,7 +86,7 @@ def _static(series: Sequence[Labelled], figures: Mapping[str, Figure]) -> dict[s
         with np.errstate(invalid="ignore", divide="ignore"):
             relative = np.where(unit > 0, away / unit, np.where(away > 0, 1e3, 0.0))
         scores.append(np.nan_to_num(relative.max(axis=1)))
-    threshold = threshold_at(series, scores, BUDGET_PER_DAY)
+    threshold = plain_threshold(series, scores, STATIC_PER_DAY)
     alarmed: list[NDArray[np.bool_]] = [alarms(score, threshold) for score in scores]
     whole = fig.together([fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)])
     return {name: figure(whole) for name, figure in figures.items()}

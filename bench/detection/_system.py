@@ -4,8 +4,10 @@ A window's surprise is -log10 of its p. Of several dimensions (a machine) it is 
 shows in some dimensions at once, noise in one. An alarm is an onset: a window at the threshold that is more surprising
 than every one of the last `QUIET` windows; so a long event is one alarm, unless it grows.
 
-The threshold is one number for all series of a set, from their training parts, without labels: the surprise that the
-second half of them passed as often as the budget allows.
+The threshold is one number for all series of a set, from their training parts, without labels. Since p is calibrated,
+onsets become ten times rarer with every unit of surprise, so the rate of those between `SURE` and a unit above tells
+how many will come by chance at any threshold. Training parts hold real faults, too, and those lie above: counting what
+passes a high threshold would count them, counting the band hardly does.
 """
 
 from collections.abc import Sequence
@@ -20,8 +22,9 @@ from schemas.core import F64
 
 TOP = 5
 QUIET = 20
-BUDGET_PER_DAY = 0.5
-"""Alarms a series-day, right or false, that the threshold allows in training."""
+SURE, LEAST = 2.5, 1.5
+BUDGET_PER_DAY = 0.1
+"""False alarms a series-day that the threshold of every figure is set for."""
 
 
 def surprises(series: Sequence[Labelled]) -> list[F64]:
@@ -45,12 +48,23 @@ def alarms(surprise: F64, threshold: float) -> NDArray[np.bool_]:
 
 
 def threshold_at(series: Sequence[Labelled], scores: Sequence[F64], per_day: float) -> float:
-    """The surprise whose onsets in the second half of the training parts are `per_day` a series-day."""
+    """The surprise at which `per_day` chance onsets a series-day are due, by the second half of the training parts."""
+    onsets, days = 0, 0.0
+    for one, score in zip(series, scores, strict=True):
+        half = one.first // 2
+        found = score[alarms(score, SURE) & (np.arange(len(score)) >= half) & (np.arange(len(score)) < one.first)]
+        onsets += int((found < SURE + 1.0).sum())
+        days += one.train_days * (one.first - half) / max(one.first, 1)
+    rate = max(onsets, 1) / 0.9 / max(days, 1e-9)
+    return max(SURE + float(np.log10(rate / per_day)), LEAST)
+
+
+def plain_threshold(series: Sequence[Labelled], scores: Sequence[F64], per_day: float) -> float:
+    """The score that so many onsets a series-day of the same stretches pass, for scores that are no probabilities."""
     peaks, days = [np.zeros(0)], 0.0
     for one, score in zip(series, scores, strict=True):
         half = one.first // 2
-        onsets = alarms(score, 0.0)[half : one.first]
-        peaks.append(score[half : one.first][onsets])
+        peaks.append(score[half : one.first][alarms(score, 0.0)[half : one.first]])
         days += one.train_days * (one.first - half) / max(one.first, 1)
     ordered = np.sort(np.concatenate(peaks))[::-1]
     allowed = int(per_day * days)

@@ -60,15 +60,24 @@ def test_more_surprise_than_lately_is_an_alarm_and_less_is_not():
     assert np.flatnonzero(alarms(surprise, 3.0)).tolist() == [0, 3, 24]
 
 
-def test_the_threshold_allows_the_budget_in_training_and_sees_nothing_else():
+def test_the_threshold_is_that_of_the_budget_and_sees_training_alone():
     rng = np.random.default_rng(0)
-    one = labelled(40_000, first=28_800)
-    score = rng.exponential(size=40_000)
+    one = labelled(400_000, first=288_000)
+    score = rng.exponential(size=400_000) / np.log(10)
     late = score.copy()
-    late[28_800:] = 100.0
-    threshold = threshold_at([one], [score], 2.0)
-    assert threshold_at([one], [late], 2.0) == threshold
-    assert alarms(score, threshold)[14_400:28_800].sum() == pytest.approx(20, abs=1)
+    late[288_000:] = 100.0
+    threshold = threshold_at([one], [score], 1.0)
+    assert threshold_at([one], [late], 1.0) == threshold
+    assert alarms(score, threshold)[288_000:].sum() / one.test_days == pytest.approx(1.0, rel=0.3)
+
+
+def test_faults_in_training_hardly_move_the_threshold():
+    rng = np.random.default_rng(1)
+    one = labelled(144_000, first=144_000)
+    score = rng.exponential(size=144_000) / np.log(10)
+    ill = score.copy()
+    ill[rng.integers(0, 144_000, 100)] = 12.0
+    assert abs(threshold_at([one], [ill], 0.1) - threshold_at([one], [score], 0.1)) < 0.1
 
 
 def test_the_exact_poisson_interval_is_garwoods():
