@@ -75,7 +75,11 @@ class Verbs:
             "is_reversible": verb.is_reversible and not irreversible,
             "runbook": runbook,
         }
-        return ProposedChange.model_validate(body | {"digest": sha256(canonical(body))})
+        try:
+            return ProposedChange.model_validate(body | {"digest": sha256(canonical(body))})
+        except ValidationError as error:
+            what = f"{name}: {error.errors(include_url=False)[0]['msg']}"
+            raise SelectorInvalid(what, todo="Say exactly what is changed, or leave it out") from error
 
 
 def digest_of(change: ProposedChange) -> str:

@@ -1,11 +1,12 @@
 """The life of an action, from proposal to outcome, and everything that people or keys say about it."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas._base import Json, Record
 from schemas._diagnosis import Hypothesis
+from schemas._selectors import parameters_fault, target_fault
 from schemas._telemetry import EvidencePointer
 
 Effect = Literal["permit", "require_approval", "advise", "deny"]
@@ -29,6 +30,17 @@ class ProposedChange(Record):
     is_reversible: bool
     runbook: str
     digest: str
+
+    @model_validator(mode="after")
+    def _selects_exactly(self) -> Self:
+        fault = target_fault(self.target)
+        if fault:
+            raise ValueError(f"the target {self.target!r} does not name exactly one entity: {fault}")
+        for told in (self.parameters, self.undo_parameters):
+            fault = parameters_fault(told)
+            if fault:
+                raise ValueError(f"the parameter {fault}")
+        return self
 
 
 class Decision(Record):

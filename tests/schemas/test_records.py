@@ -13,7 +13,18 @@ from pydantic import JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
 import schemas
-from schemas import Feedback, Hypothesis, Record, RecordInvalid, canonical, record_id, rfc3339, series_id, sha256
+from schemas import (
+    Feedback,
+    Hypothesis,
+    ProposedChange,
+    Record,
+    RecordInvalid,
+    canonical,
+    record_id,
+    rfc3339,
+    series_id,
+    sha256,
+)
 from schemas._artefacts import CalibrationMap, RankerWeights, TailFit
 
 ALL = (*schemas.RECORDS.values(), CalibrationMap, RankerWeights, TailFit)
@@ -69,9 +80,19 @@ def limits_of(metadata: Any) -> dict[str, Any]:
     return found
 
 
+_WORD = st.from_regex(r"[a-z0-9]{1,5}", fullmatch=True)
+_CHOSEN = st.dictionaries(_WORD, _WORD | st.integers(-9, 9) | st.booleans(), max_size=2)
+EXACT: dict[type[Record], dict[str, Any]] = {
+    ProposedChange: {
+        "target": st.builds("t/service/{}".format, _WORD), "parameters": _CHOSEN, "undo_parameters": _CHOSEN,
+    }
+}  # fmt: skip
+"""Fields whose values are held to more than their type."""
+
+
 def records(kind: type[Record]) -> st.SearchStrategy[Record]:
     fields = {name: strategy(f.annotation, limits_of(f.metadata)) for name, f in kind.model_fields.items()}
-    return st.builds(kind, **fields)
+    return st.builds(kind, **(fields | EXACT.get(kind, {})))
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda r: r.TYPE)

@@ -42,7 +42,7 @@ DIAGNOSIS = sc.Diagnosis(
     hypotheses=[HYPOTHESIS],
 )  # fmt: skip
 CHANGE = sc.ProposedChange(
-    verb="v", target="t", parameters={}, is_reversible=True, runbook="r", digest="sha256:2"
+    verb="v", target="t/service/a", parameters={}, is_reversible=True, runbook="r", digest="sha256:2"
 )  # fmt: skip
 DECISION = sc.Decision(effect="advise", reason="UNCALIBRATED", policy_digest="sha256:3", snapshot_digest="sha256:4")
 DECIDED = sc.ActionEvent(
