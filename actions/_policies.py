@@ -109,7 +109,7 @@ class Policies:
         broken = [rule for rule, answer in answers if answer is None]
         if broken:
             return self._decision("deny", "POLICY_ERROR", broken, [], digest)
-        if (fault := snapshot_fault(snapshot)) is not None:
+        if (fault := snapshot_fault(snapshot, digest)) is not None:
             return self._decision("deny", fault.reason, [], [], digest, fault.text)
         if not matched:
             return self._decision("deny", "NO_RULE", [], [], digest)
@@ -141,7 +141,7 @@ class Policies:
         program, names = self._programs[rule.id]
         if not names <= snapshot.keys():
             return None
-        answer = executed(program, snapshot)
+        answer = executed(program, {name: snapshot[name] for name in names})  # each name costs a conversion
         return answer if isinstance(answer, bool) else None
 
     def _digest_of_rules(self) -> str:
@@ -173,9 +173,12 @@ class Fault(NamedTuple):
     text: str
 
 
-def snapshot_fault(snapshot: Mapping[str, Json]) -> Fault | None:
-    """A snapshot that no engine may be asked about: without a canonical form, with a null, or aimed at many things."""
-    if snapshot_digest(snapshot) == UNREADABLE:
+def snapshot_fault(snapshot: Mapping[str, Json], digest: str) -> Fault | None:
+    """A snapshot that no engine may be asked about: without a canonical form, with a null, or aimed at many things.
+
+    digest: of the snapshot.
+    """
+    if digest == UNREADABLE:
         return Fault("POLICY_ERROR", "the snapshot has no canonical form")
     if empty := sorted(name for name, value in snapshot.items() if value is None):
         return Fault("POLICY_ERROR", f"null: {', '.join(empty)}")

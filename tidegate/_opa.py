@@ -101,7 +101,7 @@ class OpaEngine:
     def evaluate(self, snapshot: Mapping[str, Json]) -> Decision:
         """The decision of the server; never raises for what the server, the network or a value does."""
         found = snapshot_digest(snapshot)
-        fault = snapshot_fault(snapshot)
+        fault = snapshot_fault(snapshot, found)
         if fault is not None:
             return self._denied(fault.reason, fault.text, found)
         if missing := sorted(NAMES.keys() - snapshot.keys()):
