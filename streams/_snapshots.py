@@ -54,7 +54,7 @@ class SnapshotStore:
         except OSError as error:
             raise SnapshotError(
                 f"the snapshot cannot be read: {error}", where=f"{self.address}/{name}", code="SNAPSHOT_MISSING",
-                todo="Check kafka.snapshots: every process must reach the same place; or start with --rebuild",
+                todo="Check shards.snapshots: every process must reach the same place; or start with --rebuild",
             ) from error  # fmt: skip
         if hashlib.sha256(packed).hexdigest() != sha256:
             raise SnapshotError(
@@ -78,7 +78,7 @@ class SnapshotStore:
     def _failed(self, what: str, error: Exception) -> TransportError:
         return TransportError(
             f"the snapshot store cannot be {what}: {error}", where=self.address, code="SNAPSHOT_STORE",
-            todo="Check kafka.snapshots, its permissions and free space",
+            todo="Check shards.snapshots, its permissions and free space",
         )  # fmt: skip
 
 

@@ -47,6 +47,12 @@ def wait_for(deployed: Deployed, event: str) -> dict[str, Any]:
     return said(deployed, event)[0]
 
 
+def is_settled(url: str) -> bool:
+    """A look, a snapshot and an answer of the brokers later: nothing waits, as far as the process itself knows."""
+    tasks = json.loads(get(url + "/healthz")[1])["tasks"].values()
+    return not named() - exported(get(url + "/metrics")[1]) and not any(task["lag_records"] for task in tasks)
+
+
 def trace_of(deployed: Deployed, *more: str) -> dict[str, Any]:
     answer = CliRunner().invoke(app, ["trace", "--settings", str(deployed.file), "--json", *more])
     assert answer.exit_code == 0, answer.output
@@ -75,7 +81,7 @@ def ran(broker: Broker, place: Path) -> Iterator[tuple[Deployed, str]]:
         found.start()
         url = wait_for(found, "process started")["metrics"]
         found.wait(lambda _: found.has_ended())
-        time.sleep(7)  # a look, a snapshot and an answer of the brokers later
+        until(lambda: is_settled(url), found)
         yield found, url
     finally:
         found.kill()
