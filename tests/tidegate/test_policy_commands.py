@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.decisions import decided
 from typer.testing import CliRunner, Result
 
-import schemas as sc
-from schemas.core import NS, Emit, Message
-from tidegate._pipeline import build
 from tidegate._replay import Run
 from tidegate._run import save
-from tidegate._settings import Settings
 from tidegate.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,25 +65,9 @@ def test_a_case_that_does_not_hold_fails_the_test(tmp_path: Path, effect: str) -
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory with the decisions about one diagnosis of a bad deploy."""
-    at, service = 1_767_268_800 * NS, "default/service/checkout"
-    deploy = sc.Change(id="c1", entity_id=service, service="checkout", kind="deploy", at_ns=at - NS, title="deploy",
-                       version_from="v1", version_to="v2")  # fmt: skip
-    cause = sc.Cause(entity="checkout", entity_id=service, family="change", change="c1")
-    diagnosis = sc.Diagnosis(id="d1", incident_id="i1", as_of_ns=at, opened_ns=at, entities=[service], severity=5.0,
-                             hypotheses=[sc.Hypothesis(cause=cause, score=1.0, reason="after deploy")])  # fmt: skip
-    (stage,) = build(Settings(), first="decide").stages
-    state, kept = stage.initial(), list[Message]()
-    for topic, record in ((sc.CHANGES, deploy), (sc.DIAGNOSES, diagnosis)):
-        kept.append(placed(sc.emit(topic, record, id="m", key="k", source="test", event_ns=at), len(kept)))
-        state, outputs = stage.step(state, kept[-1])
-        kept += [placed(out, len(kept) + n) for n, out in enumerate(outputs) if isinstance(out, Emit)]
     place = tmp_path_factory.mktemp("run") / "run"
-    save(Run(messages=kept), place)
+    save(Run(messages=decided()), place)
     return place
-
-
-def placed(out: Emit, offset: int) -> Message:
-    return Message(out.topic, 0, offset, out.key, out.value, out.headers, out.event_ns, out.event_ns)
 
 
 def test_a_decision_of_a_run_is_explained_from_its_own_snapshot(history: Path) -> None:
