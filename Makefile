@@ -9,7 +9,7 @@ KAFKA_TEST_TIMEOUT_S ?= 300
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test kafka kafka-stop test-kafka test-servers kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators check schema clean
+.PHONY: setup demo test kafka kafka-stop test-kafka test-servers kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators mutate check schema clean
 
 setup: $(STAMP)
 
@@ -84,6 +84,9 @@ bench-actions: setup   ## the state machine in a hostile world, tampered logs, f
 
 investigators: setup   ## 200 stops, kills and rebalances of investigators in mid-question; about an hour
 	@$(BIN)/python -m tools.kafka.with_broker -m bench.investigators --times 200 --query-s 20
+
+mutate: setup          ## bugs put into gate, ledger, approvals and audit one by one: do the tests notice? goes on where it was stopped
+	@$(BIN)/python -m tools.mutate
 
 check: test types lint schema wheel
 

@@ -2,7 +2,8 @@
 
 Each of `tamperings` logs is falsified in one of the ways of `bench/_tampering.py` (by chance and by craft; the
 falsifier holds every byte but not the signing key) and verified with one checkpoint that lay elsewhere. None of the
-`approvals` attempts of each class in `bench/_forgery.py` may count, and right ones (a tenth as many) must. A log of
+`approvals` attempts of each class in `bench/_forgery.py` may count, and right ones (a tenth as many) must; `http`
+attempts of each go through the HTTP interface. A log of
 `entries` is written to disk and verified by the code behind `tidegate audit verify`, on one core, and by the two
 programs in `tools/audit-verify/`. Exit code 1 if anything was missed. Seconds are of CPU, so a busy machine says the
 same.
@@ -18,14 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actions import Frontier, Happening, Head, LogKey, TreeHead, append_entry, leaf_hash, sign_head, verify_log
-from bench import _forgery, _tampering
+from bench import _forgery, _forgery_http, _tampering
 from schemas import canonical, sha256
 from tidegate._audit_log import verify_place
 
@@ -40,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tamperings", type=int, default=10_000)
     parser.add_argument("--approvals", type=int, default=10_000, help="of each class")
+    parser.add_argument("--http", type=int, default=500, help="of each class, through the HTTP interface")
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="also write the result to this file")
@@ -47,13 +49,14 @@ def main() -> int:
     told = parser.parse_args()
     document = {
         "tampering": tampering(told.tamperings, told.seed),
-        "approvals": approvals(told.approvals, told.seed),
+        "approvals": approvals(told.approvals, told.seed, _forgery.accepted, _forgery.control),
+        "approvals_http": approvals(told.http, told.seed, _forgery_http.accepted, _forgery_http.control),
         "verify": big_log(told.entries),
     }
     document["is_right"] = (
         not document["tampering"]["missed"]
-        and not any(document["approvals"]["accepted"].values())
-        and document["approvals"]["controls_refused"] == 0
+        and not any(any(document[name]["accepted"].values()) for name in ("approvals", "approvals_http"))
+        and document["approvals"]["controls_refused"] == document["approvals_http"]["controls_refused"] == 0
         and document["verify"]["is_right"]
     )
     if told.out:
@@ -85,13 +88,15 @@ def tampering(tries: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def approvals(tries: int, seed: int) -> dict[str, Any]:
+def approvals(
+    tries: int, seed: int, accepted_by: Callable[[str, random.Random], bool], control: Callable[[random.Random], bool]
+) -> dict[str, Any]:
     """How many attempts of each class counted, and how many right approvals did not."""
     rng = random.Random(seed)
     begun = time.process_time()
-    accepted = {way: sum(_forgery.accepted(way, rng) for _ in range(tries)) for way in _forgery.WAYS}
+    accepted = {way: sum(accepted_by(way, rng) for _ in range(tries)) for way in _forgery.WAYS}
     controls = max(tries // 10, 1)
-    refused = sum(not _forgery.control(rng) for _ in range(controls))
+    refused = sum(not control(rng) for _ in range(controls))
     return {
         "tries_each": tries, "accepted": accepted, "controls": controls, "controls_refused": refused,
         "cpu_s": round(time.process_time() - begun, 1),

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import random
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,7 +14,8 @@ from support.tokens import ISSUER, token, verifier
 from actions import Sealer, approval_ids, at_execution, faults_of, load_docket, parse_entry
 from actions._docket import MOST_CHALLENGES
 from bench._approval_office import ADA, EDSGER, GRACE, PROPOSER, Office, dry_run_of
-from bench._forgery import KEYS, NOW_S
+from bench._forgery import KEYS, NOW_S, WAYS
+from bench._forgery_http import accepted, control
 from schemas import Approval
 from tidegate._approve_openapi import openapi
 from tidegate._chat_signatures import SignedCalls
@@ -284,3 +286,13 @@ def test_a_docket_survives_being_written_down(office):
     docket = office.desk.docket(office.id)
     assert load_docket(dump_docket(docket)) == docket
     assert dry_run_of(office.plan.steps[0].change).digest == docket.ask.dryrun_digest and Sealer
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_attempt_of_any_class_counts_over_http(way):
+    rng = random.Random(way)
+    assert sum(accepted(way, rng) for _ in range(12)) == 0
+
+
+def test_right_approvals_count_over_http():
+    assert all(control(random.Random(n)) for n in range(5))
