@@ -1,7 +1,21 @@
 """Closed windows in, anomalies with a tail probability out. `ls detectors/` is the list of detectors."""
 
+from detectors._canary import CanaryRule, Judged, judge, looks
 from detectors._contract import Choosy, Detector, Quick, State, grow
 from detectors._detect import Detect, DetectState
 from detectors._split import part_of
 
-__all__ = ["Choosy", "Detect", "DetectState", "Detector", "Quick", "State", "grow", "part_of"]
+__all__ = [
+    "CanaryRule",
+    "Choosy",
+    "Detect",
+    "DetectState",
+    "Detector",
+    "Judged",
+    "Quick",
+    "State",
+    "grow",
+    "judge",
+    "looks",
+    "part_of",
+]
