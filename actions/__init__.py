@@ -42,6 +42,7 @@ from actions._errors import (
     UnknownVerb,
 )
 from actions._executor import (
+    MARK,
     Capabilities,
     Effect,
     Executor,
@@ -91,6 +92,7 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library, unpadded
 
 __all__ = [
+    "MARK",
     "INVARIANTS",
     "NAMES",
     "NEUTRAL",

@@ -120,7 +120,7 @@ class Executor(Protocol):
 
     kind: names it and its section of the gateway's settings. verbs: the names of the verbs that it performs.
     capabilities: by verb. permissions: by verb, the rules that the credentials must allow and nothing more, in the
-    words of its system (for Kubernetes: RBAC rules).
+    words of its system (for Kubernetes: RBAC rules). set_up: what must be prepared there once, in its own language.
     """
 
     kind: str
@@ -128,6 +128,7 @@ class Executor(Protocol):
     verbs: tuple[str, ...]
     capabilities: Mapping[str, Capabilities]
     permissions: Mapping[str, tuple[Mapping[str, Json], ...]]
+    set_up: str
 
     def read(self, effect: Effect) -> Reading:
         """The target of the effect as it is. Raises TargetAway."""

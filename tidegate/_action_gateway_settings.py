@@ -41,6 +41,8 @@ class ActGateway(Section):
     token_file: Path | None = None
     executors: dict[str, dict[str, Any]] = {}
     """Settings of each executor, by its kind; one that is not named is not there."""
+    verbs: tuple[str, ...] = ()
+    """Which of their verbs it performs; all of them if empty."""
 
     @field_validator("permit_keys", "control_keys")
     @classmethod
@@ -103,4 +105,8 @@ class ActGateway(Section):
                 place = ".".join(("executors", kind, *(str(part) for part in first["loc"])))
                 raise SettingsError(f"'{place}': {first['msg']}", todo="See docs/gateway.md") from error
             found |= dict.fromkeys(executor.verbs, executor)
-        return found
+        unknown = [verb for verb in self.verbs if verb not in found]
+        if unknown:
+            todo = f"Verbs of the executors that are set: {', '.join(sorted(found)) or 'none'}"
+            raise SettingsError(f"nothing performs '{unknown[0]}'", where="verbs", todo=todo)
+        return {verb: executor for verb, executor in found.items() if not self.verbs or verb in self.verbs}

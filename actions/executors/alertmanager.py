@@ -38,6 +38,7 @@ class Alertmanager:
     verbs = ("alert.silence", "alert.unsilence")
     capabilities: ClassVar[Mapping[str, Capabilities]] = dict.fromkeys(verbs, _CAN)
     permissions: ClassVar[Mapping[str, tuple[Mapping[str, Json], ...]]] = dict.fromkeys(verbs, _MAY)
+    set_up = ""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self._settings = settings

@@ -36,6 +36,7 @@ class Envoy:
     permissions: ClassVar[Mapping[str, tuple[Mapping[str, Json], ...]]] = {
         "traffic.shift": ({"http": ["GET /runtime", "POST /runtime_modify"]},)
     }
+    set_up = ""
 
     def __init__(self, settings: EnvoySettings) -> None:
         self._settings = settings

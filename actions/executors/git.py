@@ -60,6 +60,7 @@ class Git:
     verbs = ("gitops.revert", "flag.off", "flag.on")
     capabilities: ClassVar[Mapping[str, Capabilities]] = dict.fromkeys(verbs, _CAN)
     permissions: ClassVar[Mapping[str, tuple[Mapping[str, Json], ...]]] = dict.fromkeys(verbs, _MAY)
+    set_up = ""
 
     def __init__(self, settings: GitSettings) -> None:
         self._settings = settings

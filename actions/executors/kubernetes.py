@@ -64,6 +64,7 @@ class Kubernetes:
         "kubernetes.rollback": (_DEPLOYMENTS, _REPLICASETS),
         "kubernetes.cordon": (_NODES,), "kubernetes.uncordon": (_NODES,),
     }  # fmt: skip
+    set_up = ""
 
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings

@@ -40,6 +40,8 @@ class PostgresSettings(ExecutorSettings):
     """How to connect to the server of services not named below, without the password."""
     services: dict[str, str] = {}
     """How to connect, by name of the service that the target names."""
+    roles: tuple[str, ...] = ()
+    """The roles whose limit it may set; none by default."""
     password_file: Path | None = None
     """Read anew for each connection."""
 
@@ -56,6 +58,7 @@ class Postgres:
         ),
         "postgres.terminate_backend": ({"grant": "pg_signal_backend"}, {"grant": "pg_read_all_stats"}),
     }  # fmt: skip
+    set_up = SET_UP
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
@@ -63,6 +66,8 @@ class Postgres:
     def read(self, effect: Effect) -> Reading:
         import psycopg
 
+        if effect.parameters.get("role", "") not in ("", *self._settings.roles):
+            raise TargetAway(f"the role {effect.parameters['role']} is not one that may be resized", is_absent=True)
         try:
             with self._connected(effect) as db:
                 return _reading(db, effect)

@@ -32,6 +32,7 @@ class Webhook:
     verbs = ("notify.owner",)
     capabilities: ClassVar[Mapping[str, Capabilities]] = {"notify.owner": Capabilities(False, False, False, False)}
     permissions: ClassVar[Mapping[str, tuple[Mapping[str, Json], ...]]] = {"notify.owner": ({"http": ["POST"]},)}
+    set_up = ""
 
     def __init__(self, settings: WebhookSettings) -> None:
         self._settings = settings

@@ -43,7 +43,8 @@ def server():
 def hands(server):
     server.run("alter role orders connection limit 20")
     server.run("truncate tidegate.mark")
-    return Postgres(PostgresSettings(services={"orders-db": place(server, "gateway")}))
+    told = {"services": {"orders-db": place(server, "gateway")}, "roles": ("orders", "other", "tidegate")}
+    return Postgres(PostgresSettings(**told))
 
 
 def place(server, user):
@@ -90,7 +91,7 @@ def test_a_fence_waits_for_the_write_that_is_under_way(server, hands):
     hands.fence(resize(), 3)
     with psycopg.connect(place(server, "gateway")) as under_way:
         under_way.execute("select 1 from tidegate.mark for update")
-        quick = Postgres(PostgresSettings(dsn=place(server, "gateway"), timeout_s=2))
+        quick = Postgres(PostgresSettings(dsn=place(server, "gateway"), timeout_s=2, roles=("orders",)))
         with pytest.raises(TargetAway, match="timeout"):
             quick.fence(resize(), 4)
     hands.fence(resize(), 4)
@@ -102,6 +103,12 @@ def test_a_role_that_is_not_ours_to_resize_is_refused_by_the_server(server, hand
     assert server.run("select count(*) from tidegate.mark where mark <> ''") == [(0,)]
     with pytest.raises(TargetAway):
         hands.read(resize(role="tidegate"))
+
+
+def test_a_role_that_is_not_in_the_settings_is_absent(server):
+    with pytest.raises(TargetAway) as refused:
+        Postgres(PostgresSettings(dsn=place(server, "gateway"))).read(resize())
+    assert refused.value.code == "TARGET_ABSENT"
 
 
 def terminate(connection):
@@ -144,7 +151,7 @@ def test_a_server_that_dies_in_the_middle_is_lost_and_one_that_says_no_is_not(se
 
 
 def test_a_server_that_is_away_is_away_and_nothing_was_sent(hands):
-    gone = Postgres(PostgresSettings(dsn="postgresql://gateway@127.0.0.1:1/postgres", timeout_s=2))
+    gone = Postgres(PostgresSettings(dsn="postgresql://gateway@127.0.0.1:1/postgres", timeout_s=2, roles=("orders",)))
     reading = hands.read(resize())
     with pytest.raises(TargetAway) as refused:
         gone.read(resize())
