@@ -228,3 +228,127 @@ class LedgerRules:
             ledger.submit(Transaction(0, priority, leaves=(priority.name.encode(),)))
         ledger.commit()
         assert [row.leaf[40:] for row in ledger.leaves(0, 9)] == [b"KILL", b"APPROVAL", b"INTENT", b"OTHER"]
+
+    def test_a_step_is_intended_once_in_each_direction_and_epoch(self, ledger):
+        hold = Transaction(0, targets=(Hold("t", "k"), Renew("t", "k", 1)))
+        intend = lambda epoch=1, step=0, way="do", key="k": Transaction(
+            1, intent=Intent("t", key, step, way, epoch), leaves=(b"x",)
+        )
+        assert [code(write(ledger, one)) for one in (hold, intend())] == ["COMMITTED", "COMMITTED"]
+        assert code(write(ledger, intend(step=1))) == "INTENT_OPEN"
+        assert code(write(ledger, Transaction(2, closes=("t",)))) == "COMMITTED"
+        assert code(write(ledger, Transaction(2, closes=("t",)))) == "NO_INTENT"
+        results = [code(write(ledger, one)) for one in (intend(), intend(epoch=2), intend(key="other"))]
+        assert results == ["INTENT_REPEATED", "STALE_EPOCH", "STALE_EPOCH"]
+        assert code(write(ledger, intend(way="undo"))) == "COMMITTED"
+        assert ledger.intent("t")[:5] == ("t", "k", 0, "undo", 1) and ledger.intent("other") is None
+
+    def test_an_epoch_is_one_more_than_the_last_and_the_holders(self, ledger):
+        write(ledger, Transaction(0, targets=(Hold("t", "k"),)))
+        renew = lambda epoch, key="k": code(write(ledger, Transaction(1, targets=(Renew("t", key, epoch),))))
+        assert [renew(0), renew(2), renew(1, "x"), renew(1), renew(1)] == ["STALE_EPOCH"] * 3 + [
+            "COMMITTED",
+            "STALE_EPOCH",
+        ]
+        assert ledger.target("t").epoch == 1 and ledger.target("none") == ("none", 0, "", 0, "", False)
+
+    def test_a_target_read_again_keeps_why_it_was_blocked(self, ledger):
+        write(ledger, Transaction(0, targets=(Hold("t", "k"), Free("t", "k", False, "WHY"), Hold("u", "k"))))
+        write(ledger, Transaction(1, distrust=True))
+        again = (Reread("t", 1, "OTHER"), Reread("u", 1, "MARK"))
+        assert code(write(ledger, Transaction(2, targets=again))) == "COMMITTED"
+        assert [ledger.target(name).blocked for name in "tu"] == ["WHY", "MARK"]
+        assert code(write(ledger, Transaction(3, targets=(Reread("t", 9),)))) == "STALE_EPOCH"
+
+    def test_whoever_does_not_hold_a_target_frees_nothing(self, ledger):
+        write(ledger, Transaction(0, targets=(Hold("t", "k"), Free("t", "other", False, "WHY"))))
+        assert ledger.target("t") == ("t", 0, "k", 0, "", False)
+        write(ledger, Transaction(1, targets=(Free("t", "k", False), Hold("t", "n"), Free("t", "n"))))
+        assert ledger.target("t").ineffective == 1
+        write(ledger, Transaction(2, targets=(Hold("t", "k"), Free("t", "k", True))))
+        assert ledger.target("t").ineffective == 0
+
+    def test_a_timer_rings_at_its_time_and_the_earliest_first(self, ledger):
+        timers = (Timer("b", 5), Timer("a", 5), Timer("c", 4), Timer("d", 9))
+        write(ledger, Transaction(0, timers=timers))
+        assert [list(ledger.due(now, 9)) for now in (3, 4, 5)] == [[], ["c"], ["c", "a", "b"]]
+        assert list(ledger.due(9, 2)) == ["c", "a"]
+        write(ledger, Transaction(0, timers=(Timer("c", 7), Timer("a", None))))
+        assert list(ledger.due(9, 9)) == ["b", "c", "d"]
+
+    def test_what_is_told_is_numbered_by_topic_and_key_and_told_in_order(self, ledger):
+        told = [Outbox("t", "k", "1", b"a"), Outbox("t", "k", "2", b"b"), Outbox("t", "other", "3", b"c"),
+                Outbox("u", "k", "4", b"d")]  # fmt: skip
+        write(ledger, Transaction(0, outbox=tuple(told)))
+        rows = list(ledger.unsent(9))
+        assert [row.record for row in rows] == told and [row.sequence for row in rows] == [0, 1, 0, 0]
+        assert [row.record.id for row in ledger.unsent(1, "u")] == ["4"] and len(ledger.unsent(2)) == 2
+        write(ledger, Transaction(0, sent=(rows[0].number, rows[1].number), outbox=(Outbox("t", "k", "5", b"e"),)))
+        assert [(row.record.id, row.sequence) for row in ledger.unsent(9, "t")] == [("3", 0), ("5", 2)]
+
+    def test_facts_are_found_by_how_their_names_begin(self, ledger):
+        write(ledger, Transaction(0, keeps=(Keep("b/2", b"2"), Keep("b/1", b"1"), Keep("c", b"3"))))
+        write(ledger, Transaction(0, keeps=(Keep("c", None), Keep("b/2", b"4"))))
+        assert list(ledger.kept("b/")) == [("b/1", b"1"), ("b/2", b"4")] == list(ledger.kept(""))
+
+    def test_the_ended_are_listed_by_when_and_after_a_time(self, ledger):
+        keys = []
+        for n, value in enumerate("xyz"):
+            opened = open_action(plan_of(step_of(value=value)), 0, 0)
+            write(ledger, opened.transaction)
+            if n < 2:
+                advance(ledger, opened.action.key, Killed(10 + n))
+            keys.append(opened.action.key)
+        assert [row.key for row in ledger.ended(9, 9)] == keys[:2] and [row.key for row in ledger.ended(9, 1)] == keys[
+            :1
+        ]
+        assert [row.key for row in ledger.ended(10, 9)] == keys[1:2] and ledger.open_actions() == keys[2:]
+
+    def test_forgetting_keeps_what_is_as_young_as_the_limit(self, ledger):
+        for at_ns in (4, 5):
+            name = str(at_ns)
+            write(ledger, Transaction(
+                at_ns, takes=(Take("s", name, 1, 99, 9),), inbox=Inbox("t", 0, at_ns, name),
+                issued_nonces=(NonceIssue(name, at_ns),),
+            ))  # fmt: skip
+        ledger.forget(5)
+        found = ledger.contents()
+        assert (
+            [row[1] for row in found.budget]
+            == [row[3] for row in found.inbox]
+            == [row[0] for row in found.nonces]
+            == ["5"]
+        )
+        assert ledger.position("t", 0) == 5 and ledger.position("t", 1) is None and ledger.last_ns() == 5
+
+    def test_a_budget_counts_its_scope_and_window_and_gives_back(self, ledger):
+        take = lambda id, at_ns, scope="s", amount=1: Transaction(at_ns, takes=(Take(scope, id, amount, 10, 2),))
+        for one in (take("a", 1), take("b", 2), take("c", 2, "other", 2)):
+            assert code(write(ledger, one)) == "COMMITTED"
+        assert ledger.spent("s", 0) == 2 and ledger.spent("s", 1) == 1 and ledger.spent("none", 0) == 0
+        assert code(write(ledger, take("d", 10))) == "BUDGET_SPENT"
+        assert code(write(ledger, take("a", 10))) == "COMMITTED"  # the same share taken again is one
+        assert code(write(ledger, Transaction(10, gives_back=("b",)))) == "COMMITTED" and ledger.spent("s", 0) == 1
+        assert code(write(ledger, take("e", 10, amount=2))) == "BUDGET_SPENT"
+
+    def test_time_never_goes_back_and_leaves_are_numbered(self, ledger):
+        results = [write(ledger, Transaction(at_ns, leaves=(b"x", b"y"))) for at_ns in (5, 3)]
+        assert results == [Committed((0, 1)), Committed((2, 3))] and ledger.last_ns() == 5
+        assert [row.number for row in ledger.leaves(1, 2)] == [1, 2] and ledger.head()[0] == 4
+
+    def test_a_position_is_the_furthest_that_was_read(self, ledger):
+        for offset in (7, 3):
+            write(ledger, Transaction(0, inbox=Inbox("t", 1, offset, str(offset))))
+        assert ledger.position("t", 1) == 7
+
+    def test_a_generation_follows_the_last_and_a_version_the_last(self, ledger):
+        row = lambda key, version, generation, ended=False: Transaction(
+            1, action=ActionWrite(key, version, "d", "c", generation, "proposed", ended, b""), leaves=(b"x",)
+        )
+        assert code(write(ledger, row("a", 0, 1))) == "OWNED"
+        results = [
+            code(write(ledger, one)) for one in (row("a", 0, 0), row("b", 0, 1), row("a", 2, 0), row("a", 1, 0, True))
+        ]
+        assert results == ["COMMITTED", "OWNED", "VERSION_MOVED", "COMMITTED"]
+        assert code(write(ledger, row("b", 0, 2))) == "OWNED" and code(write(ledger, row("b", 0, 1))) == "COMMITTED"
+        assert ledger.latest("c").key == "b" and ledger.action("a").version == 2 and ledger.action("none") is None
