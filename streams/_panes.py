@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from schemas.core import F64, I64, U64, Bool
+from streams._settings import PANE_NS
 from streams._window_state import DERIVED, WindowState
 
 
@@ -43,12 +44,14 @@ class Panes(Protocol):
         """Samples into the newest slot of the ring, which is blank, and into cadence and last values; m >= 1."""
         ...
 
-    def fill_zeros(self, state: WindowState) -> bool:
-        """A recorded pane in which an event series was silent counts as zero; whether there was any."""
+    def fill_zeros(self, state: WindowState, since_ns: int) -> bool:
+        """A recorded pane in which an event series was silent counts as zero if the series has spoken since then;
+        whether there was any."""
         ...
 
     def silences(self, state: WindowState, to_ns: int) -> tuple[I64, I64]:
-        """Rows whose silence became too long by `to_ns` and was not noted yet, and since when it is, ns."""
+        """Rows whose silence became too long by `to_ns` and was not noted yet, and since when it is, ns; in the order
+        of the panes in which it did, then of rows."""
         ...
 
 
@@ -92,8 +95,9 @@ class Plain:
             state.cumulated[rows] += np.nan_to_num(total)
         return Tally(len(row), int(is_derived[row].sum()), again, again_derived)
 
-    def fill_zeros(self, state: WindowState) -> bool:
+    def fill_zeros(self, state: WindowState, since_ns: int) -> bool:
         silent = state.is_event & (state.ring["count"][state.head] == 0) & (state.shares[-1][state.signal] > 0)
+        silent &= state.last_ns >= since_ns
         state.ring["total"][state.head][silent] = 0.0
         return bool(silent.any())
 
@@ -103,7 +107,13 @@ class Plain:
         rows = np.flatnonzero(waiting)
         due = state.last_ns[rows] + (patience[rows] * 1e9).astype(np.int64)
         over = due <= to_ns
-        return rows[over], due[over]
+        return by_pane(rows[over], due[over])
+
+
+def by_pane(rows: I64, due: I64) -> tuple[I64, I64]:
+    """Silences in the order in which closing pane after pane would find them."""
+    order = np.lexsort((rows, -(-due // PANE_NS)))
+    return rows[order], due[order]
 
 
 def _increases(state: WindowState, row: I64, value: F64, starts: I64, owner: I64, ends: I64) -> F64:

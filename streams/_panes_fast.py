@@ -6,7 +6,7 @@ import numpy as np
 
 from schemas.core import I64, U64
 from streams import _windows_numba as kernel
-from streams._panes import Points, Tally
+from streams._panes import Points, Tally, by_pane
 from streams._window_state import DERIVED, WindowState
 
 
@@ -44,11 +44,11 @@ class Fast:
         again_ours = kernel.derived(points.row, m, state.signal, *DERIVED) - ours if again else 0
         return Tally(kept, ours, again, again_ours)
 
-    def fill_zeros(self, state: WindowState) -> bool:
+    def fill_zeros(self, state: WindowState, since_ns: int) -> bool:
         total, count = state.ring["total"][state.head], state.ring["count"][state.head]
-        return kernel.fill_zeros(total, count, state.is_event, state.signal, state.shares[-1])
+        return kernel.fill_zeros(total, count, state.is_event, state.signal, state.shares[-1], state.last_ns, since_ns)
 
     def silences(self, state: WindowState, to_ns: int) -> tuple[I64, I64]:
         rows = kernel.silences(state.interval_s, state.last_ns, state.is_silent, state.is_event, to_ns)
         patience = np.maximum(3 * state.interval_s[rows], 30.0)
-        return rows, state.last_ns[rows] + (patience * 1e9).astype(np.int64)
+        return by_pane(rows, state.last_ns[rows] + (patience * 1e9).astype(np.int64))

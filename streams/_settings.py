@@ -12,6 +12,10 @@ WINDOW_PANES = (1, 6, 12)
 
 RING_PANES = max(WINDOW_PANES)
 
+ZERO_FOR_NS = 86_400 * NS
+"""How long the silence of an event series means zero; after a day nothing is known of it until it speaks again. So a
+jump of months in event time costs the panes of a day, and what is learned from zeros is at most a day of them."""
+
 WARM_POINTS = 200_000
 """Points after which a run counts as a long one and numba is worth its start; about half a second of plain decoding."""
 

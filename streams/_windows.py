@@ -18,18 +18,20 @@ import schemas as sc
 from schemas.core import F64, I64, U64, Emit, WindowBlock
 from streams import _dead, _panes
 from streams._blocks import RingBlock
-from streams._settings import PANE_NS, WINDOW_PANES
+from streams._settings import PANE_NS, RING_PANES, WINDOW_PANES, ZERO_FOR_NS
 from streams._window_state import RING, SIGNALS, WindowState
 
 
 class Windower:
     """Pure core: `add` samples, then `close` what the watermark has passed. `stage` names it in dead letters.
 
+    zero_for_ns: how long the silence of an event series means zero; after that it means nothing.
+
     `use_kernels` may be called at any time; it changes how fast answers come, never what they are.
     """
 
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
+    def __init__(self, stage: str, *, zero_for_ns: int = ZERO_FOR_NS) -> None:
+        self._stage, self._zero_for_ns = stage, zero_for_ns
         self._panes: _panes.Panes = _panes.Plain()
 
     def use_kernels(self) -> None:
@@ -43,9 +45,7 @@ class Windower:
         state.define(frame.defs)
         out: list[Emit] = []
         series, t = frame.series, frame.t
-        value = (
-            frame.value + 0.0
-        )  # minus zero is zero: which of them is smaller depends on the compiler
+        value = frame.value + 0.0  # minus zero is zero: which of them is smaller depends on the compiler
         if len(frame.defs):  # the columns lie in the bytes of the message; what waits shall not hold definitions too
             series, t = series.copy(), t.copy()
         if not len(t):
@@ -67,8 +67,8 @@ class Windower:
         """Close every pane that ends by `through_ns`, oldest first: for each the 10 s, 60 and 120 s blocks.
 
         A pane without news (no sample, no silence that means zero) gives only the tumbling windows that hold any;
-        stretches in which nothing waits and nothing was recorded are passed over without blocks. What is not read
-        of a block before one of another pane is asked for is gone.
+        a stretch in which nothing waits and no silence means zero is passed over in one stride, with the answers of
+        closing its panes one by one. What is not read of a block before one of another pane is asked for is gone.
         """
         start = state.through_ns
         if start == 0:
@@ -76,8 +76,9 @@ class Windower:
         while start + PANE_NS <= through_ns:
             if start not in state.pending and not self._speaks(state, start):
                 ahead = [pane for pane in state.pending if pane > start]
-                start = min([through_ns, *ahead, *state.covered.starts_after(start, PANE_NS)])
-                self._forget(state)
+                first = start
+                start = min([through_ns // PANE_NS * PANE_NS, *ahead, *state.covered.starts_after(start, PANE_NS)])
+                self._forget(state, first, start)
                 self._silences(state, start)
                 continue
             state.through_ns = start + PANE_NS
@@ -107,16 +108,22 @@ class Windower:
 
     def _speaks(self, state: WindowState, start: int) -> bool:
         """Whether silence in this pane means zero for some event series, or a window still has panes to slide out."""
-        for code in np.unique(state.signal[state.is_event]).tolist():
-            if state.covered.share(SIGNALS[code], start, start + PANE_NS) > 0:
-                return True
-        return bool(state.ring["count"].any())
+        if state.ring["count"].any() or not np.isnan(state.ring["total"]).all():
+            return True
+        recent = state.is_event & (state.last_ns >= start - self._zero_for_ns)
+        codes = np.unique(state.signal[recent]).tolist()
+        return any(state.covered.share(SIGNALS[code], start, start + PANE_NS) > 0 for code in codes)
 
-    def _forget(self, state: WindowState) -> None:
+    def _forget(self, state: WindowState, first: int, start: int) -> None:
+        """Pass over the panes from `first` to before `start`, in which nothing was seen; what was recorded of them is
+        known all the same, once anybody has spoken."""
         for name in RING:
             state.ring[name][:] = np.nan
         state.ring["count"][:] = 0
-        state.shares[:] = 0
+        if len(state.registry):
+            panes = range(max(first, start - RING_PANES * PANE_NS), start, PANE_NS)
+            shares = [[state.covered.share(signal, at, at + PANE_NS) for signal in SIGNALS] for at in panes]
+            state.shares = np.concatenate([state.shares[len(shares) :], np.array(shares)])
         state.moves += 1
 
     def _pane(self, state: WindowState, start: int) -> Iterator[WindowBlock]:
@@ -130,7 +137,7 @@ class Windower:
         tally = self._panes.take(state, points) if points and len(points.row) else _panes.Tally()
         self._tell(state, "processed", tally.processed, tally.processed_derived)
         self._tell(state, "duplicate", tally.duplicate, tally.duplicate_derived)
-        has_news = self._panes.fill_zeros(state) or bool(chunks)
+        has_news = self._panes.fill_zeros(state, start - self._zero_for_ns) or bool(chunks)
         for panes in WINDOW_PANES:
             ends_here = (start + PANE_NS) % (panes * PANE_NS) == 0
             if has_news or (ends_here and state.ring["count"][state.slots(panes)].any()):

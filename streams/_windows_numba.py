@@ -224,10 +224,12 @@ def derived(row: I64, kept: int, signal: I8, first: int, second: int) -> int:
 
 
 @jit
-def fill_zeros(total: F64, count: I32, is_event: Bool, signal: I8, shares: F64) -> bool:
+def fill_zeros(
+    total: F64, count: I32, is_event: Bool, signal: I8, shares: F64, last_ns: I64, since_ns: int
+) -> bool:  # fmt: skip
     any_zero = False
     for r in range(len(total)):
-        if is_event[r] and count[r] == 0 and shares[signal[r]] > 0:
+        if is_event[r] and count[r] == 0 and shares[signal[r]] > 0 and last_ns[r] >= since_ns:
             total[r] = 0.0
             any_zero = True
     return any_zero
