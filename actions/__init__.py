@@ -3,6 +3,18 @@
 from actions._autonomy import Earned, Trial
 from actions._autonomy_kept import standings, trial_kept
 from actions._ledger_open import open_ledger
+from actions._ledger import Inbox, Keep, Ledger, Priority, Transaction
+from actions._ports import Illness, Indicator, Look, Notice, Seen, Survey, Window
+from actions._view import View
+from actions._worker import Ports, Worker, WorkerSettings
+from actions._gatekeeper import PolicyGatekeeper
+from actions._plans import NotAskable, asked_of
+from actions._safety import SafetySettings
+from actions._machine_types import Approved, Rejected
+from actions._drive import With
+from actions._policies import PolicyEngine
+from actions._telling import notice_row
+from actions._permit import mint
 from actions._approvals import Ask, Panel, Standing, Verdict, Vote, cast_approval, challenge, issue_nonce, standing
 from actions._audit import NOTHING, Happening, Head, append_entry, body_digest, hash_text, leaf_of, parse_entry
 from actions._audit_verify import Report, verify_log
@@ -63,13 +75,11 @@ from actions._machine_types import Found, Mode
 from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
 from actions._kill import order_of, stopped
 from actions._machine_errors import LedgerFault
-from actions._permit import mint
 from actions._ports import Answer, DryRun, EffectRequest, ProbeRequest, Unavailable, Watch
 from actions._policies import (
     Approvers,
     Obligation,
     Policies,
-    PolicyEngine,
     Rule,
     approvers_of,
     snapshot_digest,
@@ -92,6 +102,30 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library, unpadded
 
 __all__ = [
+    "notice_row",
+    "With",
+    "Rejected",
+    "Approved",
+    "SafetySettings",
+    "asked_of",
+    "NotAskable",
+    "PolicyGatekeeper",
+    "WorkerSettings",
+    "Worker",
+    "Ports",
+    "View",
+    "Window",
+    "Survey",
+    "Seen",
+    "Notice",
+    "Look",
+    "Indicator",
+    "Illness",
+    "Transaction",
+    "Priority",
+    "Ledger",
+    "Keep",
+    "Inbox",
     "MARK",
     "INVARIANTS",
     "NAMES",

@@ -33,7 +33,7 @@ from actions._gateway import (
 from actions._gateway_store import Attempt, GatewayStore
 from actions._machine_types import Found
 from actions._permit import MS, Permit
-from actions._ports import Answer, DryRun, EffectRequest, KillSwitch, ProbeRequest, Unavailable
+from actions._ports import Answer, DryRun, EffectRequest, KillSwitch, ProbeRequest, Survey, Unavailable
 from actions._verbs import Verbs
 from schemas import ProposedChange, canonical
 from schemas.core import NS
@@ -181,6 +181,29 @@ class GatewayDesk:
             return False
         return True
 
+    async def survey(self, target: str) -> Survey | Unavailable:
+        """The highest epoch that was ever seen there, and what is on the target now of all that we did to it.
+
+        Where nobody can say whether a mark is there it is named: whoever asks must then look himself.
+        """
+        async with self._locks.hold(target):
+            known = self._store.known(target, Name("", 0, "do", 0))
+            attempts = [one for one in self._store.attempts(target) if one.effect]
+            steps = dict.fromkeys((one.name.key, one.name.step) for one in attempts)
+            marks = list[tuple[str, int]]()
+            for step in steps:
+                mine = [one for one in attempts if (one.name.key, one.name.step) == step]
+                done = [one for one in mine if one.name.direction == "do" and one.kept.result != "not_applied"]
+                if not done:
+                    continue
+                try:
+                    reading = await self._hands.read(Effect(**json.loads(done[-1].effect)))
+                except TargetAway as error:
+                    return Unavailable(error.code)
+                if self._read_back(mine, Effect(**json.loads(done[-1].effect)), reading, *step) != "not_applied":
+                    marks.append(step)
+            return Survey(known.epoch, tuple(marks))
+
     async def probe(self, request: ProbeRequest) -> Found:
         """Is the mark of this step on its target; after a fence, so that the answer stays true."""
         async with self._locks.hold(request.target):
@@ -200,10 +223,13 @@ class GatewayDesk:
             reading = await self._hands.read(effect)
         except TargetAway:
             return "unreadable"
+        return self._read_back(mine, effect, reading, request.key, request.step)
+
+    def _read_back(self, mine: list[Attempt], effect: Effect, reading: Reading, key: str, step: int) -> Found:
         if not self._hands.capabilities(effect.verb).keeps_mark:
             return _found_by_state(mine, effect, reading)
         mark = reading.mark
-        if mark is not None and (mark.key, mark.step) == (request.key, request.step):
+        if mark is not None and (mark.key, mark.step) == (key, step):
             return "applied" if mark.direction == "do" else "not_applied"
         sent = [one for one in mine if one.kept.result != "not_applied"]
         if not sent:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from actions._errors import ParametersInvalid
 from actions._machine_types import Found
-from actions._ports import Answer, DryRun, EffectRequest, ProbeRequest, Unavailable
+from actions._ports import Answer, DryRun, EffectRequest, ProbeRequest, Survey, Unavailable
 from schemas import ProposedChange
 
 T = TypeVar("T")
@@ -65,6 +65,13 @@ def load_dry_run(told: dict[str, Any]) -> DryRun | Unavailable:
     if "unavailable" in told:
         return _read(TypeAdapter(Unavailable), told["unavailable"])
     return _read(TypeAdapter(DryRun), told.get("dry_run"))
+
+
+def load_survey(told: dict[str, Any]) -> Survey | Unavailable:
+    """Raises ParametersInvalid."""
+    if "unavailable" in told:
+        return _read(TypeAdapter(Unavailable), told["unavailable"])
+    return _read(TypeAdapter(Survey), told.get("survey"))
 
 
 def load_answer(told: dict[str, Any]) -> Answer:

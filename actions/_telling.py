@@ -76,11 +76,11 @@ def notices_of(action: Action, records: tuple[Record, ...]) -> tuple[Outbox, ...
         urgency: Literal["page", "notify"] = "page" if state in _PAGES or is_old else "notify"
         group = "OLD_NEWS" if is_old else f"{state}:{reason}"
         id = record_id("notice", action.key, action.version, place)
-        found.append(notice(Notice(id, urgency, group, _text(action, state, reason), action.key, action.at_ns)))
+        found.append(notice_row(Notice(id, urgency, group, _text(action, state, reason), action.key, action.at_ns)))
     return tuple(found)
 
 
-def notice(said: Notice) -> Outbox:
+def notice_row(said: Notice) -> Outbox:
     return Outbox(PEOPLE, said.action_key or said.group, said.id, canonical(said._asdict()))
 
 

@@ -50,6 +50,7 @@ class View:
     _said: dict[str, Said] = field(default_factory=dict)
     _opened: dict[str, int] = field(default_factory=dict)
     _over: dict[str, int] = field(default_factory=dict)
+    _began: dict[str, int] = field(default_factory=dict)
     _calendar: dict[str, CalendarEntry] = field(default_factory=dict)
 
     def take(self, message: Message) -> str:
@@ -71,6 +72,10 @@ class View:
             for entity in record.entities:
                 self._opened[entity] = max(self._opened.get(entity, 0), record.updated_ns)
         return ""
+
+    def opened_ns(self, incident_id: str) -> int:
+        """When the incident began, 0 if nothing is known of it."""
+        return self._began.get(incident_id, 0)
 
     def evidence_ns(self, event: ActionEvent) -> int:
         """Up to when the diagnosis of the event's incident is known to have named its cause."""
@@ -107,11 +112,13 @@ class View:
 
     def forget(self, before_ns: int) -> None:
         self._said = {id: one for id, one in self._said.items() if one.as_of_ns >= before_ns}
+        self._began = {id: at_ns for id, at_ns in self._began.items() if at_ns >= before_ns}
         self._over = {id: at_ns for id, at_ns in self._over.items() if at_ns >= before_ns}
         self._opened = {entity: at_ns for entity, at_ns in self._opened.items() if at_ns >= before_ns}
         self._calendar = {id: one for id, one in self._calendar.items() if one.end_ns >= before_ns}
 
     def _diagnosed(self, diagnosis: Diagnosis) -> None:
+        self._began[diagnosis.incident_id] = diagnosis.opened_ns
         known = self._said.get(diagnosis.incident_id)
         if known is not None and diagnosis.revision <= known.revision:
             return

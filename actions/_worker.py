@@ -44,7 +44,7 @@ from actions._perform import Performer, Reply
 from actions._ports import Bus, Clock, Crew, Gatekeeper, Gateway, KillSwitch, Notice, People, Survey, Telemetry
 from actions._safety import Safety, SafetySettings
 from actions._saga import Plan, revert_of
-from actions._telling import PEOPLE, event_of, follow_up, key_in, notice, notices_of, read_notice
+from actions._telling import PEOPLE, event_of, follow_up, key_in, notice_row, notices_of, read_notice
 from actions._verbs import service_of
 from schemas import ACTIONS, record_id
 from schemas.core import NS
@@ -137,7 +137,7 @@ class Worker:
             return result.code
         text = f"{plan.steps[0].change.verb} on {plan.targets[0]} is not done again now ({result.code})"
         said = Notice(record_id("notice", plan.change_key, generation, now), "notify", result.code, text, "", now)
-        await self.commit(Transaction(now, inbox=asked.inbox, outbox=(notice(said),)))
+        await self.commit(Transaction(now, inbox=asked.inbox, outbox=(notice_row(said),)))
         return result.code
 
     async def withdraw(self, incident_id: str, inbox: Inbox | None = None) -> None:
@@ -177,7 +177,7 @@ class Worker:
         text = f"safety was breached: {what}; everything is advice until a person lifts it"
         said = Notice(record_id("notice", "breach", self.now), "page", "breach", text, "", self.now)
         keeps = (Keep(f"{BREACH}{self.now}", str(self.now).encode()),)
-        await self.commit(Transaction(self.now, keeps=keeps, outbox=(notice(said),)))
+        await self.commit(Transaction(self.now, keeps=keeps, outbox=(notice_row(said),)))
 
     def read(self, key: str) -> Action:
         """Raises KeyError."""
@@ -326,7 +326,7 @@ class Worker:
     async def _block(self, action: Action, reason: str) -> None:
         """The target is for people, from now on or, while an action holds it, from what that leaves."""
         target, hold = action.target, f"block/{reason}"
-        said = notice(_blocked(action, target, reason, self.now))
+        said = notice_row(_blocked(action, target, reason, self.now))
         writes = (Hold(target, hold), Free(target, hold, None, reason))
         if isinstance(await self.commit(Transaction(self.now, targets=writes, outbox=(said,))), Refusal):
             await self.commit(Transaction(self.now, outbox=(said,)))
@@ -334,7 +334,7 @@ class Worker:
     async def _tell_blocked(self, action: Action) -> None:
         for target in action.plan.targets:
             if action.state in ("rolled_back", "escalated") and (reason := self.ledger.target(target).blocked):
-                said = notice(_blocked(action, target, reason, self.now))
+                said = notice_row(_blocked(action, target, reason, self.now))
                 await self.commit(Transaction(self.now, outbox=(said,)))
 
     async def _revert(self, timer: str) -> None:
@@ -349,7 +349,7 @@ class Worker:
     async def _distrust(self) -> None:
         text = "the gateway knows newer epochs than the ledger: it is a copy; every target is fenced and read first"
         said = Notice(record_id("notice", "distrust", self.now), "page", "ledger", text, "", self.now)
-        await self.commit(Transaction(self.now, distrust=True, outbox=(notice(said),)))
+        await self.commit(Transaction(self.now, distrust=True, outbox=(notice_row(said),)))
 
     async def _reread(self, target: str) -> None:
         """Fence, then read; a mark that no action of the ledger explains is for a person."""
@@ -377,7 +377,7 @@ class Worker:
         self.faults[kind] = self.faults.get(kind, 0) + 1
         if self.faults[kind] == 1:
             said = Notice(record_id("notice", kind, self.now), "page", f"fault:{kind}", text[:300], "", self.now)
-            await self.commit(Transaction(self.now, outbox=(notice(said),)))
+            await self.commit(Transaction(self.now, outbox=(notice_row(said),)))
 
 
 def _ask(plan: Plan, incident_id: str) -> str:

@@ -32,6 +32,7 @@ from actions import (
     Reading,
     SqliteGatewayStore,
     TargetAway,
+    Unavailable,
     Verbs,
     Written,
     gateway_wire,
@@ -127,7 +128,7 @@ class ActionGateway:
             on_handled=self._handled,
         )  # fmt: skip
         asked = {"dry-run": self._dry_run, "apply": self._apply, "fence": self._fence, "probe": self._probe,
-                 "control": self._control}  # fmt: skip
+                 "survey": self._survey, "control": self._control}  # fmt: skip
         routes = [Route(f"/v1/{name}", self._route(work), methods=["POST"]) for name, work in asked.items()]
         routes += [Route("/healthz", self._healthz), Route("/metrics", self._metrics)]
         self.app = Starlette(routes=routes)
@@ -182,6 +183,11 @@ class ActionGateway:
 
     async def _probe(self, body: bytes) -> dict[str, Any]:
         return {"found": await self.desk.probe(gateway_wire.load_probe(body))}
+
+    async def _survey(self, body: bytes) -> dict[str, Any]:
+        target, _ = gateway_wire.load_fence(body)
+        found = await self.desk.survey(target)
+        return {"unavailable" if isinstance(found, Unavailable) else "survey": found._asdict()}
 
     async def _control(self, body: bytes) -> dict[str, Any]:
         control = Control.from_bytes(body, strict=True)

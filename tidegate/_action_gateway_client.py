@@ -16,6 +16,7 @@ from actions import (
     EffectRequest,
     Found,
     ProbeRequest,
+    Survey,
     Unavailable,
     gateway_wire,
 )
@@ -72,6 +73,13 @@ class GatewayClient:
             return gateway_wire.load_found(await self._ask("probe", gateway_wire.dump(request)))
         except (_NotSent, _Unclear, ActionsError):
             return "unreadable"
+
+    async def survey(self, target: str) -> Survey | Unavailable:
+        try:
+            body = json.dumps({"target": target, "epoch": 0}).encode()
+            return gateway_wire.load_survey(await self._ask("survey", body))
+        except (_NotSent, _Unclear, ActionsError):
+            return Unavailable("GATEWAY_AWAY")
 
     async def order(self, control: Control) -> bool:
         """Hand a signed order to stop or resume to the gateway. False: not known to be taken."""

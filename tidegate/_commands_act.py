@@ -7,12 +7,16 @@ from typing import Annotated
 import structlog
 import typer
 
+from tidegate import _commands_act_worker
+
 Place = Annotated[Path, typer.Option("--settings", help="The gateway's own settings file; see docs/gateway.md.")]
 
 
 def register(app: typer.Typer) -> None:
     act = typer.Typer(no_args_is_help=True, help="Processes that act: what holds credentials, and what asks it.")
     act.command("gateway")(gateway)
+    _commands_act_worker.add(act)
+    _commands_act_worker.register(app)
     app.add_typer(act, name="act")
 
 

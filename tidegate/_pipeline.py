@@ -1,7 +1,7 @@
 """Which stages there are and how they are wired; the only place that knows all rooms."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -55,7 +55,7 @@ def build(
     streams = settings.streams.core()
     detectors = list(_catalogue.find("detectors").values())
     weights = load_weights(settings.diagnosis.weights)
-    known = verbs()
+    known = verbs(settings.actions.executors)
     policies = engine(settings)
     runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
     diagnose = DiagnoseSettings(
@@ -106,9 +106,9 @@ def asked(settings: Settings) -> dict[str, Query]:
     return {kind: query for kind, query in sorted(queries.items()) if query.subsystem not in absent}
 
 
-def verbs() -> Verbs:
-    """Every declared verb; none has an executor yet."""
-    return Verbs([type(verb) for verb in _catalogue.find("verbs").values()])
+def verbs(executors: Iterable[str] = ()) -> Verbs:
+    """Every declared verb, and which of them the gateway can perform. Raises UnknownVerb."""
+    return Verbs([type(verb) for verb in _catalogue.find("verbs").values()], executors)
 
 
 def load_weights(path: Path | None) -> sc.RankerWeights:

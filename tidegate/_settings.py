@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validat
 from actions import Mode
 from schemas.core import NS
 from streams import StreamSettings
+from tidegate._act_settings import Act
 from tidegate._approve_settings import Approvals
 from tidegate._errors import SettingsError
 from tidegate._investigate_settings import Investigate
@@ -63,6 +64,8 @@ class Actions(Section):
     """What decisions should know of a service: `tier`, `labels`, `human_only`, `on_call`."""
     modes: dict[str, Mode] = {}
     """Autonomy by `verb@tier`, `verb`, `@tier` or `*`, the most specific counts: shadow, advise, approve, act."""
+    executors: frozenset[str] = frozenset()
+    """Verbs that the gateway of actions can perform; any other is at most advice."""
     policies: Path | None = None
     """Directory of policy files; the shipped ones if empty."""
     opa: Opa = Opa()
@@ -169,6 +172,7 @@ class Settings(Section):
     shards: Shards = Shards()
     control: Control = Control()
     approvals: Approvals = Approvals()
+    act: Act = Act()
 
     @classmethod
     def read(cls, path: Path | None) -> Self:

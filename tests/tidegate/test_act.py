@@ -1,0 +1,177 @@
+"""The worker as it runs: records of the embedded log, a gateway process over its socket, people at the desk, a file."""
+
+import asyncio
+import threading
+
+import pytest
+from support.act_place import (
+    HERS,
+    PERSON,
+    gated_now,
+    gateway_of,
+    git,
+    order,
+    repository,
+    settings_of,
+    tell,
+    told_by_worker,
+)
+from support.actions import seal as chain
+from support.gateway import KEY
+from typer.testing import CliRunner
+
+from actions import seal
+from actions._ledger import Keep, Transaction, write
+from actions._ledger_model import ModelLedger
+from schemas import Control
+from schemas.core import NS
+from tidegate._act import ActWorker
+from tidegate._act_feed import LogFeed
+from tidegate._act_ports import Orders
+from tidegate._commands_act_worker import places
+from tidegate._errors import SettingsError
+from tidegate.cli import app
+
+OTHER = {"service": "other", "change": "chg-2", "from_version": "v2", "to_version": "v1"}
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    repository(tmp_path)
+    with gateway_of(tmp_path) as place:
+        yield place
+
+
+def run(where, scene, **act):
+    """The worker on this machine's clock while `scene(worker)` lasts."""
+    settings, stop = settings_of(where, **act), threading.Event()
+
+    async def whole():
+        worker = ActWorker(settings, lambda positions: LogFeed(where / "log.sqlite"))
+        running = asyncio.create_task(worker.run(stop))
+        while not hasattr(worker, "desk"):
+            await asyncio.sleep(0.01)
+        try:
+            return await scene(worker)
+        finally:
+            stop.set()
+            await running
+            assert not worker.broken
+
+    return asyncio.run(whole())
+
+
+async def until(holds, seconds=15.0):
+    for _ in range(int(seconds / 0.05)):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not come to that")
+
+
+def states(worker):
+    return [row.state for row in worker.ledger.contents().actions]
+
+
+async def approve(worker):
+    (docket,) = worker.desk.waiting()
+    asked = await worker.desk.challenge(docket.ask.action_id, PERSON, "operator", "ada-1", "approve")
+    return await worker.desk.vote(docket.ask.action_id, seal(asked, HERS))
+
+
+def test_a_decided_revert_is_approved_done_by_the_gateway_and_told(gateway):
+    tell(gateway, gated_now())
+
+    async def scene(worker):
+        await until(lambda: states(worker) == ["awaiting_approval"])
+        await approve(worker)
+        await until(lambda: states(worker) == ["verifying"])
+        await until(lambda: any(one.state == "verifying" for one in told_by_worker(gateway)))
+
+    run(gateway, scene)
+    assert "v41" in git("show", "HEAD:apps/checkout/kustomization.yaml", cwd=gateway / "bare.git")
+    events = told_by_worker(gateway)
+    assert [one.sequence for one in events] == list(range(len(events)))
+    assert {"gated", "awaiting_approval", "approved", "executing", "executed"} <= {one.state for one in events}
+
+
+def test_what_was_taken_is_not_taken_again_by_the_next_worker(gateway):
+    tell(gateway, gated_now())
+
+    async def scene(worker):
+        await until(lambda: states(worker) == ["awaiting_approval"])
+
+    async def again(worker):
+        tell(gateway, gated_now(1, target="default/service/other", parameters=OTHER))
+        await until(lambda: len(states(worker)) == 2)
+        await asyncio.sleep(0.5)
+        return len(worker.ledger.contents().actions)
+
+    run(gateway, scene)
+    assert run(gateway, again) == 2
+
+
+def test_old_news_and_a_forged_record_make_no_action(gateway):
+    tell(gateway, gated_now(age_s=3600))
+    bad = gated_now(1, target="default/service/other", parameters=OTHER)
+    change = bad.change.model_copy(update={"parameters": OTHER | {"to_version": "v9"}})
+    tell(gateway, bad.model_copy(update={"change": change}))
+
+    async def scene(worker):
+        await until(lambda: states(worker) == ["advised"])
+        await until(lambda: ("people", "refused:NOT_ASKABLE", 1) in worker.ledger.contents().told)
+        assert states(worker) == ["advised"]
+
+    run(gateway, scene)
+
+
+def test_an_order_in_the_file_stops_what_waits_and_stays_through_a_restart(gateway):
+    tell(gateway, gated_now())
+
+    async def scene(worker):
+        await until(lambda: states(worker) == ["awaiting_approval"])
+        with (gateway / "worker-kill.jsonl").open("ab") as file:
+            file.write(order().to_bytes() + b"\n")
+        await until(lambda: states(worker) == ["failed_safe"])
+        await until(lambda: worker.ledger.kept("order/"))
+        (gateway / "worker-kill.jsonl").write_text("")
+
+    async def again(worker):
+        tell(gateway, gated_now(1, target="default/service/other", parameters=OTHER))
+        await until(lambda: sorted(states(worker)) == ["advised", "failed_safe"])
+
+    run(gateway, scene)
+    run(gateway, again)
+
+
+def test_each_place_stops_alone_and_none_takes_a_stop_of_another_back(tmp_path):
+    ledger, file = ModelLedger(chain), tmp_path / "kill"
+    orders = Orders(file, ledger, {"on-call": KEY.public_key()}, now_ns=lambda: 9 * NS)
+    assert orders.look().scopes == frozenset() and "kill" in orders.fault
+    write(ledger, Transaction(NS, keeps=(Keep("order/1", order(scope="verb:v").to_bytes()),)))
+    assert orders.look().scopes == {"verb:v"}
+    assert orders.hear(order(scope="service:s")) and not orders.hear(forged())
+    file.write_bytes(order().to_bytes() + b"\n")
+    assert orders.look().scopes == {"verb:v", "service:s", "all"} and orders.fault == ""
+    file.write_bytes(order("resume").to_bytes() + b"\n")
+    assert orders.look().scopes == {"verb:v", "service:s"}
+    file.write_bytes(b"torn")
+    assert orders.look().scopes == {"verb:v", "service:s"} and orders.fault
+
+
+def forged() -> Control:
+    return order().model_copy(update={"scope": "service:other"})
+
+
+def test_revoke_signs_one_order_and_tells_every_place(gateway):
+    settings = settings_of(gateway)
+    told_to = places(settings, order(scope="verb:gitops.revert", key=KEY))
+    assert told_to == {"file": "", "gateway": ""}
+    assert b"gitops.revert" in (gateway / "kill.jsonl").read_bytes()
+    assert b"gitops.revert" in (gateway / "worker-kill.jsonl").read_bytes()
+
+
+def test_revoke_wants_exactly_one_scope(tmp_path):
+    told_it = ["revoke", "--key", str(tmp_path / "k"), "--issuer", "a", "--all", "--verb", "v"]
+    result = CliRunner().invoke(app, told_it)
+    assert isinstance(result.exception, SettingsError) and result.exception.code == "SCOPE_UNCLEAR"

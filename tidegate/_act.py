@@ -1,0 +1,286 @@
+"""`tidegate act worker`: the process that decides in its ledger that something happens, and asks the gateway for it.
+
+It holds the ledger, the key that signs permits and the desk for approvals, and no credentials of any target. Whatever
+ends it (a fault of the ledger, a signal, a crash), the next one takes everything up from the ledger.
+"""
+
+import asyncio
+import json
+import secrets
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from actions import (
+    ActionsError,
+    Approved,
+    EffectRequest,
+    Inbox,
+    KeyRing,
+    NotAskable,
+    Notice,
+    PolicyEngine,
+    PolicyGatekeeper,
+    Ports,
+    Priority,
+    Rejected,
+    SafetySettings,
+    Sealer,
+    Transaction,
+    View,
+    Worker,
+    WorkerSettings,
+    asked_of,
+    mint,
+    notice_row,
+    open_ledger,
+)
+from schemas import ACTIONS, ActionEvent, Control, RecordInvalid, canonical, read, record_id, record_type, sha256
+from schemas.core import NS, Emit, Message
+from schemas.signatures import private_key, public_key
+from tidegate import _pipeline
+from tidegate._act_feed import VIEW_NS, Feed
+from tidegate._act_ports import Hooks, Orders, SystemClock, Tasks
+from tidegate._act_telemetry import PrometheusTelemetry
+from tidegate._action_gateway_client import GatewayClient
+from tidegate._approvals_http import approvals_app
+from tidegate._approve_desk import ApprovalDesk, Decided
+from tidegate._errors import SettingsError
+from tidegate._people_file import PeopleFile
+from tidegate._settings import Settings
+from tidegate._up import _listen, _signals
+
+KEEP_ORDERS_S = 0.5
+FORGET_S = 3600.0
+_DECIDE = "tidegate/decide"
+FeedOf = Callable[[dict[int, int]], Feed]
+"""From the ledger's positions in the actions topic to where the records come from."""
+
+
+class ActWorker:
+    """`broken`: why it had to end, empty while it runs or after a clean stop."""
+
+    def __init__(self, settings: Settings, feed_of: FeedOf) -> None:
+        """Raises SettingsError, LedgerFault, PolicyError, TransportError."""
+        self.settings, act = settings, settings.act
+        self.ledger = open_ledger(act.ledger, Sealer("tidegate/act"))
+        self.view = View({name: one.profile() for name, one in settings.actions.services.items()})
+        self.clock, self._log = SystemClock(), structlog.get_logger()
+        self.verbs = _pipeline.verbs(settings.actions.executors)
+        self.policies: PolicyEngine = _pipeline.engine(settings)
+        keys = {issuer: public_key(text) for issuer, text in settings.control.keys.items()}
+        self.orders = Orders(act.kill_file, self.ledger, keys, act.supervisor_file)
+        self._sign_key = _private_key(settings)
+        people = settings.approvals
+        self._people = PeopleFile(people.people, people.root_keys(), people.deployment) if people.people else None
+        self.feed = feed_of({0: place} if (place := self.ledger.position(ACTIONS, 0)) is not None else {})
+        self.broken = ""
+
+    async def run(self, stop: threading.Event, on_ready: Callable[[str], None] = lambda address: None) -> None:
+        """Until `stop` is set or something fails that only a new start can mend."""
+        tasks = Tasks()
+        self.worker = self._worker(tasks)
+        listener = _listen("127.0.0.1", self.settings.act.listen_port)
+        config = uvicorn.Config(self._app(), log_config=None, access_log=False, lifespan="off", server_header=False)
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        await self.worker.begin()
+        await self.desk.resume()
+        loops = (
+            self.worker.keep_time(), self.worker.keep_watch(), self.worker.keep_telling(), self._read(),
+            self._keep_orders(), self._forget(),
+        )  # fmt: skip
+        for number, loop in enumerate(loops):
+            tasks.start(f"loop {number}", loop)
+        serving = asyncio.create_task(server.serve([listener]))
+        on_ready(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        while not stop.is_set() and not tasks.failed.done() and not serving.done():
+            await asyncio.sleep(0.05)
+        server.should_exit = True
+        if tasks.failed.done():
+            self.broken = f"{type(tasks.failed.result()).__name__}: {tasks.failed.result()}"
+        await asyncio.gather(serving, return_exceptions=True)
+        await tasks.stop()
+        self.feed.close()
+        self.ledger.close()
+
+    def _worker(self, tasks: Tasks) -> Worker:
+        act, actions = self.settings.act, self.settings.actions
+        keeper = PolicyGatekeeper(
+            self.clock, self.ledger, self.policies, self.view, self._ring, self._sign,
+            self.settings.approvals.deployment,
+        )  # fmt: skip
+        telemetry = PrometheusTelemetry(act.prometheus, act.measures, act.window_s, self.view, act.services)
+        gateway = GatewayClient(act.gateway, act.token())
+        ports = Ports(
+            self.clock, tasks, gateway, keeper, telemetry, Hooks(act.people_url), self.orders, _Bus(self.feed)
+        )
+        worker = Worker(self.ledger, ports, WorkerSettings(SafetySettings(levels=actions.modes)))
+        bridges = self.settings.approvals.bridges()
+        self.desk = ApprovalDesk(
+            self.ledger, worker.commit, self._decided, self._ring, lambda: worker.now // NS, bridges
+        )
+        return worker
+
+    def _ring(self) -> KeyRing:
+        return self._people.ring() if self._people else KeyRing()
+
+    def _sign(self, request: EffectRequest, people: int) -> bytes:
+        """Empty where the request has run out."""
+        try:
+            return mint(
+                request, audience=self.settings.approvals.deployment, now_ns=self.worker.now, nonce=_nonce(),
+                kid=self.settings.act.permit_kid, key=self._sign_key, is_under_kill=request.is_under_kill,
+                approved_by=people,
+            )  # fmt: skip
+        except ValueError:
+            return b""
+
+    async def _decided(self, key: str, decided: Decided) -> None:
+        action = self.worker.read(key)
+        now = self.worker.now
+        await self.worker.feed(key, Approved(now, action.plan.digest) if decided == "approved" else Rejected(now))
+
+    async def _read(self) -> None:
+        while True:
+            for message in await self.feed.take():
+                try:
+                    await self._take(message)
+                except (ActionsError, RecordInvalid) as error:
+                    if getattr(error, "code", "") == "LEDGER_FAULT":
+                        raise
+                    await self._refused(message, error)
+                if message.topic == ACTIONS:
+                    self.feed.done(message)
+
+    async def _take(self, message: Message) -> None:
+        """What a record asks for or says. Raises NotAskable, RecordInvalid and others for a record of no use."""
+        kind = record_type(message)
+        if kind == Control.TYPE:
+            control = read(message)
+            if isinstance(control, Control) and not self.orders.hear(control) and control.kind in ("kill", "resume"):
+                raise NotAskable("an order that nobody may give was refused", where=control.id)
+        elif message.topic != ACTIONS:
+            over = self.view.take(message)
+            if over:
+                await self.worker.withdraw(over)
+        elif kind == ActionEvent.TYPE and message.header("ce_source") == _DECIDE:
+            event = read(message)
+            if isinstance(event, ActionEvent):
+                inbox = Inbox(ACTIONS, message.partition, message.offset, event.id)
+                asked = asked_of(event, self.verbs, self.policies.digest, inbox)
+                if asked is not None:
+                    outcome = await self.worker.take(asked)
+                    self._log.info("action asked for", action_id=event.action_id, incident_id=event.incident_id,
+                                   verb=event.change.verb, target=event.change.target, outcome=outcome)  # fmt: skip
+
+    async def _refused(self, message: Message, error: Exception) -> None:
+        """A record of no use is told to people and read over; nothing is lost, the topic still has it."""
+        code = str(getattr(error, "code", "REFUSED"))
+        self._log.warning("record refused", topic=message.topic, offset=message.offset, reason=code, what=str(error))
+        id = record_id("notice", message.topic, message.partition, message.offset)
+        text = f"{message.topic} at offset {message.offset}: {error}"
+        said = Notice(id, "notify", f"refused:{code}", text[:300], "", self.worker.now)
+        await self.worker.commit(Transaction(self.worker.now, outbox=(notice_row(said),)))
+
+    async def _keep_orders(self) -> None:
+        """Orders from the file and the topic go into the ledger, so that each place knows them all."""
+        while True:
+            keeps = self.orders.to_keep()
+            if keeps:
+                leaves = tuple(_leaf(keep.name, self.worker.now) for keep in keeps)
+                await self.worker.commit(Transaction(self.worker.now, Priority.KILL, keeps=keeps, leaves=leaves))
+                for keep in keeps:
+                    self.orders.heard.pop(keep.name.partition("/")[2], None)
+                    self._log.warning("order kept", order=keep.name)
+            await asyncio.sleep(KEEP_ORDERS_S)
+
+    async def _forget(self) -> None:
+        while True:
+            self.ledger.forget(self.worker.now - self.worker.settings.keep_ns)
+            self.view.forget(self.worker.now - VIEW_NS)
+            await asyncio.sleep(FORGET_S)
+
+    def _app(self) -> Any:
+        """Approvals, and whether it is well; this machine only."""
+        app = approvals_app(self.desk, self._ring, self.settings.approvals.identity())
+        app.router.routes.append(Route("/healthz", self._health, methods=["GET"]))
+        app.router.routes.append(Route("/metrics", self._metrics, methods=["GET"]))
+        return app
+
+    async def _health(self, request: Request) -> Response:
+        watch = self.orders.look()
+        told = {
+            "broken": self.broken, "stopped": sorted(watch.scopes), "kill_file": self.orders.fault,
+            "broker": self.feed.is_connected, "open_actions": len(self.ledger.open_actions()),
+            "faults": self.worker.faults,
+        }  # fmt: skip
+        return JSONResponse(told, status_code=200 if not self.broken and not self.orders.fault else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        states: dict[str, int] = {}
+        for key in self.ledger.open_actions():
+            state = self.worker.read(key).state
+            states[state] = states.get(state, 0) + 1
+        lines = ["# TYPE tidegate_open_actions gauge"]
+        lines += [f'tidegate_open_actions{{state="{state}"}} {count}' for state, count in sorted(states.items())]
+        lines += ["# TYPE tidegate_act_faults counter"]
+        lines += [f"tidegate_act_faults_total{{kind={json.dumps(kind)}}} {n}" for kind, n in self.worker.faults.items()]
+        return Response("\n".join(lines) + "\n", media_type="text/plain")
+
+
+class _Bus:
+    def __init__(self, feed: Feed) -> None:
+        self._send: Callable[[Emit], Awaitable[bool]] = feed.send
+
+    async def send(self, record: Emit) -> bool:
+        return await self._send(record)
+
+
+def run_act_worker(
+    settings: Settings,
+    feed_of: FeedOf,
+    *,
+    on_ready: Callable[[str], None] = lambda address: None,
+    stop: threading.Event | None = None,
+) -> str:
+    """Run it to its end; why it had to end, empty after a clean stop."""
+    stopping = stop or threading.Event()
+    with _signals(stopping):
+        return asyncio.run(_run(settings, feed_of, stopping, on_ready))
+
+
+async def _run(settings: Settings, feed_of: FeedOf, stop: threading.Event, on_ready: Callable[[str], None]) -> str:
+    worker = ActWorker(settings, feed_of)
+    await worker.run(stop, on_ready)
+    return worker.broken
+
+
+def _private_key(settings: Settings) -> Any:
+    place = settings.act.permit_key
+    try:
+        return private_key(place.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"the key for permits cannot be used: {error}", where=str(place),
+            todo="`tidegate control keygen FILE` makes one; its public key goes into the gateway's permit_keys",
+        ) from error  # fmt: skip
+
+
+def _leaf(name: str, at_ns: int) -> bytes:
+    """What the audit log is told of an order: about no action."""
+    return canonical({
+        "action": "", "version": 0, "from": "", "to": "order_kept", "reason": "ORDER", "at_ns": at_ns,
+        "plan": sha256(name.encode()),
+    })  # fmt: skip
+
+
+def _nonce() -> str:
+
+    return secrets.token_hex(16)

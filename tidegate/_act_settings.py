@@ -1,0 +1,60 @@
+"""The section `act:` of the action worker: its ledger, its gateway, its key for permits, who is told, what is measured.
+
+How far each verb may go stands in `actions.modes`, who may approve in `approvals`, who may stop it in `control.keys`.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from tidegate._section import Section, not_both, secret_of
+
+
+class Measure(Section):
+    """One indicator as PromQL, read in windows. `{service}` stands for the plain name of the target's service."""
+
+    name: str = Field(min_length=1)
+    query: str = Field(min_length=1)
+    control: str = ""
+    """The same of untouched peers; without it the own history is the control."""
+    unit: str = "1"
+    worse: Literal["up", "down"] = "up"
+    goal: bool = True
+    """False: it only must not become worse."""
+
+
+class Act(Section):
+    """One worker a deployment. A ledger on PostgreSQL lets another machine take over."""
+
+    ledger: str = "tidegate-actions.sqlite"
+    """A file on a local disk, or `postgresql://...`."""
+    gateway: str = "unix:tidegate-act-gateway.sock"
+    """Where `tidegate act gateway` listens: `unix:PATH` or `http://127.0.0.1:PORT`."""
+    gateway_token: SecretStr | None = Field(default=None, min_length=16)
+    gateway_token_file: Path | None = None
+    permit_key: Path = Path("tidegate-permit.pem")
+    """Private key (Ed25519, PEM) that signs permits; the gateway knows the public one."""
+    permit_kid: str = "decide-1"
+    kill_file: Path = Path("tidegate-kill.jsonl")
+    """Signed orders, one a line; `tidegate revoke` appends to it. It has to be there, empty means: go on."""
+    supervisor_file: Path | None = None
+    """Touched by whoever supervises; older than 10 s, nothing more than advice. Without it nobody is awaited."""
+    people_url: tuple[str, ...] = ()
+    """Posted to when people must hear of something, all of them; the standard error is told in any case."""
+    listen_port: int = Field(default=8791, ge=0, le=65535)
+    """Approvals, `/healthz` and `/metrics`, on this machine only; 0 chooses."""
+    prometheus: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Where outcomes are measured; without it every outcome is inconclusive and goes to a person."""
+    window_s: int = Field(default=15, ge=5, le=300)
+    measures: tuple[Measure, ...] = ()
+    services: int = Field(default=0, ge=0)
+    """How many services there are, for the share that may be touched or ill at once; 0 is not known."""
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        not_both("gateway_token", self.gateway_token, self.gateway_token_file)
+        return self
+
+    def token(self) -> str:
+        return secret_of(self.gateway_token, self.gateway_token_file, "the gateway's token")
