@@ -24,7 +24,7 @@ from schemas import Json, ProposedChange, canonical, sha256
 from schemas.core import NS
 
 Reason = Literal[
-    "MAY_WRITE", "ANSWERED", "IN_DOUBT",
+    "MAY_WRITE", "ANSWERED", "IN_DOUBT", "SENT_BEFORE",
     "MALFORMED", "KEY_UNKNOWN", "BAD_SIGNATURE", "WRONG_AUDIENCE", "OTHER_REQUEST", "OTHER_DIGEST", "KEY_REUSED",
     "SELECTOR_INVALID", "UNKNOWN_VERB", "PARAMETERS_INVALID", "NO_UNDO", "NO_EXECUTOR", "OUT_OF_SCOPE", "EFFECT_CLASS",
     "UNSAFE_UNAPPROVED", "LIVES_TOO_LONG", "NOT_YET_VALID", "EXPIRED", "OLD_EVIDENCE", "KILL_STATE_OLD", "KILLED",
@@ -73,11 +73,15 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store knows that matters for one request: highest epoch of its target, who used it, the answer kept."""
+    """What the store knows that matters for one request: highest epoch of its target, who used it, the answer kept.
+
+    was_sent: the same step in the same direction was written, or may have been, under another epoch.
+    """
 
     epoch: int = 0
     user: Name | None = None
     kept: Kept | None = None
+    was_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ def check(
 ) -> tuple[Verdict, Permit | None]:
     """Everything that can be checked without the target; the permit if it is proved.
 
-    watch: the kill switch as last read, None if it never was. `ANSWERED` and `IN_DOUBT` say that the store has it.
+    watch: the kill switch as last read, None if it never was. `ANSWERED` and `IN_DOUBT` say that the store has it;
+    `SENT_BEFORE` that one look at the target tells more than we do.
     """
     permit, fault = _proved(trust, request)
     if permit is None:
@@ -232,6 +237,8 @@ def _epoch(known: Known, name: Name) -> Verdict:
         return Verdict("STALE_EPOCH", f"epoch {name.epoch} is fenced, the target is at {known.epoch}")
     if name.epoch == known.epoch and known.user not in (None, name):
         return Verdict("EPOCH_USED", f"epoch {name.epoch} has carried another attempt")
+    if known.was_sent:  # a ledger that was restored from a copy asks for what it has forgotten
+        return Verdict("SENT_BEFORE", f"this step was sent before under another epoch than {name.epoch}")
     return Verdict("MAY_WRITE")
 
 

@@ -82,10 +82,12 @@ class GatewayDesk:
     def __init__(
         self, trust: Trust, verbs: Verbs, store: GatewayStore, hands: Hands, kill: KillSwitch, clock: DeskClock,
         locks: Locks, *, on_handled: Callable[["Handled"], None] = lambda handled: None,
+        at_point: Callable[[str], None] = lambda name: None,
     ) -> None:  # fmt: skip
+        """at_point: called with the name of each step between which a process can die; tests kill it there."""
         self.trust, self.verbs, self._store, self._hands = trust, verbs, store, hands
         self._kill, self._clock, self._locks = kill, clock, locks
-        self._on_handled = on_handled
+        self._on_handled, self._at_point = on_handled, at_point
 
     async def dry_run(self, key: str, step: int, change: ProposedChange) -> DryRun | Unavailable:
         """What it would change now, exactly; nothing is changed. The target itself is asked where it can say."""
@@ -113,11 +115,14 @@ class GatewayDesk:
 
     async def _applied(self, request: EffectRequest) -> tuple[Verdict, Answer]:
         known, watch = self._store.known(request.target, name_of(request)), await self._kill.read()
+        self._at_point("asked")
         verdict, permit = check(self.trust, self.verbs, known, watch, request, self._clock.now_ns())
         if verdict.reason == "ANSWERED" and known.kept is not None and known.kept.result != "begun":
             return verdict, Answer(known.kept.result, known.kept.reason)
         if verdict.reason == "IN_DOUBT":
             return verdict, Answer("lost", "IN_DOUBT")
+        if verdict.reason == "SENT_BEFORE":
+            return verdict, Answer("lost", "SENT_BEFORE")
         if permit is None or verdict.reason in UNPROVED:
             return verdict, Answer("not_applied", verdict.reason)
         if not verdict.may_write:
@@ -142,11 +147,14 @@ class GatewayDesk:
         if not verdict.may_write:
             return verdict, self._refuse(request, verdict.reason)
         self._keep(request, Kept("begun", "", request_digest(request)), effect, reading.version)
+        self._at_point("begun")
         written = await self._hands.write(effect, mark_of(request), reading)
+        self._at_point("written")
         if written.outcome == "lost":
             return verdict, Answer("lost", written.reason)
         result: Literal["applied", "not_applied"] = "applied" if written.outcome == "written" else "not_applied"
         self._store.settle(name_of(request), result, written.reason)
+        self._at_point("answered")
         return verdict, Answer(result, written.reason)
 
     def _refuse(self, request: EffectRequest, reason: str) -> Answer:

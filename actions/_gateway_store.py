@@ -93,7 +93,11 @@ class SqliteGatewayStore:
                 "select result, reason, request_digest from attempt"
                 " where key = ? and step = ? and direction = ? and epoch = ?", name,
             ).fetchone()  # fmt: skip
-        return Known(epoch, Name(*users[0]) if users else None, Kept(*kept) if kept else None)
+            sent = db.execute(
+                "select count(*) from attempt where key = ? and step = ? and direction = ? and epoch != ?"
+                " and result != 'not_applied'", name,
+            ).fetchone()[0]  # fmt: skip
+        return Known(epoch, Name(*users[0]) if users else None, Kept(*kept) if kept else None, sent > 0)
 
     def keep(self, attempt: Attempt) -> None:
         with self._whole() as db:
@@ -160,7 +164,11 @@ class ModelGatewayStore:
         epoch = self._epochs.get(target, 0)
         users = sorted(n for n, a in self._attempts.items() if a.target == target and n.epoch == epoch)
         kept = self._attempts.get(name)
-        return Known(epoch, users[0] if users else None, kept.kept if kept else None)
+        sent = any(
+            one[:3] == name[:3] and one != name and told.kept.result != "not_applied"
+            for one, told in self._attempts.items()
+        )
+        return Known(epoch, users[0] if users else None, kept.kept if kept else None, sent)
 
     def keep(self, attempt: Attempt) -> None:
         self._attempts.setdefault(attempt.name, attempt)

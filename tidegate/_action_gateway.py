@@ -114,6 +114,7 @@ class ActionGateway:
     def __init__(
         self, settings: ActGateway, *, say: Callable[..., None] = lambda event, **facts: None,
         store: GatewayStore | None = None, executors: Mapping[str, Executor] | None = None,
+        at_point: Callable[[str], None] = lambda name: None,
     ) -> None:  # fmt: skip
         """Raises SettingsError, LedgerFault."""
         self.settings, self._say, self.counts, self.broken = settings, say, Counter[str](), ""
@@ -125,7 +126,7 @@ class ActionGateway:
         self._store = store or SqliteGatewayStore(Path(settings.store))
         self.desk = GatewayDesk(
             settings.trust(), self.verbs, self._store, self._threads, self.kill, _Clock(), _Locks(),
-            on_handled=self._handled,
+            on_handled=self._handled, at_point=at_point,
         )  # fmt: skip
         asked = {"dry-run": self._dry_run, "apply": self._apply, "fence": self._fence, "probe": self._probe,
                  "survey": self._survey, "control": self._control}  # fmt: skip

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.gateway import (
     NOW,
@@ -31,6 +31,7 @@ from schemas import ProposedChange
 from schemas.core import NS
 
 CHANGE = VERBS.change("gitops.revert", TARGET, PARAMETERS, "r")
+PROBE = ProbeRequest("sha256:a", 0, CHANGE, TARGET, 4)
 MINE = Name("sha256:a", 0, "do", 3)
 
 
@@ -139,6 +140,23 @@ def test_an_effect_happens_once_and_the_answer_stays_the_same():
     assert bench.apply().result == "applied" and bench.shelf.writes == 1
 
 
+def test_a_step_that_was_sent_before_under_another_epoch_is_looked_at_and_not_sent_again():
+    bench = Bench()
+    bench.apply()
+    bench.shelf.state = {"version": "v42"}
+    again = permitted(request(epoch=9, expected_version="2"))
+    assert bench.apply(again) == ("lost", "SENT_BEFORE") and bench.shelf.writes == 1
+    assert bench.fence(10) and bench.probe(PROBE) == "applied"
+
+
+def test_a_step_that_was_refused_before_may_be_sent_under_a_later_epoch():
+    bench = Bench()
+    bench.kill.scopes = ("all",)
+    bench.apply()
+    bench.kill.scopes = ()
+    assert bench.apply(permitted(request(epoch=4))).result == "applied"
+
+
 def test_a_refusal_stays_a_refusal_even_when_its_cause_is_gone():
     bench = Bench()
     bench.kill.scopes = ("all",)
@@ -210,9 +228,6 @@ def test_a_permit_that_runs_out_while_the_target_is_read_stops_the_write():
 
     bench.shelf.read = slowly
     assert bench.apply() == ("not_applied", "EXPIRED") and not bench.shelf.writes
-
-
-PROBE = ProbeRequest("sha256:a", 0, CHANGE, TARGET, 4)
 
 
 @pytest.mark.parametrize(("loses", "found"), [("before", "not_applied"), ("after", "applied"), ("late", "not_applied")])
@@ -315,6 +330,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@settings(deadline=None)
 def test_the_store_on_disk_and_the_one_in_memory_know_the_same(tmp_path_factory, steps):
     path = tmp_path_factory.mktemp("gateway") / "store"
     real, model = SqliteGatewayStore(path), ModelGatewayStore()

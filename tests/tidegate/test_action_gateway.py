@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.gateway import KEY, NOW, OTHER, PARAMETERS, TARGET, VERBS, permitted, request
+from support.gateway_dying import POINTS
 
 from actions import Answer, DryRun, ProbeRequest, TargetAway, gateway_wire
 from actions._errors import ParametersInvalid
@@ -61,11 +62,16 @@ def told(place, **more):
 class Running:
     """The gateway as an own process."""
 
-    def __init__(self, place):
+    def __init__(self, place, point=""):
         self.client = GatewayClient(f"unix:{place / 'gw.sock'}")
-        run = [sys.executable, "-m", "tidegate", "act", "gateway", "--settings", str(place / "gateway.yaml")]
+        (place / "gw.sock").unlink(missing_ok=True)
+        file = str(place / "gateway.yaml")
+        run = ["support.gateway_dying", file, point] if point else ["tidegate", "act", "gateway", "--settings", file]
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
         with (place / "log").open("ab") as log:
-            self.process = subprocess.Popen(run, cwd=ROOT, stderr=log, stdout=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *run], cwd=ROOT, stderr=log, stdout=log, env=environment
+            )
         for _ in range(600):
             try:
                 with socket.socket(socket.AF_UNIX) as probe:
@@ -126,6 +132,26 @@ def test_a_process_of_its_own_acts_once_through_kills_and_stops_when_told(place)
     assert '"effect applied"' in log and '"order taken"' in log and not (place / "gw.sock").exists()
 
 
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_any_point_of_an_attempt_it_writes_at_most_once_and_says_what_is_so(place, point):
+    dying = Running(place, point)
+    dry = asyncio.run(dying.client.dry_run("sha256:a", 0, CHANGE))
+    told = now_request(expected_version=dry.target_version)
+    before = git("rev-list", "--count", "main", cwd=place / "bare.git")
+    assert asyncio.run(dying.client.apply(told)) == Answer("lost", "ANSWER_LOST")
+    assert dying.process.wait(10) == -signal.SIGKILL
+    running = Running(place)
+    again = asyncio.run(running.client.apply(told))
+    assert again.result == {"asked": "applied", "begun": "lost", "written": "lost", "answered": "applied"}[point]
+    wrote = version(place) == "v41"
+    assert asyncio.run(running.client.fence(TARGET, 4))
+    found = asyncio.run(running.client.probe(ProbeRequest("sha256:a", 0, CHANGE, TARGET, 4)))
+    assert found == ("applied" if wrote else "not_applied") and wrote == (point != "begun")
+    touched = git("rev-list", "--count", "main", "--", "apps", cwd=place / "bare.git")
+    assert int(touched) == int(before) + wrote
+    running.end()
+
+
 @pytest.fixture
 def serving(place):
     """The gateway in this process, and how to reach it; `more` are other settings."""
@@ -172,20 +198,19 @@ def test_a_kill_file_that_is_gone_torn_or_forged_closes_the_gateway(serving, pla
 
 def test_an_executor_that_hangs_breaks_or_goes_away_never_counts_as_done(serving):
     gateway, address = serving()
-    executor = gateway._threads._by_verb["gitops.revert"]
-    gateway._threads._timeouts = {"gitops.revert": -0.7}
-    real, ask = executor.write, GatewayClient(address)
+    executor, released = gateway._threads._by_verb["gitops.revert"], threading.Event()
+    ask = GatewayClient(address)
     before = asyncio.run(ask.dry_run("k", 0, CHANGE))
+    gateway._threads._timeouts = {"gitops.revert": 2.0}
     for epoch, write, answer in (
-        (11, lambda *told: time.sleep(1), ("lost", "TIMEOUT")),
+        (11, lambda *told: released.wait(60), ("lost", "TIMEOUT")),
         (32, lambda *told: 1 / 0, ("lost", "EXECUTOR_FAILED")),
     ):
         executor.write = write
         told = now_request(epoch=epoch, key=f"sha256:{epoch}", expected_version=before.target_version)
         assert asyncio.run(ask.apply(told)) == answer
         assert asyncio.run(ask.fence(TARGET, epoch + 10))
-        time.sleep(0 if epoch == 32 else 1)
-    executor.write = real
+    released.set()
 
     def away(effect):
         raise TargetAway("gone")
