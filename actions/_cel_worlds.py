@@ -10,6 +10,7 @@ Where a condition does more than compare (`matches`, sums, one name with another
 says no; small closed domains are searched whole whatever is done with them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
@@ -72,9 +73,10 @@ class Worlds:
 
     def find(self, wanted: Sequence[tuple[Condition, Answer]]) -> Searched:
         """A world in which each condition has its answer, as close to `NEUTRAL` as the order of trying makes it."""
+        pieces = [piece for condition, want in wanted for piece in _pieces(condition, want)]
         left = [self.steps]
         try:
-            return Searched(self._find(wanted, {}, left))
+            return Searched(self._find(pieces, {}, left))
         except _GivenUpError:
             return Searched(None, is_bounded=True)
 
@@ -97,22 +99,34 @@ class Worlds:
                 return None
         if not open_:
             return world
-        pick = self._open(open_[0][0], world)
-        for value in self.pools[pick]:
+        pick, values = self._pick(open_, world)
+        for value in values:
             done = self._find(open_, {**world, pick: value}, left)
             if done is not None:
                 return done
         return None
 
-    def _open(self, condition: Condition, world: Mapping[str, Any]) -> str:
-        """A name on which the answer still hangs."""
-        open_names = (
-            name
-            for atom in _atoms(condition.tree)
-            if self._answer(condition.text, atom, world) is None
-            for name in sorted(names_in(atom) - world.keys())
-        )
-        return next(open_names)
+    def _pick(self, wanted: Sequence[tuple[Condition, Answer]], world: dict[str, Any]) -> tuple[str, list[Any]]:
+        """The name with the fewest values that conditions about it alone leave; else one of the shortest condition."""
+        hanging = [(self._open(condition, world), condition, want) for condition, want in wanted]
+        allowed: dict[str, list[Any]] = {}
+        for names, condition, want in hanging:
+            if len(names) == 1:
+                (name,) = names
+                values = allowed.get(name, self.pools[name])
+                allowed[name] = [v for v in values if self.answer(condition, {**world, name: v}) == want]
+        if allowed:
+            name = min(allowed, key=lambda name: (len(allowed[name]), name))
+            return name, allowed[name]
+        shortest = min(hanging, key=lambda one: len(one[0]))[0]
+        often = Counter(name for names, _, _ in hanging for name in names)
+        name = min(shortest, key=lambda name: (-often[name], name))
+        return name, self.pools[name]
+
+    def _open(self, condition: Condition, world: Mapping[str, Any]) -> frozenset[str]:
+        """The names on which the answer still hangs."""
+        atoms = (a for a in _atoms(condition.tree) if self._answer(condition.text, a, world) is None)
+        return frozenset(name for atom in atoms for name in names_in(atom) if name not in world)
 
     def _answer(self, text: str, node: Node, world: Mapping[str, Any]) -> Answer:
         if not _is_connective(node):
@@ -165,6 +179,16 @@ class Worlds:
 
 class _GivenUpError(Exception):
     """More steps than allowed."""
+
+
+def _pieces(condition: Condition, want: Answer) -> list[tuple[Condition, Answer]]:
+    """The same wish in parts that must each come true: `a && b` holds if both do, `a || b` does not if neither does."""
+    kind = condition.tree.kind
+    if (kind == "and" and want is True) or (kind == "or" and want is False):
+        return [piece for child in condition.tree.args for piece in _pieces(condition._replace(tree=child), want)]
+    if kind == "not" and isinstance(want, bool):
+        return _pieces(condition._replace(tree=condition.tree.args[0]), not want)
+    return [(condition, want)]
 
 
 def condition_of(text: str) -> Condition:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from actions._cel import NotAnalysed, TypeProblem, type_of
+from actions._cel import NotAnalysed, TypeProblem, type_of, walk
 from actions._cel_worlds import STEPS, Answer, Condition, Searched, Worlds, condition_of
 from actions._errors import PolicyError
 from actions._names import INVARIANTS, NEUTRAL
 from actions._policies import Policies, Rule
 from actions._policy_files import load_policies
-from actions._strategies import RESTRICTION
+from actions._strategies import RESTRICTION, Strategy
 from schemas import Effect, Json
 
 _MAY_ACT: dict[Effect, int] = {"permit": 2, "require_approval": 1, "advise": 0, "deny": 0}
@@ -49,10 +49,14 @@ class Findings:
     contradictions: list[Contradiction] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
     not_exact: list[str] = field(default_factory=list)
+    strategy: Strategy = "priority"
 
     @property
     def is_clean(self) -> bool:
-        return not (self.errors or self.contradictions)
+        """Whether the policies may go into force. Where a majority or costs settle equals, equals that disagree are
+        what is wanted, and shown only.
+        """
+        return not self.errors and (not self.contradictions or self.strategy != "priority")
 
 
 def check_policies(texts: Mapping[str, str], steps: int = STEPS) -> Findings:
@@ -81,6 +85,7 @@ def check_rules(policies: Policies, steps: int = STEPS) -> Findings:
 class _Check:
     def __init__(self, policies: Policies, findings: Findings, steps: int) -> None:
         self.policies, self.findings = policies, findings
+        findings.strategy = policies.strategy
         self.conditions: dict[str, Condition] = {}
         for rule in policies.rules:
             self._read(rule)
@@ -113,6 +118,9 @@ class _Check:
                 self.findings.errors.append(f"{place}: rule '{rule.id}' gives {kind}, not bool")
 
     def _check_failure(self, rule: Rule) -> None:
+        """Comparisons of fitting types cannot fail; only what computes can."""
+        if not any(part.kind in ("arith", "index", "call") for part in walk(self.conditions[rule.id].tree)):
+            return
         found = self._find(f"whether rule '{rule.id}' can fail", [(rule, "error")])
         if found.world is not None:
             where = _text(self._told(found.world, rule))

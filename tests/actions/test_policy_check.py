@@ -1,5 +1,6 @@
 """Checks of policies: what is wrong is found before it is in force, and what is not wrong is not reported."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from actions import INVARIANTS, NEUTRAL, Findings, Policies, PolicyError, Rule, check_policies
+from actions import INVARIANTS, NAMES, NEUTRAL, Findings, Policies, PolicyError, Rule, check_policies
 from actions._cel import NotAnalysed, TypeProblem, parse, type_of
 from actions._cel_worlds import Condition, Worlds, condition_of
 from actions._policies import executed
@@ -234,3 +235,23 @@ def test_what_is_outside_the_part_that_is_understood_says_so(text: str) -> None:
 def test_a_name_that_does_not_exist_is_found_by_loading() -> None:
     with pytest.raises(PolicyError, match="Did you mean 'attempt'"):
         Policies(rules(("atempt > 3", "deny", 0)))
+
+
+def test_equals_that_disagree_are_wanted_where_a_majority_settles_them() -> None:
+    both = rules(("is_critical", "deny", 0), ("in_peak", "permit", 0))
+    settled = check_rules(Policies(both, strategy="majority"))
+    assert len(settled.contradictions) == 1 and settled.is_clean
+    assert not check_rules(Policies(both)).is_clean
+
+
+def test_a_proof_that_needs_many_rules_is_found_without_trying_everything() -> None:
+    names = [name for name, spec in NAMES.items() if spec.kind == "bool" and not name.startswith(("is_cal", "is_crit"))]
+    above = [(f"{a} && !{b}", "deny", 1) for a, b in pairwise(names)]
+    last = f"{names[0]} && !{names[-1]}"  # cannot be without one of those above
+    findings = check_rules(Policies(rules(*above, (last, "permit", 0))), steps=200)
+    assert findings.unreachable == [f"r{len(above)}"] and findings.not_exact == []
+
+
+def test_every_name_stands_in_the_guide() -> None:
+    guide = (EXAMPLES.parents[1] / "docs/policies.md").read_text()
+    assert [name for name in NAMES if f"`{name}`" not in guide] == []
