@@ -41,7 +41,7 @@ from actions._machine_types import (
     load_action,
 )
 from actions._saga import Plan
-from schemas import ACTIONS, canonical, record_id
+from schemas import ACTIONS, canonical, record_id, sha256
 
 
 class With(NamedTuple):
@@ -216,9 +216,12 @@ def share(key: str, step: int, scope: str) -> str:
 
 def _told(action: Action, record: Record) -> bytes:
     attempt = action.attempt
+    begins = record.reason == "PROPOSED" and bool(action.origin.asked)
     return canonical({
         "action": action.key, "version": action.version, "from": record.from_state, "to": record.to_state,
         "reason": record.reason, "at_ns": action.at_ns, "plan": action.plan.digest, "step": action.step,
         "epoch": attempt.epoch if attempt else None,
         "residue": [[one.step, one.left] for one in action.residue],
+        # What asked (inputs, decision, evidence) is bound by the first entry, whatever becomes of the row.
+        **({"asked": sha256(action.origin.asked.encode())} if begins else {}),
     })  # fmt: skip

@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -38,6 +38,7 @@ from actions import (
     leaf_hash,
     leaf_of,
     log_key,
+    parse_entry,
     read_checkpoint,
     sign_head,
     verify_log,
@@ -68,6 +69,7 @@ class AuditLog:
         self.place, self.every, self.every_ns = place, every, round(every_s * 1e9)
         self._key, self._reader = key, LogKey(origin, key.public_key())
         self._head, self._tree, self._signed, self._is_broken = Head(), Frontier(), Head(), False
+        self._newest: Checkpoint | None = None
         try:
             (place / BODIES).mkdir(parents=True, exist_ok=True)
             self._lock = (place / "lock").open("ab")
@@ -87,6 +89,16 @@ class AuditLog:
     def head(self) -> Head:
         """Where the chain ends, as it is on the disk."""
         return self._head
+
+    @property
+    def signed(self) -> Head:
+        """What the last checkpoint is over."""
+        return self._signed
+
+    @property
+    def newest(self) -> Checkpoint | None:
+        """The last checkpoint that this writer signed; None before its first."""
+        return self._newest
 
     @property
     def key(self) -> LogKey:
@@ -118,6 +130,23 @@ class AuditLog:
         for happening in what:
             head, entry = append_entry(head, happening)
             entries.append(entry)
+        self._add(head, entries)
+        return entries
+
+    def take(self, entries: Sequence[bytes]) -> None:
+        """Writes entries that were made elsewhere, as those of the ledger; they must go on from the last one here.
+
+        Raises AuditInvalid, with nothing written, or AuditLogError, after which this writer writes no more.
+        """
+        head = self._head
+        for entry in entries:
+            parsed = parse_entry(entry, head.size)
+            if (parsed.number, parsed.prev.decode()) != (head.size, head.prev) or parsed.at_ns < head.at_ns:
+                raise AuditInvalid("it does not follow the entry before", where=f"entry {head.size}")
+            head = Head(head.size + 1, hash_text(parsed.leaf), parsed.at_ns)
+        self._add(head, entries)
+
+    def _add(self, head: Head, entries: Sequence[bytes]) -> None:
         self._write(self._entries, b"".join(entry + b"\n" for entry in entries))
         for entry in entries:
             self._tree.add(leaf_hash(entry))
@@ -126,13 +155,12 @@ class AuditLog:
             self._signed = self._signed._replace(at_ns=head.at_ns)
         if head.size - self._signed.size >= self.every or head.at_ns - self._signed.at_ns >= self.every_ns:
             self.checkpoint()
-        return entries
 
     def checkpoint(self) -> Checkpoint:
         """Signs what is there: before anything that cannot be undone, and to be put where this process has no power."""
         signed = sign_head(TreeHead(self._reader.name, self._head.size, self._tree.root), self._key)
         self._write(self._checkpoints, canonical(signed.model_dump(mode="json")) + b"\n")
-        self._signed = self._head
+        self._signed, self._newest = self._head, signed
         return signed
 
     def close(self) -> None:

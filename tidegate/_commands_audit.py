@@ -17,6 +17,7 @@ import typer
 from actions import LogKey, Report, Tree, includes, is_consistent, leaf_hash, leaf_of, log_key, read_note
 from tidegate._audit_log import body_of, kept_bodies, read_key, read_lines, read_notes, verify_place
 from tidegate._commands import Json, say
+from tidegate._commands_audit_follow import register as register_follow
 from tidegate._errors import AuditLogError
 
 EXIT = {"ok": 0, "tampered": 2, "incomplete": 3, "unanchored": 4}
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     audit = typer.Typer(no_args_is_help=True, help="The audit log: does it hold, and proofs out of it.")
     for command in (verify, monitor, prove, consistency, export, check):
         audit.command(command.__name__)(command)
+    register_follow(audit)
     app.add_typer(audit, name="audit")
 
 
