@@ -4,6 +4,8 @@ Two plants: a shop whose telemetry `demo` plays (`shop`, `truth`), and targets t
 everything around them fails (`run_seeds`). Pure and seeded, no clock and no global randomness.
 """
 
+from simulation._bugs import Bug, Found, hunt, planted
+from simulation._catalogue import catalogue
 from simulation._faults import KINDS, Level, draw_faults
 from simulation._oracle import Violation
 from simulation._runs import Sum, run_seed, run_seeds, shrink
@@ -13,12 +15,17 @@ from simulation._world import Outcome
 __all__ = [
     "KINDS",
     "BadDeploy",
+    "Bug",
     "Deploy",
+    "Found",
     "Level",
     "Outcome",
     "Sum",
     "Violation",
+    "catalogue",
     "draw_faults",
+    "hunt",
+    "planted",
     "run_seed",
     "run_seeds",
     "shop",

@@ -6,7 +6,7 @@ tells the worker when the standing is complete. What it accepted is durable.
 
 from collections.abc import Callable
 
-from actions import Ask, cast_approval, issue_nonce
+from actions import cast_approval, issue_nonce
 from schemas.core import NS
 from simulation._chance import Chance
 from simulation._faults import Faults
@@ -29,7 +29,6 @@ class Approvers:
         self._approved, self._rejected = approved, rejected
         self._chance = Chance(faults.seed, "approvers")
         self._seen: list[bytes] = []
-        self._asks: list[Ask] = []
         self._asked: set[str] = set()
 
     def asked(self, key: str) -> None:
@@ -37,7 +36,7 @@ class Approvers:
         if key in self._asked:
             return
         self._asked.add(key)
-        chance, ask = self._chance, self._gate.ask(key)
+        chance = self._chance
         first = chance.below(len(HONEST))
         for n in range(2):
             person, wait_ns = HONEST[(first + n) % len(HONEST)], chance.between(15, 90) * NS
@@ -47,9 +46,11 @@ class Approvers:
             self._loop.after(wait_ns, self._hand_in, key, person, is_yes)
         if self._faults.has("malice"):
             for _ in range(4):
+                if self._faults.strikes("malice", 0.3):
+                    wait_ns = self._faults.chance("malice").between(1, 200) * NS
+                    self._loop.after(wait_ns, self._hand_in, key, HONEST[first], True)
                 if self._faults.strikes("malice", 0.6):
                     self._loop.after(self._faults.chance("malice").between(1, 200) * NS, self._attack, key)
-        self._asks.append(ask)
 
     def _hand_in(self, key: str, person: Person, is_yes: bool) -> None:
         gate, now = self._gate, self._loop.now_ns
@@ -65,9 +66,7 @@ class Approvers:
         gate = self._gate
         nonce = gate.nonce()
         gate.panels[key] = issue_nonce(gate.panel(key), nonce)
-        envelope = trick(
-            self._faults.chance("malice"), gate.ask(key), nonce, self._loop.now_ns // NS, self._seen, self._asks
-        )
+        envelope = trick(self._faults.chance("malice"), gate.ask(key), nonce, self._loop.now_ns // NS, self._seen)
         self._judge(key, envelope)
 
     def _judge(self, key: str, envelope: bytes) -> None:

@@ -125,6 +125,9 @@ class Disorder:
         world.switch.orders.append(order)
         world.oracle.thrown.append(order)
         world.tell(f"kill switch: {scope}")
+        if self._faults.has("kill_unheard") and chance.happens(0.5):
+            world.switch.deaf_from_ns, world.switch.deaf_until_ns = now - NS, now + chance.between(5, 90) * NS
+            world.tell("and nobody can read it")
         for process in world.processes:
             process.watching.wake(NS // 2)
 

@@ -19,7 +19,7 @@ KINDS: dict[str, str] = {
     "sleep": "a worker sleeps for 5 to 120 s and wakes up with everything still in its hands",
     "lost_request": "a request to the gateway never arrives",
     "lost_answer": "the gateway's answer never arrives",
-    "late": "a request lands 6 to 25 s after it was sent",
+    "late": "a request lands 2 to 60 s after it was sent",
     "double": "a request or a record arrives twice",
     "rebalance": "an action is given to a second worker while the first goes on",
     "skew": "a worker's clock is wrong by half a second to an hour",

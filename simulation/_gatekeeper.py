@@ -60,6 +60,8 @@ class Gate:
         self.put: dict[str, Put] = {}
         self.panels: dict[str, Panel] = {}
         self.away_until_ns = 0
+        self.signed: Callable[[EffectRequest], None] = lambda request: None
+        """Told of each permit."""
         self._nonces = 0
 
     def decide(self, key: str) -> Decision:
@@ -147,12 +149,14 @@ class Gate:
                 if now_standing.state != "approved":
                     return b""
         try:
-            return mint(
+            permit = mint(
                 request, audience=AUDIENCE, now_ns=now, nonce=self.nonce(), kid=PERMIT_KID, key=AGENT_KEY,
                 is_under_kill=put.plan.rollback_on_kill, approved_by=people,
             )  # fmt: skip
         except ValueError:
             return b""  # it ran out on the way
+        self.signed(request)
+        return permit
 
     async def _answer(self, say: Callable[[], Any], down: Callable[[], Any]) -> Any:
         def begin(task: Task) -> None:

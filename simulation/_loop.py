@@ -11,9 +11,16 @@ from collections.abc import Callable, Coroutine, Generator
 from heapq import heappop, heappush
 from typing import Any
 
+MOST_STEPS = 150_000
+"""A history takes some thousands; a loop without an end is a violation (I13) and no reason to hang."""
+
 
 class Died(BaseException):
     """The process of the caller dies here: a kill inside a call that does not wait. Nothing may catch it."""
+
+
+class RestlessError(Exception):
+    """So much happened in one history that it would never end."""
 
 
 class Wait:
@@ -53,6 +60,8 @@ class Loop:
         while heap and heap[0][0] <= until_ns and not is_over():
             self.now_ns, _, call, told = heappop(heap)
             self.steps += 1
+            if self.steps > MOST_STEPS:
+                raise RestlessError(f"{self.steps} steps, and it is {self.now_ns}")
             call(*told)
         if not is_over():
             self.now_ns = max(self.now_ns, until_ns)

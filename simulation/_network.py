@@ -67,7 +67,7 @@ class GatewayClient:
                 return
             wait_ns = 30 * MILLISECOND
             if faults.strikes("late", 0.1):
-                wait_ns = faults.chance("late").between(2_000, 25_000) * MILLISECOND
+                wait_ns = faults.chance("late").between(2_000, 60_000) * MILLISECOND
             loop.after(wait_ns, self._gateway.ask, question, told, come_back)
             if may_repeat and faults.strikes("double", 0.1):
                 again_ns = wait_ns + faults.chance("double").between(1, 40_000) * MILLISECOND

@@ -75,6 +75,8 @@ class Oracle:
     """Scope, from, to: when the switch was on."""
     told: list[tuple[str, str, str]] = field(default_factory=list)
     """What people were told: group, key of the action, text."""
+    permits: dict[tuple[str, int, str, int], int] = field(default_factory=dict)
+    """When each was signed, by action, step, way and epoch."""
     forged: set[str] = field(default_factory=set)
     """Targets whose telemetry somebody forged."""
 
@@ -133,11 +135,16 @@ class Oracle:
             self.violate("I3", f"{name} at epoch {one.epoch} without a durable intent before it", at)
         if self.states.get(one.key) in ENDS:
             self.violate("I5", f"{name} after it had ended {self.states[one.key]}", at)
+        signed_ns = self.permits.get((one.key, one.step, one.way, one.epoch))
+        if signed_ns is None or one.sent_ns > signed_ns + PERMIT_NS:
+            self.violate("I1", f"{name} at epoch {one.epoch} without a permit that held then", at)
         self._epoch(one, name)
         if one.way == "do":
             self._forward(one, asked, name)
         elif not self._is_on(one):
             self.violate("I2", f"{name}: what is undone is not there", at)
+        elif not self._is_ours(one):
+            self.violate("I2", f"{name} over '{one.found}', which somebody else has set", at)
         self.writes[one.key].append(one)
 
     def _is_written_down(self, one: Written) -> bool:
@@ -153,6 +160,11 @@ class Oracle:
     def _is_on(self, one: Written) -> bool:
         done = [w.way for w in self.writes[one.key] if w.step == one.step]
         return bool(done) and done[-1] == "do"
+
+    def _is_ours(self, one: Written) -> bool:
+        """A target that knows keys finds out itself; elsewhere the write in its place must be the one undone."""
+        last = next(w for w in reversed(self.writes[one.key]) if w.step == one.step and w.way == "do")
+        return one.found == last.setting or one.kind == "keyed" or one.at_ns - one.sent_ns > NS
 
     def _epoch(self, one: Written, name: str) -> None:
         last, who = self.epochs.get(one.target, (0, ("", 0, "")))

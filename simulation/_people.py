@@ -4,6 +4,7 @@ What each honest person truly said about which digest is written down here and n
 quorums by it.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +16,7 @@ from simulation._chance import Chance
 AUDIENCE = "simulation"
 AGENT = "tidegate#worker"
 ROLES = {"idp#ann": "service-owner", "idp#bob": "sre", "idp#eve": "sre", "idp#gil": "service-owner", "idp#mal": "sre"}
-TRICKS = ("forged", "repeated", "foreign", "expired", "again", "self", "revoked", "no_role", "other_digest")
+TRICKS = ("forged", "repeated", "foreign", "expired", "self", "revoked", "no_role", "other_digest")
 
 
 class Said(NamedTuple):
@@ -72,20 +73,18 @@ def signed(person: Person, ask: Ask, nonce: str, now_s: int, decision: str = "ap
     return seal(challenge(ask, person.name, person.role, person.kid, nonce, now_s, decision), person.key)
 
 
-def trick(chance: Chance, ask: Ask, nonce: str, now_s: int, seen: list[bytes], others: list[Ask]) -> bytes:
+def trick(chance: Chance, ask: Ask, nonce: str, now_s: int, seen: list[bytes]) -> bytes:
     """One attempt of the malicious one; none of them may count."""
     kind = chance.pick(TRICKS)
     mal, ann = PEOPLE[-1], PEOPLE[0]
-    if kind == "repeated" and seen:
+    if kind in ("repeated", "foreign") and seen:
         return chance.pick(seen)
-    if kind == "foreign" and others:
-        return signed(STRANGER._replace(kid=ann.kid, name=ann.name), chance.pick(others), nonce, now_s)
     if kind == "expired":
-        return signed(ann._replace(key=mal.key), ask, nonce, now_s - 3600)
-    if kind == "again" and seen:
-        return seen[-1]
+        return signed(ann, ask, nonce, now_s - 3600)
     if kind == "self":
         return signed(Person(AGENT, "sre", "key-agent", AGENT_KEY), ask, nonce, now_s)
     if kind in ("revoked", "no_role"):
         return signed(mal, ask, nonce, now_s)
+    if kind == "other_digest":
+        return signed(ann, replace(ask, plan_digest="sha256:" + "0" * 64), nonce, now_s)
     return signed(ann._replace(key=STRANGER.key), ask, nonce, now_s)

@@ -14,6 +14,9 @@ class Switch:
 
     loop: Loop
     orders: list[tuple[str, int, int]] = field(default_factory=list)
+    deaf_from_ns: int = 0
+    deaf_until_ns: int = 0
+    """From when until when nobody could read it."""
 
     def scopes(self, at_ns: int) -> frozenset[str]:
         return frozenset(scope for scope, begin, end in self.orders if begin <= at_ns < end)
@@ -26,8 +29,6 @@ class Reader:
     switch: Switch
     faults: Faults
     skew_ns: int = 0
-    deaf_from_ns: int = 0
-    deaf_until_ns: int = 0
     alone_from_ns: int = 0
     alone_until_ns: int = 0
 
@@ -39,14 +40,14 @@ class Reader:
         self.switch.loop.after(0, task.answer, self.now())
 
     def now(self) -> Watch:
-        loop, faults = self.switch.loop, self.faults
-        now = loop.now_ns
-        if now >= self.deaf_until_ns and faults.strikes("kill_unheard", 0.002):
-            self.deaf_from_ns, self.deaf_until_ns = now, now + faults.chance("kill_unheard").between(2, 90) * NS
+        switch, faults = self.switch, self.faults
+        now = switch.loop.now_ns
+        if now >= switch.deaf_until_ns and faults.strikes("kill_unheard", 0.002):
+            switch.deaf_from_ns, switch.deaf_until_ns = now, now + faults.chance("kill_unheard").between(2, 90) * NS
         if now >= self.alone_until_ns and faults.strikes("supervisor", 0.001):
             self.alone_from_ns, self.alone_until_ns = now, now + faults.chance("supervisor").between(2, 90) * NS
         looked = now - now % NS
-        if now < self.deaf_until_ns:
-            looked = min(looked, self.deaf_from_ns)
+        if now < switch.deaf_until_ns:
+            looked = min(looked, switch.deaf_from_ns)
         alive = self.alone_from_ns if now < self.alone_until_ns else now
-        return Watch(self.switch.scopes(looked), looked + self.skew_ns, alive + self.skew_ns)
+        return Watch(switch.scopes(looked), looked + self.skew_ns, alive + self.skew_ns)

@@ -4,7 +4,7 @@ Nothing here decides anything that the house decides. The world gives the worker
 lets them die, hands in what people and incidents bring, and writes down what truly happened.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from actions import Sealer, Verbs
@@ -12,13 +12,11 @@ from actions._gateway import Trust
 from actions._gateway_store import ModelGatewayStore
 from actions._ledger import Committed, Inbox, Transaction
 from actions._ledger_model import ModelLedger
-from actions._machine_errors import LedgerFault
 from actions._machine_types import Approved, Origin, Rejected, load_action
-from actions._ports import Notice
-from actions._safety import SafetySettings
+from actions._ports import EffectRequest
 from actions._saga import Plan, Step, action_key
-from actions._worker import Asked, Ports, Worker, WorkerSettings
-from schemas.core import NS, Emit
+from actions._worker import Asked, Worker
+from schemas.core import NS
 from simulation._approvers import Approvers
 from simulation._chance import Chance
 from simulation._disorder import Disorder
@@ -26,19 +24,17 @@ from simulation._durable import sqlite_gateway_store, sqlite_ledger
 from simulation._faults import Faults
 from simulation._gatekeeper import PERMIT_KID, Gate, Put
 from simulation._gateway import GatewayProcess
-from simulation._loop import Loop, Node, Task, Wait
-from simulation._network import GatewayClient
+from simulation._loop import Loop, Node, RestlessError
 from simulation._oracle import Ended, Oracle, Proposed, Violation
 from simulation._people import AGENT_KEY, AUDIENCE, public
-from simulation._plant import Plant
+from simulation._plant import Plant, Written
+from simulation._process import TOPIC, Process
 from simulation._scenario import INCIDENTS, MINUTE, START_NS, VERB_OF, Incident, draw_plant, draw_scenario
-from simulation._store import Store, View
+from simulation._store import Store
 from simulation._switch import Reader, Switch
 from simulation._telemetry import Instruments
 from simulation._verbs import VERBS, PlantExecutor, as_plugins
 
-TOPIC = "tidegate.actions.v1"
-SETTINGS = WorkerSettings(SafetySettings(levels={"*": "act"}, has_canary=False))
 DEADLY = {"crash": 0.0015, "sleep": 0.0005, "rebalance": 0.0005, "gateway_crash": 0.002}
 """How likely at each await, at intensity 1."""
 WORKERS = 3
@@ -89,6 +85,7 @@ class World:
         self.gate = Gate(self.loop, faults, self.telemetry, self.disorder.freezes)
         self.oracle = Oracle(self.plant, self.disorder.freezes, self.disorder.blind)
         self.plant.on_write = self._wrote
+        self.gate.signed = self._signed
         trust = Trust(AUDIENCE, {PERMIT_KID: public(AGENT_KEY)}, ("sim/",))
         executor = PlantExecutor(self.plant, faults, lambda: self.loop.now_ns)
         self.gateway = GatewayProcess(
@@ -114,6 +111,13 @@ class World:
 
     def run(self) -> Outcome:
         """The whole history, then an hour without faults in which everything must end, then the judgement."""
+        try:
+            self._happen()
+        except RestlessError as error:
+            self.oracle.violate("I13", f"it never rests: {error}", self.loop.now_ns)
+        return self._judged()
+
+    def _happen(self) -> None:
         self.processes[0].start()
         for incident in self.scenario.incidents:
             self.loop.at(incident.asked_ns, self._begin, incident)
@@ -122,7 +126,6 @@ class World:
         self.disorder.end()
         self.loop.run(self.scenario.end_ns + 60 * MINUTE, self._is_done)
         self.loop.run(self.loop.now_ns + 2 * MINUTE)
-        return self._judged()
 
     def close(self) -> None:
         for node in (*(process.node for process in self.processes), self.gateway.node):
@@ -186,7 +189,8 @@ class World:
         verb = plan.steps[0].change.verb
         self.oracle.proposed[key] = Proposed(
             incident, plan.digest, tuple(step.change.target for step in plan.steps), verb,
-            tuple(str(step.change.parameters["before"]) for step in plan.steps), plan.is_unsafe, plan.rollback_on_kill,
+            tuple(str(step.change.parameters["before"]) for step in plan.steps),
+            any(self.plant.targets[one.target].kind == "unsafe" for one in incident.asked), plan.rollback_on_kill,
         )  # fmt: skip
 
     # What becomes durable, and what happens.
@@ -209,7 +213,10 @@ class World:
         for process in self.processes:
             process.heard(transaction)
 
-    def _wrote(self, one: Any) -> None:
+    def _signed(self, request: EffectRequest) -> None:
+        self.oracle.permits[request.key, request.step, request.direction, request.epoch] = self.loop.now_ns
+
+    def _wrote(self, one: Written) -> None:
         self.tell(f"{one.key[7:15]} WRITES {one.way} {one.step} at {one.target}, epoch {one.epoch}: {one.setting}")
         self.oracle.wrote(one)
         if one.way == "do":
@@ -271,7 +278,7 @@ class World:
             after.start()
         self.loop.after(self._chance.between(1, 60) * NS, before.retire)
 
-    def died(self, process: "Process") -> None:
+    def died(self, process: Process) -> None:
         self.crashes += 1
         self.tell(f"{process.node.name} dies")
         if process.number == self.active:
@@ -332,169 +339,3 @@ class World:
     def _cured(self) -> int:
         ended = {ill.cure for target in self.plant.targets.values() for ill in target.illnesses if ill.cured_by}
         return sum(all(asked.setting in ended for asked in one.asked) for one in self.scenario.incidents)
-
-
-class Wake:
-    """Something a coroutine waits for: an instant, or an earlier one once it is known."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self._task: Task | None = None
-        self._at_ns = 0
-        self._is_due = False
-
-    async def wait(self, at_ns: int | None) -> None:
-        """Until then, or `wake`."""
-
-        def begin(task: Task) -> None:
-            self._task = task
-            if self._is_due:
-                self._is_due = False
-                self._set(self._loop.now_ns)
-            elif at_ns is not None:
-                self._set(at_ns)
-
-        await Wait(begin)
-
-    def wake(self, wait_ns: int) -> None:
-        if self._task is None:
-            self._is_due = True
-        elif not self._at_ns or self._loop.now_ns + wait_ns < self._at_ns:
-            self._set(self._loop.now_ns + wait_ns)
-
-    def _set(self, at_ns: int) -> None:
-        self._at_ns = at_ns
-        self._loop.at(at_ns, self._ring, self._task, at_ns)
-
-    def _ring(self, task: Task, at_ns: int) -> None:
-        if self._task is task and self._at_ns == at_ns:
-            self._task, self._at_ns = None, 0
-            task.answer(None)
-
-
-class Crew:
-    def __init__(self, process: "Process") -> None:
-        self._process = process
-
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._process.start_task(work)
-
-
-class Process:
-    """A worker as a process: its ports, and the loops around it, which wake where there is something to do."""
-
-    def __init__(self, world: World, number: int) -> None:
-        self.world, self.number = world, number
-        self.node = Node(world.loop, f"worker-{number}", lambda: world.died(self))
-        self.worker: Worker | None = None
-        self.is_ready = False
-        self._fresh()
-
-    def _fresh(self) -> None:
-        loop = self.world.loop
-        self.intake, self.timing, self.telling, self.watching = Wake(loop), Wake(loop), Wake(loop), Wake(loop)
-
-    def start(self) -> None:
-        world, node = self.world, self.node
-        node.start()
-        self._fresh()
-        self.is_ready = False
-        node.skew_ns = world.disorder.skew()
-        ports = Ports(
-            clock=self, crew=Crew(self), gateway=GatewayClient(world.loop, world.faults, world.gateway),
-            gatekeeper=world.gate, telemetry=world.telemetry, people=self, bus=self,
-            kill=Reader(world.switch, world.faults, node.skew_ns),
-        )  # fmt: skip
-        self.worker = Worker(View(world.store), ports, SETTINGS)
-        world.tell(f"{node.name} starts")
-        self.start_task(self._main(self.worker))
-
-    def retire(self) -> None:
-        """The group has told it that it has nothing to do any more."""
-        if self.node.is_up and self.number != self.world.active:
-            self.node.die()
-
-    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self.node.spawn(work)
-        task.on_end = lambda: self._ended(task)
-
-    def _ended(self, task: Task) -> None:
-        if task.error is None:
-            return
-        if not isinstance(task.error, LedgerFault):
-            self.world.broke.append(f"a worker broke: {task.error!r}")
-        self.node.die()
-
-    async def _main(self, worker: Worker) -> None:
-        await worker.begin()
-        self.is_ready = True
-        self.start_task(self._keep_time(worker))
-        self.start_task(self._keep_watch(worker))
-        self.start_task(self._keep_telling(worker))
-        await self._keep_taking(worker)
-
-    async def _keep_taking(self, worker: Worker) -> None:
-        while True:
-            position = worker.ledger.position(TOPIC, 0)
-            offset = 0 if position is None else position + 1
-            if offset < len(self.world.topic):
-                await self.world.take(worker, offset)
-            else:
-                await self.intake.wait(None)
-
-    async def _keep_time(self, worker: Worker) -> None:
-        while True:
-            await worker.ring()
-            due = min(self.world.timers.values(), default=None)
-            at_ns = None if due is None else max(due - self.node.skew_ns, self.world.loop.now_ns + NS // 10) + NS // 10
-            await self.timing.wait(at_ns)
-
-    async def _keep_watch(self, worker: Worker) -> None:
-        while True:
-            await worker.look()
-            if worker.ledger.unread():
-                await worker.reread()
-            await self.watching.wait(self.world.disorder.next_look())
-
-    async def _keep_telling(self, worker: Worker) -> None:
-        while True:
-            await worker.relay()
-            now = self.world.loop.now_ns
-            await self.telling.wait(now + 10 * NS if self.world.outbox else None)
-
-    def heard(self, transaction: Transaction) -> None:
-        """Something became durable that may be this process's business."""
-        if not self.node.is_up:
-            return
-        if transaction.timers:
-            due = min(self.world.timers.values(), default=None)
-            if due is not None:
-                self.timing.wake(max(0, due - self.node.skew_ns - self.world.loop.now_ns) + NS // 10)
-        if transaction.outbox:
-            self.telling.wake(NS // 5)
-        if transaction.distrust:
-            self.watching.wake(NS // 2)
-
-    # The ports that are its own.
-
-    def now_ns(self) -> int:
-        return self.world.loop.now_ns + self.node.skew_ns
-
-    async def sleep(self, ns: int) -> None:
-        await Wait(lambda task: self.world.loop.after(ns, task.answer, None))
-
-    async def tell(self, notice: Notice) -> bool:
-        return await self._say(self.world.disorder.chat_is_down, lambda: self.world.disorder.told(notice))
-
-    async def send(self, record: Emit) -> bool:
-        return await self._say(self.world.disorder.kafka_is_down, lambda: None)
-
-    async def _say(self, is_down: Callable[[], bool], done: Callable[[], None]) -> bool:
-        def begin(task: Task) -> None:
-            reached = not is_down()
-            if reached:
-                done()
-            self.world.loop.after(NS // 100, task.answer, reached)
-
-        answer: bool = await Wait(begin)
-        return answer

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from simulation import KINDS, Outcome, Sum, Violation, run_seeds, shrink
+from simulation import KINDS, Found, Outcome, Sum, Violation, catalogue, hunt, run_seeds, shrink
 from tidegate._commands import Json, say
 
 CHECK_FAILED = 4
@@ -31,9 +31,14 @@ def simulate(
     start: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     faults: Annotated[_Faults, typer.Option(help="none, light (a bad ordinary day) or full.")] = "full",
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    bugs: Annotated[bool, typer.Option("--bugs", help="Put each known bug in and say which seeds find it.")] = False,
+    bug: Annotated[list[str] | None, typer.Option("--bug", help="Only this one; may be repeated.")] = None,
     json_: Json = False,
 ) -> None:
     """Run the production code of the action stage through histories full of faults; each seed is one of them."""
+    if bugs or bug:
+        hunted(seeds, start, faults, jobs, bug or [], json_)
+        return
     total, cpu_s = simulated(range(start, start + seeds), faults, jobs)
     document = total.document(cpu_s) | {"start": start, "faults": faults}
     for seed in list(dict.fromkeys(seed for seed, _ in total.violations))[:SHRUNK]:
@@ -45,6 +50,37 @@ def simulate(
             typer.echo(f"{name:<26}{value if name != 'violations' else len(total.violations)}")
     if total.violations:
         raise typer.Exit(CHECK_FAILED)
+
+
+def hunted(seeds: int, start: int, faults: _Faults, jobs: int, only: list[str], json_: bool) -> None:
+    """Each bug alone, with the defences off that would hide it: until three seeds found it, then directed histories."""
+    names = [one.name for one in catalogue() if not only or one.name in only]
+    if jobs == 1:
+        found = [_hunted(name, seeds, start, faults) for name in names]
+    else:
+        many = len(names)
+        with ProcessPoolExecutor(min(jobs, os.cpu_count() or 1)) as pool:
+            found = list(pool.map(_hunted, names, [seeds] * many, [start] * many, [faults] * many))
+    rows = [
+        {
+            "name": one.name, "caught_seeds": one.caught_seeds, "seeds": one.seeds, "directed": one.directed,
+            "invariants": list(one.invariants),
+        }
+        for one in found
+    ]  # fmt: skip
+    if json_:
+        say({"bugs": rows, "caught": sum(one.is_caught for one in found)})
+    else:
+        for one in found:
+            state = "caught" if one.is_caught else "MISSED"
+            text = f"{one.caught_seeds} of {one.seeds} seeds{', directed' if one.directed else ''}"
+            typer.echo(f"{state:<8}{one.name:<26}{text:<28}{' '.join(one.invariants)}")
+    if not all(one.is_caught for one in found):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _hunted(name: str, seeds: int, start: int, faults: _Faults) -> Found:
+    return hunt(next(one for one in catalogue() if one.name == name), seeds, start, faults)
 
 
 def simulated(seeds: Iterable[int], faults: _Faults, jobs: int) -> tuple[Sum, float]:

@@ -10,7 +10,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sim_seed" in metafunc.fixturenames:
-        seeds = metafunc.config.getoption("--sim-seed", default=[]) or list(range(40))
+        seeds = metafunc.config.getoption("--sim-seed", default=[]) or list(range(12))
         metafunc.parametrize("sim_seed", seeds)
 
 

@@ -1,0 +1,1 @@
+"""The catalogue: one file for each part of the house that can be wrong."""
