@@ -27,7 +27,7 @@ def examine(settings: Settings) -> list[dict[str, str]]:
         except metadata.PackageNotFoundError:
             rows.append(_row("optional", module, use, f"pip install 'tidegate[{extra}]'"))
     for what in _catalogue.FOLDERS:
-        rows.append(_row("ok", what, ", ".join(_catalogue.find(what))))
+        rows.append(_row("ok", what, ", ".join(_catalogue.classes(what))))
     pipeline = _pipeline.build(settings)
     rows.append(_row("ok", "stages", ", ".join(stage.name for stage in pipeline.stages)))
     rows.append(_row("ok", "policies", str(pipeline.versions["policies"])))
