@@ -238,7 +238,9 @@ class GatewayDesk:
             return _found_by_state(mine, effect, reading)
         mark = reading.mark
         if mark is not None and (mark.key, mark.step) == (key, step):
-            return "applied" if mark.direction == "do" else "not_applied"
+            if mark.direction == "undo":
+                return "not_applied"
+            return "foreign" if differing(effect, reading) else "applied"  # our mark, and somebody else's value
         sent = [one for one in mine if one.kept.result != "not_applied"]
         if not sent:
             return "not_applied"  # nothing of ours ever went there, and after the fence nothing will

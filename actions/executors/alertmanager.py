@@ -47,9 +47,10 @@ class Alertmanager:
         found, now_s = self._find(effect)
         mark, until_s, held = None, 0, "none"
         if found is not None:
-            mark = read_mark(str(found.get("comment", "")).split(" ", 1)[0])
+            words = [*str(found.get("comment", "")).split(" "), ""]
+            mark = read_mark(words[0])
             held = sha256(canonical([found["id"], found["updatedAt"]]))
-            until_s = 0 if mark and mark.direction == "undo" else _seconds(found["endsAt"])
+            until_s = 0 if mark and words[1] == "alert.unsilence" else _seconds(found["endsAt"])
             until_s = until_s if until_s > now_s else 0
         state: dict[str, Json] = {"until_s": until_s, "now_s": now_s}
         uid = f"{self._settings.url} {effect.parameters['alertname']} {effect.parameters['service']}"

@@ -30,7 +30,7 @@ from actions.executors._http import Answered, call
 from schemas import Json, canonical, sha256
 
 FENCE, RESTART = "tidegate.io/fence", "tidegate.io/restart"
-HASH, REVISION = "pod-template-hash", "deployment.kubernetes.io/revision"
+HASH = "pod-template-hash"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CAN = Capabilities(is_conditional=True, keeps_mark=True, fences=True, has_server_dry_run=True)
 _DEPLOYMENTS: Mapping[str, Json] = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]}
@@ -132,14 +132,13 @@ class Kubernetes:
         ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
         is_seen = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
         is_still = is_seen and updated == replicas == status.get("replicas", 0)
-        revision = found["metadata"].get("annotations", {}).get(REVISION)
         state: dict[str, Json] = {
-            "replicas": replicas, "max_unavailable": _max_unavailable(spec, replicas), "is_rolling": not is_still,
-            "restart_id": _annotations(spec["template"]).get(RESTART),
+            "replicas": replicas, "ready": ready, "max_unavailable": _max_unavailable(spec, replicas),
+            "is_rolling": not is_still, "restart_id": _annotations(spec["template"]).get(RESTART),
         }  # fmt: skip
         if "template" in effect.sets:
-            now = [one for one in self._replicasets(found) if _annotations(one).get(REVISION) == revision]
-            state["template"] = now[0]["metadata"]["labels"][HASH] if len(now) == 1 and revision else None
+            now = [one for one in self._replicasets(found) if _plain_template(one) == spec["template"]]
+            state["template"] = now[0]["metadata"]["labels"][HASH] if len(now) == 1 else None
         return state, Capacity(ready, replicas)
 
     def _replicasets(self, deployment: Mapping[str, Any]) -> list[Any]:
@@ -183,9 +182,7 @@ class Kubernetes:
         kept = [one for one in self._replicasets(deployment) if one["metadata"]["labels"][HASH] == wanted]
         if len(kept) != 1:
             raise TargetAway(f"there is no revision with the template {wanted} any more", is_absent=True)
-        template: dict[str, Any] = json.loads(json.dumps(kept[0]["spec"]["template"]))
-        template["metadata"]["labels"].pop(HASH, None)
-        return template
+        return _plain_template(kept[0])
 
     def _get(self, path: str) -> Any:
         answer = self._call("GET", path)
@@ -208,6 +205,13 @@ class Kubernetes:
             headers={"Accept": "application/json", "Content-Type": "application/json-patch+json"},
             token_file=self._settings.token_file, ca_file=self._settings.ca_file,
         )  # fmt: skip
+
+
+def _plain_template(replicaset: Mapping[str, Any]) -> dict[str, Any]:
+    """The template as the Deployment had it: without the label that tells revisions apart."""
+    template: dict[str, Any] = json.loads(json.dumps(replicaset["spec"]["template"]))
+    template["metadata"]["labels"].pop(HASH, None)
+    return template
 
 
 def _annotations(found: Mapping[str, Any]) -> Mapping[str, str]:

@@ -52,7 +52,8 @@ class KubernetesScale(Declared):
 
     def taken(self, parameters: Parameters, state: Mapping[str, Json]) -> int:
         assert isinstance(parameters, Scale)
-        return max(0, parameters.from_replicas - parameters.to_replicas)
+        ready = state.get("ready")  # pods that are not ready go first
+        return max(0, (ready if isinstance(ready, int) else parameters.from_replicas) - parameters.to_replicas)
 
     def limit(self, parameters: Parameters, state: Mapping[str, Json]) -> str | None:
         assert isinstance(parameters, Scale)

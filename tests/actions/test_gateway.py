@@ -143,7 +143,6 @@ def test_an_effect_happens_once_and_the_answer_stays_the_same():
 def test_a_step_that_was_sent_before_under_another_epoch_is_looked_at_and_not_sent_again():
     bench = Bench()
     bench.apply()
-    bench.shelf.state = {"version": "v42"}
     again = permitted(request(epoch=9, expected_version="2"))
     assert bench.apply(again) == ("lost", "SENT_BEFORE") and bench.shelf.writes == 1
     assert bench.fence(10) and bench.probe(PROBE) == "applied"

@@ -9,7 +9,7 @@ from support.gateway import VERBS
 from actions._contract import Capacity
 from actions._executor import Mark, TargetAway
 from actions._gateway import effect_of
-from actions.executors.kubernetes import HASH, REVISION, Kubernetes, KubernetesSettings
+from actions.executors.kubernetes import HASH, Kubernetes, KubernetesSettings
 
 DO, UNDO = Mark("sha256:a", 0, "do", 3), Mark("sha256:a", 0, "undo", 4)
 TARGET, NODE = "default/service/checkout", "default/host/node-1"
@@ -29,16 +29,16 @@ def fill(api):
     api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
     selector = {"matchLabels": {"app": "checkout"}}
     made = api.ask("POST", f"{APPS}/deployments", {
-        "metadata": {"name": "checkout", "labels": {"app": "checkout"}, "annotations": {REVISION: "2"}},
+        "metadata": {"name": "checkout", "labels": {"app": "checkout"}},
         "spec": {"replicas": 4, "selector": selector, "template": template("shop:v42")},
     })  # fmt: skip
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout", "uid": made["metadata"]["uid"]}
-    for number, (name, image) in enumerate((("7f6b", "shop:v41"), ("5d9c", "shop:v42")), 1):
+    for name, image in (("7f6b", "shop:v41"), ("5d9c", "shop:v42")):
         told = template(image)
         told["metadata"]["labels"][HASH] = name
         api.ask("POST", f"{APPS}/replicasets", {
             "metadata": {"name": f"checkout-{name}", "labels": {"app": "checkout", HASH: name},
-                         "annotations": {REVISION: str(number)}, "ownerReferences": [owner]},
+                         "ownerReferences": [owner]},
             "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "checkout", HASH: name}}, "template": told},
         })  # fmt: skip
     settle(api)
@@ -150,6 +150,8 @@ def test_a_rollback_takes_the_whole_template_of_the_earlier_revision(api, hands)
     assert hands.check(back, before) is None and hands.write(back, DO, before).outcome == "written"
     told = deployment(api)["spec"]["template"]
     assert told["spec"]["containers"][0]["image"] == "shop:v41" and HASH not in told["metadata"]["labels"]
+    after = hands.read(back)
+    assert after.state["template"] == "7f6b" and after.mark == DO
     gone = effect("kubernetes.rollback", from_hash="5d9c", to_hash="0000")
     assert hands.write(gone, DO, hands.read(gone))[:2] == ("refused", "TARGET_ABSENT")
 
