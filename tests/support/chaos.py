@@ -111,9 +111,13 @@ class Supervised:
 
     def end(self) -> None:
         """No more restarts; stop all in order."""
+        self.let_go()
+        self._deployed.stop()
+
+    def let_go(self) -> None:
+        """No more restarts; may be called again."""
         self._over.set()
         self._thread.join()
-        self._deployed.stop()
 
 
 @dataclass(slots=True)
@@ -162,7 +166,7 @@ def chaos(
     killed: list[tuple[str, float]] = []
     try:
         player.start()
-        if not watch.begun.wait(90):
+        if not watch.begun.wait(180):  # code that was never compiled here takes its time
             raise AssertionError("nothing came through\n" + deployed.logs())
         gap = max(until - time.monotonic() - 5, 1.0) / max(len(troubles), 1)
         for what in troubles:
@@ -195,6 +199,7 @@ def chaos(
             report.wrong = "the run did not come to its end\n" + deployed.logs()
         supervised.end()
     finally:
+        supervised.let_go()  # else it starts again what is killed here
         deployed.kill()
         watch.stop()
     _judge(report, deployed, whole, watch, killed)
