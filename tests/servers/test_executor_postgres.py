@@ -6,8 +6,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.effects import (
+    check_a_moved_target_is_left_alone,
+    check_done_once_and_undone,
+    check_what_somebody_changed_since_is_not_undone,
+)
 from support.gateway import VERBS
 from support.postgres import NOBODY, Server
+from support.rigs import Rig
 
 from actions._executor import Mark, TargetAway
 from actions._gateway import effect_of
@@ -148,6 +154,46 @@ def test_a_server_that_dies_in_the_middle_is_lost_and_one_that_says_no_is_not(se
     ):
         monkeypatch.setattr("actions.executors.postgres._do", lambda db, effect, query=query: db.execute(query))
         assert hands.write(resize(), DO, before)[:2] == outcome and limit(server) == 20
+
+
+@pytest.fixture
+def rig(server):
+    opened = []
+
+    def parameters(verb):
+        if verb == "postgres.pool_resize":
+            return {"role": "orders", "to_limit": 24}
+        opened.append(psycopg.connect(place(server, "orders")))
+        return dict(terminate(opened[-1]).parameters)
+
+    def moved(verb):
+        if verb == "postgres.pool_resize":
+            server.run("alter role orders connection limit 22")
+        else:
+            server.run(f"select pg_terminate_backend({opened[-1].info.backend_pid}, 3000)")
+
+    def prepare(verb):
+        server.run("alter role orders connection limit 20")
+        server.run("truncate tidegate.mark")
+
+    told = {"services": {"orders-db": place(server, "gateway")}, "roles": ("orders",)}
+    yield Rig(Postgres(PostgresSettings(**told)), moved, parameters, prepare)
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize("verb", Postgres.verbs)
+def test_each_verb_is_done_once_through_the_gateway_and_undone_as_it_was(rig, verb):
+    check_done_once_and_undone(rig, verb)
+
+
+@pytest.mark.parametrize("verb", Postgres.verbs)
+def test_a_target_that_somebody_moved_is_left_alone(rig, verb):
+    check_a_moved_target_is_left_alone(rig, verb)
+
+
+def test_what_a_dba_has_changed_since_is_not_undone(rig):
+    check_what_somebody_changed_since_is_not_undone(rig, "postgres.pool_resize")
 
 
 def test_a_server_that_is_away_is_away_and_nothing_was_sent(hands):
