@@ -82,6 +82,15 @@ bench-actions: setup   ## the state machine in a hostile world, tampered logs, f
 	@$(BIN)/python -m bench.machine
 	@$(BIN)/python -m bench.audit
 
+simulate: setup        ## 20,000 simulated histories (400,000 incidents) with faults; goes on where it was stopped
+	@$(BIN)/python -m bench.simulation --seeds 20000 --out docs/results/simulation-20000.json
+
+simulate-million: setup ## 50,000 histories, a million incidents; goes on where it was stopped
+	@$(BIN)/python -m bench.simulation --seeds 50000 --out docs/results/simulation-million.json
+
+simulate-bugs: setup   ## each known bug put in alone: do 1,000 seeds or directed histories find it
+	@$(BIN)/tidegate simulate --bugs --seeds 1000 --jobs 2
+
 investigators: setup   ## 200 stops, kills and rebalances of investigators in mid-question; about an hour
 	@$(BIN)/python -m tools.kafka.with_broker -m bench.investigators --times 200 --query-s 20
 

@@ -7,6 +7,7 @@ from actions._verify import Finding
 from schemas.core import NS
 from simulation._bugs import Swap, always
 
+HOUR = 3600 * NS
 YES = Verdict("MAY_WRITE")
 G = "actions._gateway"
 
@@ -42,11 +43,20 @@ ALREADY_SO = Swap(
 )
 ANY_VERSION = ALREADY_SO
 NOBODY_S_MARK = Swap(f"{G}:check_target", _blind_targets("NOT_OUR_MARK", "NOT_AS_EXPECTED", "ALREADY_SO"))
-PATIENT_PERMITS = Swap(f"{G}:_times", always(YES))
+
+
+def _long_lived(original: Any) -> Any:
+    return lambda request, **named: original(request._replace(until_ns=request.until_ns + HOUR), **named)
+
+
+PATIENT_PERMITS = (
+    Swap(f"{G}:_times", always(YES)),
+    Swap("actions._permit:mint", _long_lived),
+    Swap("actions._permit:LONGEST_MS", lambda original: 1 << 40),
+)
 DEAF_GATEWAY = Swap(f"{G}:check_kill", always(YES))
 DEAF_WORKER = Swap("actions._perform:Performer._held", always(""))
 BLIND_TO_EPOCHS = Swap(f"{G}:_epoch", always(YES))
 SEEING_NO_MASS = Swap("actions._safety:mass_illness", always(None))
 NO_FLOOR = Swap(f"{G}:_floor", always(YES))
-HOUR = 3600 * NS
 RECOVERED = Finding("recovered", "BELIEVED", 1.0, 1.0)

@@ -225,7 +225,7 @@ BUGS = (
     Bug(
         "expired_permits",
         "a permit is taken whenever it comes",
-        (PATIENT_PERMITS, BLIND_TO_EPOCHS),
+        (*PATIENT_PERMITS, BLIND_TO_EPOCHS),
         {"late": 3.0, "sleep": 3.0},
         shows=("I1",),
     ),

@@ -156,7 +156,7 @@ BUGS = (
     Bug(
         "stale_evidence",
         "evidence may be of any age",
-        (Swap(f"{M}:_gated", _fresh), Swap(f"{M}:_reserved", _fresh), PATIENT_PERMITS),
+        (Swap(f"{M}:_gated", _fresh), Swap(f"{M}:_reserved", _fresh), *PATIENT_PERMITS),
         {"backlog": 1.0},
     ),
     Bug(
@@ -189,7 +189,7 @@ BUGS = (
     Bug(
         "permit_without_end",
         "a permit holds for as long as anybody wants to use it",
-        (Swap(f"{M}:_begin", _never_old), PATIENT_PERMITS, BLIND_TO_EPOCHS),
+        (Swap(f"{M}:_begin", _never_old), *PATIENT_PERMITS, BLIND_TO_EPOCHS),
         {"sleep": 3.0, "late": 3.0, "slow_target": 0.3},
         shows=("I1",),
     ),
