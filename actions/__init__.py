@@ -99,7 +99,7 @@ from actions._selectors import selector_fault, target_fault
 from actions._services import Hours, ServiceProfile
 from actions._strategies import Costs, Strategy
 from actions._verbs import Verbs, checked_target, digest_of, service_of
-from actions._webauthn import assertion_bytes, need_library, unpadded
+from actions._webauthn import assertion_bytes, need_library
 
 __all__ = [
     "notice_row",
@@ -281,6 +281,5 @@ __all__ = [
     "stopped",
     "target_fault",
     "trial_kept",
-    "unpadded",
     "verify_log",
 ]

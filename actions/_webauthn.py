@@ -7,7 +7,7 @@ Source: https://www.w3.org/TR/webauthn-3/ section 7.2; the library `webauthn` do
 """
 
 import hashlib
-from base64 import b64decode, b64encode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 
 from actions._dsse import strict_base64, strict_json
@@ -69,8 +69,3 @@ def _credential(parts: dict[str, str]) -> dict[str, Any]:
 
 def _url(data: bytes) -> str:
     return urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def unpadded(text: str) -> bytes:
-    """Bytes of base64url as browsers give it. Raises ValueError."""
-    return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -228,3 +228,70 @@ def test_a_nonce_is_given_out_once():
         issue_nonce(issue_nonce(Panel(), "ab" * 16), "ab" * 16)
     with pytest.raises(ApprovalsError):
         issue_nonce(Panel(), "short")
+
+
+def test_an_ask_may_go_to_its_bounds_and_not_beyond():
+    good = {name: getattr(scene().ask, name) for name in Ask.__slots__}
+    for edit in ({"quorum": 1}, {"quorum": 20}, {"lifetime_s": 1}, {"lifetime_s": 900}):
+        Ask(**good | edit)
+    for edit in ({"quorum": 21}, {"lifetime_s": 0}, {"action_id": ""}, {"target_uid": ""}, {"policy_digest": ""}):
+        with pytest.raises(ApprovalsError):
+            Ask(**good | edit)
+
+
+def test_an_envelope_says_what_is_wrong_with_it():
+    right = json.loads(scene().sign(ADA))
+    inner = json.loads(base64.b64decode(right["payload"]))
+    wrap = lambda payload: canonical(right | {"payload": base64.b64encode(canonical(payload)).decode()})
+    assert open_envelope(canonical(right | {"payloadType": "application/json"})).code == "WRONG_TYPE"
+    assert open_envelope(wrap(inner | {"typ": "tidegate.approval/v2"})).code == "WRONG_TYPE"
+    for data in (
+        wrap(inner | {"extra": 1}),
+        wrap(inner | {"kid": "another"}),
+        wrap([]),
+        b"[]",
+        canonical(right | {"x": 1}),
+    ):
+        assert open_envelope(data).code == "MALFORMED"
+    assert open_envelope(canonical(right)).approval.approver == ADA
+
+
+def at(s: Scene, now_s: int, **edits: object) -> str:
+    s.now_s = NOW_S
+    envelope = s.sign(ADA, **edits)
+    s.now_s = now_s
+    return s.cast(envelope)
+
+
+def test_every_second_of_an_approval_counts_exactly():
+    assert at(scene(), NOW_S) == at(scene(), NOW_S + 899) == "ACCEPTED"
+    assert at(scene(), NOW_S + 900) == "EXPIRED" and at(scene(), NOW_S, not_before_s=NOW_S + 5) == "NOT_YET_VALID"
+    assert at(scene(), NOW_S + 5, not_before_s=NOW_S + 5) == "ACCEPTED"
+    assert at(scene(), NOW_S + 9, issued_s=NOW_S + 9, expires_s=NOW_S + 900) == "ACCEPTED"
+    assert at(scene(), NOW_S, expires_s=NOW_S + 901) == at(scene(), NOW_S, not_before_s=NOW_S - 1) == "LIVES_TOO_LONG"
+    assert at(scene(), NOW_S, issued_s=NOW_S - 1) == "LIVES_TOO_LONG"
+    enrolled = RING.keys[ADA].enrolled_s
+    assert at(scene(), enrolled, issued_s=enrolled, not_before_s=enrolled, expires_s=enrolled + 9) == "EXPIRED"
+
+
+def test_a_vote_counts_from_its_own_bytes_whatever_the_panel_says():
+    s = scene()
+    s.cast(s.sign(ADA))
+    (vote,) = s.panel.votes
+    lie = lambda **edits: standing(
+        replace(s.panel, votes=(vote._replace(**edits),)), s.ask, s.ring, now_s=NOW_S, audited_s=0
+    )
+    assert lie(person=GRACE).people == (ADA,) and lie(envelope=b"noise").lost == ((ADA, "MALFORMED"),)
+    twice = replace(s.panel, votes=(vote, vote))
+    assert standing(twice, s.ask, s.ring, now_s=NOW_S, audited_s=0).people == (ADA,)
+    rejection = s.sign(GRACE, decision="reject")
+    panel = replace(s.panel, votes=(vote._replace(envelope=rejection),))
+    assert standing(panel, s.ask, s.ring, now_s=NOW_S, audited_s=0).people == ()
+
+
+def test_what_is_missing_is_said_by_role_and_number():
+    s = scene()
+    s.ask = replace(s.ask, quorum=3, required={"service-owner": 1, "senior": 1})
+    assert now(s).missing == ("senior", "service-owner", "anyone")
+    s.cast(s.sign(GRACE))
+    assert now(s).missing == ("service-owner", "anyone") and now(s).state == "waiting"

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.actions import seal
 from support.actions_world import run_world
@@ -111,15 +111,17 @@ def test_an_entry_is_the_canonical_json_of_its_record_and_reads_back():
 
 
 @given(st.integers(0, 48 * 400), st.integers(0, 7))
+@example(12_235, 0)
 @settings(max_examples=300, deadline=None)
-def test_any_flipped_bit_is_found_at_its_entry(place, bit):
+def test_any_flipped_bit_is_found_at_its_entry_or_where_none_comes_after_it_next_to_it(place, bit):
     data = bytearray(LOG.entries)
     place %= len(data)
     data[place] ^= 1 << bit
     report = found(LOG._replace(entries=bytes(data)))
     index = LOG.entries.count(b"\n", 0, place)
     assert report.verdict == "tampered"
-    assert report.first_bad == index or (index == 47 and report.first_bad == 40)  # the end has no entry after it
+    # The end has no entry after it, so only a root differs; of the last two nothing says which does not fit the other.
+    assert report.first_bad == index or (index, report.first_bad) in ((47, 40), (46, 47))
 
 
 def test_every_single_byte_of_a_small_log_and_its_checkpoints_counts():

@@ -1,5 +1,6 @@
 """The list of people: signed by a root, each record over the one before; passkeys count as grade B, and only they."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from actions import (
     seal,
 )
 from bench._forgery import KEYS, NOW_S, PEOPLE, Scene
+from schemas import canonical
 
 ADA, GRACE, *_ = PEOPLE
 ROOT = Ed25519PrivateKey.from_private_bytes(bytes([200]) * 32)
@@ -185,3 +187,34 @@ def test_a_passkey_is_one_person_too():
 def test_grade_b_is_passkeys_only():
     with pytest.raises(ApprovalsError):
         KeyRing().enrol(EnrolledKey("k", ADA, b"x" * 32, "B", 0))
+
+
+@pytest.mark.parametrize("uses", [0, 1])
+def test_a_passkey_counts_at_its_first_use_and_where_it_does_not_count_its_uses(uses):
+    s, approval, device = with_passkey(replace(authenticator(), uses=uses))
+    assert s.cast(device.assert_over(approval)) == "ACCEPTED"
+
+
+def test_a_key_id_is_used_once_even_for_another_key():
+    ring = KeyRing().enrol(EnrolledKey("k", ADA, b"x" * 32, "A", 0))
+    with pytest.raises(ApprovalsError, match="used before"):
+        ring.enrol(EnrolledKey("k", ADA, b"y" * 32, "A", 0))
+    with pytest.raises(ApprovalsError, match="no key"):
+        ring.revoke("other", 1)
+
+
+def doubled(envelope, **edits):
+    return canonical(json.loads(envelope) | edits)
+
+
+def test_an_envelope_with_two_signatures_or_none_is_none():
+    line = written()[2][0]
+    outer = json.loads(line)
+    for signatures in ([], outer["signatures"] * 2, [outer["signatures"][0] | {"x": 1}], "text", [7]):
+        with pytest.raises(ApprovalsError):
+            read_people([doubled(line, signatures=signatures)], ROOTS, "shop")
+    for edits in ({"payloadType": "other"}, {"payload": "!!"}, {"payload": outer["payload"].rstrip("=") + "A"}):
+        with pytest.raises(ApprovalsError):
+            read_people([doubled(line, **edits)], ROOTS, "shop")
+    with pytest.raises(ApprovalsError, match="more than it can have"):
+        read_people([b" " * 32_769], ROOTS, "shop")

@@ -24,6 +24,7 @@ class Authenticator:
     origin: str = ORIGIN
     flags: int = 0x05  # a person was present and was verified
     kind: str = "webauthn.get"
+    uses: int = 7
 
     @property
     def public(self) -> bytes:
@@ -37,7 +38,7 @@ class Authenticator:
         """The envelope with the assertion."""
         wanted = urlsafe_b64encode(challenge or passkey_challenge(approval)).decode().rstrip("=")
         client = json.dumps({"type": self.kind, "challenge": wanted, "origin": self.origin}).encode()
-        data = hashlib.sha256(self.rp_id.encode()).digest() + bytes([self.flags]) + (7).to_bytes(4, "big")
+        data = hashlib.sha256(self.rp_id.encode()).digest() + bytes([self.flags]) + self.uses.to_bytes(4, "big")
         signature = self.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
         return seal_assertion(approval, assertion_bytes(data, client, b"credential-1", signature))
 

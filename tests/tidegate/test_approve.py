@@ -11,9 +11,26 @@ import pytest
 from support.passkey import authenticator
 from support.tokens import ISSUER, token, verifier
 
-from actions import Sealer, approval_ids, at_execution, faults_of, load_docket, parse_entry
+from actions import (
+    ApprovalsError,
+    Sealer,
+    approval_ids,
+    asked_again,
+    at_execution,
+    faults_of,
+    hear,
+    hearing,
+    invite,
+    inviting,
+    load_docket,
+    overridden,
+    parse_entry,
+    seal,
+)
 from actions._docket import MOST_CHALLENGES
-from bench._approval_office import ADA, EDSGER, GRACE, PROPOSER, Office, dry_run_of
+from actions._ledger import NonceIssue, Priority
+from actions._saga import Plan, Step
+from bench._approval_office import ADA, EDSGER, GRACE, PROPOSER, Office, change, dry_run_of
 from bench._forgery import KEYS, NOW_S, WAYS
 from bench._forgery_http import accepted, control
 from schemas import Approval
@@ -296,3 +313,59 @@ def test_no_attempt_of_any_class_counts_over_http(way):
 
 def test_right_approvals_count_over_http():
     assert all(control(random.Random(n)) for n in range(5))
+
+
+def test_asked_again_after_the_target_changed_keeps_who_is_barred_and_what_was_used(office):
+    office.vote(office.sign(ADA))
+    docket = office.desk.docket(office.id)
+    ask = office.ask(office.plan, office.id, target_version="18", barred=frozenset({GRACE}))
+    again = asked_again(docket, ask, {"summary": "new"})
+    assert again.ask.barred == {GRACE, PROPOSER, "agent#1"} and again.panel == docket.panel
+    assert again.shown == {"summary": "new"} and again.ask.target_version == "18"
+    with pytest.raises(ApprovalsError):
+        asked_again(docket, office.ask(office.plan, "another"), {})
+    assert overridden(ask, ADA).barred == {GRACE, ADA}
+
+
+def test_an_invitation_is_to_approve_unless_it_says_otherwise(office):
+    docket = office.desk.docket(office.id)
+    after, approval = invite(docket, ADA, "senior", ADA, "ab" * 16, NOW_S)
+    assert approval.decision == "approve" and after.panel.issued == {"ab" * 16}
+    assert invite(docket, ADA, "senior", ADA, "ab" * 16, NOW_S, "reject")[1].decision == "reject"
+    with pytest.raises(ApprovalsError):
+        invite(after, ADA, "senior", ADA, "ab" * 16, NOW_S)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"ask":{}}', b"noise"])
+def test_bytes_that_are_no_docket_are_an_error(data):
+    with pytest.raises(ApprovalsError):
+        load_docket(data)
+
+
+def test_a_plan_of_two_steps_is_approved_as_one(tmp_path):
+    office = Office(tmp_path / "ledger")
+    plan = Plan((Step(change(7), "conditional"), Step(change(8), "conditional")))
+    id = office.wait(plan)
+    office.id = id
+    _, shown = office.call("GET", path(office))
+    assert faults_of(shown["ask"], shown["shown"]) == [] and len(shown["shown"]["changes"]) == 2
+    shown["shown"]["changes"].reverse()
+    assert faults_of(shown["ask"], shown["shown"])
+
+
+def test_the_transactions_of_the_desk_go_with_approvals_and_last_as_long_as_the_nonce(office):
+    docket = office.desk.docket(office.id)
+    after, approval = invite(docket, ADA, "senior", ADA, "ab" * 16, NOW_S)
+    tx = inviting(after, approval, 5)
+    assert (tx.at_ns, tx.priority, tx.leaves) == (5, Priority.APPROVAL, ())
+    assert tx.issued_nonces == (NonceIssue("ab" * 16, (NOW_S + 900) * 10**9),)
+    heard, verdict, _ = hear(after, seal(approval, KEYS[ADA]), office.ring, now_s=NOW_S, audited_s=NOW_S)
+    tx = hearing(after, heard, verdict, 4, 6)
+    told = json.loads(tx.leaves[0])
+    assert (tx.at_ns, tx.priority, tx.used_nonces, len(tx.leaves)) == (6, Priority.APPROVAL, ("ab" * 16,), 1)
+    assert (told["from"], told["to"], told["version"], told["plan"]) == (
+        "awaiting_approval", "awaiting_approval", 4, docket.ask.plan_digest)  # fmt: skip
+    assert told["approval"] | {} == {
+        "person": ADA, "kid": ADA, "ring": office.ring.version, "nonce": "ab" * 16, "policy": docket.ask.policy_digest,
+        "envelope": heard.panel.spent["ab" * 16],
+    }  # fmt: skip
