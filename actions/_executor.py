@@ -17,7 +17,7 @@ from actions._saga import Direction
 from schemas import Json
 
 MARK = "tidegate.io/mark"
-"""Name under which a target keeps the mark where it has names for such things."""
+"""Name, or beginning of a name, under which a target keeps the mark where it has names for such things."""
 
 
 class Mark(NamedTuple):

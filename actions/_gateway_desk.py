@@ -253,6 +253,9 @@ def _found_by_state(mine: list[Attempt], effect: Effect, reading: Reading) -> Fo
     if not sent:
         return "not_applied"
     last = sent[-1]
+    if any(reading.state.get(field) is None for field in effect.sets):  # a system that can only be told
+        certain: Found = "applied" if last.name.direction == "do" else "not_applied"
+        return certain if last.kept.result == "applied" else "unreadable"
     is_so = not differing(effect, reading)
     if last.name.direction == "undo":
         return "not_applied" if not is_so else "applied"

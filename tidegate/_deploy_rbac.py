@@ -90,8 +90,8 @@ def _admission(verbs: set[str], home: str) -> list[dict[str, Any]]:
             "its labels": _SAME_LABELS, "its selector": "object.spec.selector == oldObject.spec.selector",
             "its strategy": "object.spec.strategy == oldObject.spec.strategy",
             "our mark is missing":
-                f"object.metadata.?annotations['{MARK}'].hasValue() || "
-                "object.metadata.?annotations['tidegate.io/fence'].hasValue()",
+                "object.metadata.?annotations.orValue({}).exists(name,"
+                f" name.startsWith('{MARK}.') || name == 'tidegate.io/fence')",
         }  # fmt: skip
         if "kubernetes.scale" in verbs:
             held["replicas more than doubled or below half"] = (

@@ -72,7 +72,7 @@ class Kubernetes:
     def read(self, effect: Effect) -> Reading:
         found = self._get(self._path(effect))
         meta = found["metadata"]
-        mark = read_mark(meta.get("annotations", {}).get(MARK))
+        mark = read_mark(meta.get("annotations", {}).get(_mark_name(effect)))
         if "node" in effect.parameters:
             state: dict[str, Json] = {"is_schedulable": not found.get("spec", {}).get("unschedulable", False)}
             version, capacity = sha256(canonical([meta["uid"], state])), self._nodes()
@@ -165,7 +165,7 @@ class Kubernetes:
         """The JSON patch: what is set, our mark, and the resourceVersion it is held against. Raises TargetAway."""
         found = self._get(self._path(effect))
         meta, sets = found["metadata"], effect.sets
-        patch = _annotate(meta, MARK, mark.text())
+        patch = _annotate(meta, _mark_name(effect), mark.text())
         patch.append({"op": "replace", "path": "/metadata/resourceVersion", "value": token})
         if "replicas" in sets:
             patch.append({"op": "replace", "path": "/spec/replicas", "value": sets["replicas"]})
@@ -205,6 +205,11 @@ class Kubernetes:
             headers={"Accept": "application/json", "Content-Type": "application/json-patch+json"},
             token_file=self._settings.token_file, ca_file=self._settings.ca_file,
         )  # fmt: skip
+
+
+def _mark_name(effect: Effect) -> str:
+    """Of the annotation: one for each field, so that a plan may change two fields of one Deployment and undo both."""
+    return f"{MARK}.{min(effect.sets)}"
 
 
 def _plain_template(replicaset: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from support.gateway import (
 
 from actions import Verbs, digest_of
 from actions._contract import Capacity
-from actions._executor import Mark
+from actions._executor import Mark, Written
 from actions._gateway import Kept, Known, Name, check, check_change, is_plain, request_digest
 from actions._gateway_desk import LANDING_NS
 from actions._gateway_store import Attempt, ModelGatewayStore, SqliteGatewayStore
@@ -242,6 +242,17 @@ def test_a_lost_answer_stays_lost_and_fence_and_read_find_the_truth(loses, found
     assert bench.probe(PROBE) == found
 
 
+@pytest.mark.parametrize(("loses", "found"), [("", "applied"), ("before", "unreadable"), ("after", "unreadable")])
+def test_of_a_system_that_can_only_be_told_nothing_is_claimed_beyond_its_answer(loses, found):
+    bench = Bench(Shelf({"version": None}, keeps_mark=False, fences=False))
+    bench.desk.verbs = Verbs([Told], ["gitops.revert"])
+    bench.shelf.loses = loses
+    bench.shelf.land = lambda *told: Written("written")
+    bench.apply()
+    bench.clock.ns += LANDING_NS
+    assert bench.fence(4) and bench.probe(PROBE) == found
+
+
 def test_a_fence_that_cannot_reach_a_doubtful_target_is_not_one():
     bench = Bench()
     bench.shelf.loses, bench.shelf.is_away = "late", False
@@ -312,6 +323,11 @@ def test_a_limit_of_the_verb_is_held_at_the_write():
     bench = Bench(Shelf({"version": "v42", "crowd": 1}))
     bench.desk.verbs = Verbs([Taking], ["gitops.revert"])
     assert bench.apply() == ("not_applied", "OVER_LIMIT")
+
+
+class Told(type(VERBS.get("gitops.revert"))):  # type: ignore[misc]
+    def expects(self, parameters):
+        return {}
 
 
 NAMES = st.builds(

@@ -156,6 +156,17 @@ def test_a_rollback_takes_the_whole_template_of_the_earlier_revision(api, hands)
     assert hands.write(gone, DO, hands.read(gone))[:2] == ("refused", "TARGET_ABSENT")
 
 
+def test_two_fields_of_one_deployment_carry_a_mark_each_and_are_undone_in_reverse(api, hands):
+    back = effect("kubernetes.rollback", from_hash="5d9c", to_hash="7f6b")
+    second = Mark("sha256:a", 1, "do", 5)
+    assert hands.write(scale(), DO, hands.read(scale())).outcome == "written"
+    assert hands.write(back, second, hands.read(back)).outcome == "written"
+    assert hands.read(scale()).mark == DO and hands.read(back).mark == second
+    undo = effect("kubernetes.rollback", "undo", from_hash="5d9c", to_hash="7f6b")
+    assert hands.write(undo, second._replace(direction="undo"), hands.read(undo)).outcome == "written"
+    assert hands.read(scale()).mark == DO and hands.read(scale("undo")).state["replicas"] == 6
+
+
 def test_a_node_is_closed_and_opened_and_the_others_are_counted(api, hands):
     close = effect("kubernetes.cordon", target=NODE, node="node-1")
     before = hands.read(close)
