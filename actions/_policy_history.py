@@ -17,7 +17,8 @@ from actions._names import INVARIANTS, NAMES
 from actions._policies import Policies, PolicyEngine, snapshot_digest
 from schemas import ActionEvent, Decision, Json, rfc3339
 
-_IDENTITY = frozenset({"verb", "target", "service", "tenant", "family", "risk", "effect_class", "has_executor"})
+_EXECUTOR = "has_executor"
+_IDENTITY = frozenset({"verb", "target", "service", "tenant", "family", "risk", "effect_class", _EXECUTOR})
 """What the action is; without them it would be another one, so they are no flips."""
 _REPAIRS = 3
 
@@ -117,6 +118,7 @@ def simulate(engine: PolicyEngine, events: Iterable[ActionEvent], names: Iterabl
 
 def flips(policies: Policies, snapshot: Mapping[str, Json]) -> list[Flip]:
     """The nearest changes that lead to another effect: for each name and effect the nearest value; fewest names first.
+    Where nothing can perform the verb, also what would be if something could.
 
     Rules that cannot be looked into (`NotAnalysed`) lend no values, but judge like the others.
     """
@@ -131,12 +133,16 @@ def flips(policies: Policies, snapshot: Mapping[str, Json]) -> list[Flip]:
     before = judged(policies, snapshot)
     now = outcome(before.effect, str(snapshot["mode"])), before.effect
     found: dict[tuple[str, str], Flip] = {}
+    able = {} if snapshot.get("has_executor") is True else {_EXECUTOR: True}
+    if able and (after := judged(policies, {**snapshot, **able})).effect != before.effect:
+        found[_EXECUTOR, after.effect] = Flip({**able}, "", after.effect, after.reason)
     for name in sorted(worlds.pools.keys() - _IDENTITY):
         values = sorted(worlds.pools[name], key=lambda value: _distance(value, snapshot.get(name)))
         for value in values:
             if value == snapshot.get(name):
                 continue
-            for changed in _repaired(worlds, given, dict(snapshot) | {name: value}, {name: value}, _REPAIRS):
+            repaired = _repaired(worlds, given, dict(snapshot) | {name: value}, {name: value}, _REPAIRS)
+            for changed in [change | more for change in repaired for more in ({}, able)]:
                 after = judged(policies, {**snapshot, **changed})
                 mode = str({**snapshot, **changed}["mode"])
                 if (outcome(after.effect, mode), after.effect) == now or (name, after.effect) in found:

@@ -55,6 +55,16 @@ def test_a_flip_names_the_bound_and_what_must_change_along() -> None:
     assert (up["permit"].bound, up["permit"].reason) == ("above 0.7", "R1")
 
 
+def test_what_would_be_permitted_if_something_could_perform_it_is_said_too() -> None:
+    unable = SURE | {"has_executor": False}
+    found = [(f.effect, f.changed) for f in flips(THRESHOLDS, unable)]
+    assert ("permit", {"has_executor": True}) in found
+    low = flips(THRESHOLDS, unable | {"confidence_low": 0.6})
+    assert ("permit", "above 0.7", {"confidence_low", "has_executor"}) in [
+        (f.effect, f.bound, {*f.changed}) for f in low
+    ]
+
+
 def test_other_rules_and_altered_snapshots_are_said() -> None:
     other = simple(("true", "deny", 0))
     assert explain_decision(other, event(THRESHOLDS, SURE))["now"]["effect"] == "deny"
