@@ -15,6 +15,7 @@ from actions._drive import With
 from actions._policies import PolicyEngine
 from actions._telling import notice_row
 from actions._permit import mint
+from actions._worker import ORDER
 from actions._approvals import Ask, Panel, Standing, Verdict, Vote, cast_approval, challenge, issue_nonce, standing
 from actions._audit import NOTHING, Happening, Head, append_entry, body_digest, hash_text, leaf_of, parse_entry
 from actions._audit_verify import Report, verify_log
@@ -102,6 +103,7 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library
 
 __all__ = [
+    "ORDER",
     "notice_row",
     "With",
     "Rejected",

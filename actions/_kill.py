@@ -18,7 +18,7 @@ FRESH_NS = 5 * NS
 SUPERVISED_NS = 10 * NS
 """Without a sign of life of the supervisor for so long, nothing more than advice."""
 EVERYTHING = "all"
-_KINDS = ("verb", "service", "target")
+_KINDS = ("verb", "service", "target", "breaker")
 
 
 class Order(NamedTuple):
@@ -35,9 +35,20 @@ def order_of(control: Control) -> Order | None:
 
 
 def is_scope(scope: str) -> bool:
-    """`all`, `verb:NAME`, `service:NAME` or `target:ID`."""
+    """`all`, `verb:NAME`, `service:NAME`, `target:ID`, or `breaker:VERB@SERVICE` (`*@*` is that of everything)."""
     kind, _, name = scope.partition(":")
     return scope == EVERYTHING or (kind in _KINDS and bool(name))
+
+
+def breaker_of(scope: str) -> tuple[str, str] | None:
+    """Verb and service of the breaker that a scope names.
+
+    >>> breaker_of("breaker:pod.restart@checkout")
+    ('pod.restart', 'checkout')
+    """
+    kind, _, name = scope.partition(":")
+    verb, _, service = name.partition("@")
+    return (verb, service) if kind == "breaker" and verb and service else None
 
 
 def stopped(orders: Iterable[Order]) -> frozenset[str]:

@@ -15,6 +15,7 @@ from actions._brakes import Past, cools_until_ns, goal_of, is_oscillation, mass_
 from actions._breaker import Breaker, Outcome
 from actions._budget import Limits, takes
 from actions._canary import Canary
+from actions._kill import Order, breaker_of
 from actions._ledger import Take
 from actions._machine_types import Action, Mode
 from actions._modes import Bound, lowest, set_level
@@ -92,9 +93,19 @@ class Safety:
         """Stop acting everywhere: an invariant, audit log or ledger is in doubt, or people override too often."""
         self.breakers[EVERYWHERE] = _breaker.trip(self.breakers.get(EVERYWHERE, Breaker()), reason, at_ns)
 
-    def reset(self, verb: str, service: str) -> None:
-        """A signed order has closed it."""
-        self.breakers[verb, service] = _breaker.reset()
+    def heed(self, order: Order) -> None:
+        """A signed order opens or resets a breaker, as of its time; what opened it later stays."""
+        name = breaker_of(order.scope)
+        if name is None:
+            return
+        known = self.breakers.get(name, Breaker())
+        if order.is_stop:
+            self.breakers[name] = _breaker.trip(known, "ORDERED", order.issued_ns)
+        elif order.issued_ns >= known.opened_ns:
+            self.breakers[name] = _breaker.reset()
+            if name == EVERYWHERE and order.issued_ns >= self.breach_ns:
+                self.breach_ns = 0
+                self._earned.clear()
 
     def bound(self, action: Action, groups: tuple[Illness, ...], now_ns: int) -> Bound:
         """How far it may go now, with the reason of the tightest bound."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from actions._autonomy_kept import BREACH, SAME, kept_trials
 from actions._drive import NOTHING_ELSE, Prepared, With, open_action, prepare
-from actions._kill import covers
+from actions._kill import Order, breaker_of, covers, order_of
 from actions._ledger import (
     Committed,
     Free,
@@ -19,10 +19,12 @@ from actions._ledger import (
     Inbox,
     Keep,
     Ledger,
+    Priority,
     Refusal,
     Reread,
     Timer,
     Transaction,
+    Unblock,
 )
 from actions._machine_errors import IllegalTransition, LedgerFault
 from actions._machine_types import (
@@ -42,11 +44,11 @@ from actions._machine_types import (
 from actions._paging import Paging
 from actions._perform import Performer, Reply
 from actions._ports import Bus, Clock, Crew, Gatekeeper, Gateway, KillSwitch, Notice, People, Survey, Telemetry
-from actions._safety import Safety, SafetySettings
+from actions._safety import EVERYWHERE, Safety, SafetySettings
 from actions._saga import Plan, revert_of
 from actions._telling import PEOPLE, event_of, follow_up, key_in, notice_row, notices_of, read_notice
 from actions._verbs import service_of
-from schemas import ACTIONS, record_id
+from schemas import ACTIONS, Control, canonical, record_id, sha256
 from schemas.core import NS
 
 TRIES = 10
@@ -55,6 +57,8 @@ TICK_NS = NS // 5
 LOOK_NS = NS // 2
 TELL_NS = NS // 5
 ALL = 1 << 30
+ORDER = "order/"
+"""Facts of the ledger: signed orders as they came, by id."""
 AT_ONCE = 200
 """Timers, leaves or records in one round."""
 
@@ -106,11 +110,16 @@ class Worker:
 
     async def begin(self) -> None:
         """Take everything up from the ledger: what has ended, what may be old, what was under way."""
+        orders = sorted(self._orders(), key=lambda order: order.issued_ns)
         for row in self.ledger.ended(-1, ALL):
+            while orders and orders[0].issued_ns < (row.ended_ns or 0):
+                self.safety.heed(orders.pop(0))
             self.safety.learn(load_action(row.body))
         self.safety.take_trials(kept_trials(self.ledger))
         self.safety.same = frozenset(name.removeprefix(SAME) for name, _ in self.ledger.kept(SAME))
         self.safety.breach_ns = max((int(value) for _, value in self.ledger.kept(BREACH)), default=0)
+        for order in orders:
+            self.safety.heed(order)
         await self.reread(check=True)
         for key in self.ledger.open_actions():
             await self.feed(key, Recovered(self.now))
@@ -178,6 +187,24 @@ class Worker:
         said = Notice(record_id("notice", "breach", self.now), "page", "breach", text, "", self.now)
         keeps = (Keep(f"{BREACH}{self.now}", str(self.now).encode()),)
         await self.commit(Transaction(self.now, keeps=keeps, outbox=(notice_row(said),)))
+
+    async def heed(self, control: Control) -> None:
+        """Keep a verified order, once, with its audit entry; a resume of a target frees it where it was blocked."""
+        order, name, now = order_of(control), ORDER + control.id, self.now
+        if order is None or any(known == name for known, _ in self.ledger.kept(name)):
+            return
+        kind, _, target = order.scope.partition(":")
+        targets = (Unblock(target),) if kind == "target" and not order.is_stop else ()
+        keeps = [Keep(name, control.to_bytes())]
+        if breaker_of(order.scope) == EVERYWHERE and not order.is_stop:
+            keeps += [Keep(kept, None) for kept, value in self.ledger.kept(BREACH) if int(value) <= order.issued_ns]
+        leaf = canonical({
+            "action": "", "version": 0, "from": "", "to": f"order_{control.kind}", "reason": "ORDER", "at_ns": now,
+            "plan": sha256(control.to_bytes()),
+        })  # fmt: skip
+        transaction = Transaction(now, Priority.KILL, targets=targets, keeps=tuple(keeps), leaves=(leaf,))
+        if isinstance(await self.commit(transaction), Committed):
+            self.safety.heed(order)
 
     def read(self, key: str) -> Action:
         """Raises KeyError."""
@@ -372,6 +399,10 @@ class Worker:
         action = load_action(row.body)
         under_way = action.attempt is not None and action.attempt.step == step and action.attempt.is_sent
         return under_way or any(one.step == step for one in action.applied)
+
+    def _orders(self) -> list[Order]:
+        found = (order_of(Control.from_bytes(body)) for _, body in self.ledger.kept(ORDER))
+        return [order for order in found if order is not None]
 
     async def _fault(self, kind: str, text: str) -> None:
         self.faults[kind] = self.faults.get(kind, 0) + 1

@@ -52,7 +52,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args()
     began = time.process_time()
-    with tempfile.TemporaryDirectory(dir=ROOT) as place:
+    kept = ROOT / "runs"
+    kept.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept) as place:
         document = latency(Path(place), told.actions) | kills(Path(place), told.kills)
     document |= storm(told.storm) | backlog() | thin(told.thin)
     document["cpu_s"] = round(time.process_time() - began, 1)

@@ -28,7 +28,6 @@ from actions import (
     PolicyEngine,
     PolicyGatekeeper,
     Ports,
-    Priority,
     Rejected,
     SafetySettings,
     Sealer,
@@ -41,7 +40,7 @@ from actions import (
     notice_row,
     open_ledger,
 )
-from schemas import ACTIONS, ActionEvent, Control, RecordInvalid, canonical, read, record_id, record_type, sha256
+from schemas import ACTIONS, ActionEvent, Control, RecordInvalid, read, record_id, record_type
 from schemas.core import NS, Emit, Message
 from schemas.signatures import private_key, public_key
 from tidegate import _pipeline
@@ -192,13 +191,10 @@ class ActWorker:
     async def _keep_orders(self) -> None:
         """Orders from the file and the topic go into the ledger, so that each place knows them all."""
         while True:
-            keeps = self.orders.to_keep()
-            if keeps:
-                leaves = tuple(_leaf(keep.name, self.worker.now) for keep in keeps)
-                await self.worker.commit(Transaction(self.worker.now, Priority.KILL, keeps=keeps, leaves=leaves))
-                for keep in keeps:
-                    self.orders.heard.pop(keep.name.partition("/")[2], None)
-                    self._log.warning("order kept", order=keep.name)
+            for control in self.orders.unkept():
+                await self.worker.heed(control)
+                self.orders.heard.pop(control.id, None)
+                self._log.warning("order kept", kind=control.kind, scope=control.scope, issuer=control.issuer)
             await asyncio.sleep(KEEP_ORDERS_S)
 
     async def _forget(self) -> None:
@@ -271,14 +267,6 @@ def _private_key(settings: Settings) -> Any:
             f"the key for permits cannot be used: {error}", where=str(place),
             todo="`tidegate control keygen FILE` makes one; its public key goes into the gateway's permit_keys",
         ) from error  # fmt: skip
-
-
-def _leaf(name: str, at_ns: int) -> bytes:
-    """What the audit log is told of an order: about no action."""
-    return canonical({
-        "action": "", "version": 0, "from": "", "to": "order_kept", "reason": "ORDER", "at_ns": at_ns,
-        "plan": sha256(name.encode()),
-    })  # fmt: skip
 
 
 def _nonce() -> str:

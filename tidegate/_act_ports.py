@@ -12,13 +12,10 @@ from typing import Any
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from actions import Keep, Ledger, Notice, Watch, order_of, stopped
+from actions import ORDER, Ledger, Notice, Watch, order_of, stopped
 from schemas import Control, RecordInvalid
 from schemas.core import NS
 from schemas.signatures import verify
-
-ORDER = "order/"
-"""Facts of the ledger: signed orders as they came, by id."""
 
 
 class SystemClock:
@@ -108,11 +105,11 @@ class Orders:
         self.heard[control.id] = control
         return True
 
-    def to_keep(self) -> tuple[Keep, ...]:
+    def unkept(self) -> list[Control]:
         """Orders that the ledger does not hold yet, from the file as well."""
         known = {name for name, _ in self._ledger.kept(ORDER)}
         orders = {one.id: one for one in (*self._in_file, *self.heard.values()) if order_of(one)}
-        return tuple(Keep(ORDER + id, one.to_bytes()) for id, one in orders.items() if ORDER + id not in known)
+        return [one for id, one in orders.items() if ORDER + id not in known]
 
     def _verified(self, control: Control) -> Control:
         verify(control, self._keys)

@@ -65,6 +65,7 @@ def revoke(
     verb: Annotated[str, typer.Option("--verb", help="One verb.")] = "",
     service: Annotated[str, typer.Option("--service", help="One service, by its plain name.")] = "",
     target: Annotated[str, typer.Option("--target", help="One entity, by its id.")] = "",
+    breaker: Annotated[str, typer.Option("--breaker", help="One breaker, as VERB@SERVICE, or *@* for all.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Let go on what was stopped by the same scope.")] = False,
     config: Config = None,
     brokers: Brokers = "",
@@ -72,9 +73,13 @@ def revoke(
 ) -> None:
     """Stop what acts, signed: told to the local file, the gateway and Kafka; any of them suffices."""
     settings = Settings.read(config)
-    scopes = [f"{kind}:{name}" for kind, name in (("verb", verb), ("service", service), ("target", target)) if name]
+    scopes = [
+        f"{kind}:{name}"
+        for kind, name in (("verb", verb), ("service", service), ("target", target), ("breaker", breaker))
+        if name
+    ]
     if len(scopes) + everything != 1:
-        raise SettingsError("say exactly one of --all, --verb, --service and --target", code="SCOPE_UNCLEAR")
+        raise SettingsError("say exactly one of --all, --verb, --service, --target and --breaker", code="SCOPE_UNCLEAR")
     scope, issued = "all" if everything else scopes[0], time.time_ns()
     kind = "resume" if resume else "kill"
     order = Control.model_validate(

@@ -18,8 +18,8 @@ from tidegate._commands_audit import register as register_audit
 from tidegate._commands_autonomy import register as register_autonomy
 from tidegate._commands_brief import register as register_brief
 from tidegate._commands_check import register as register_checks
-from tidegate._commands_forecast import register as register_forecast
 from tidegate._commands_deploy import register as register_deploy
+from tidegate._commands_forecast import register as register_forecast
 from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_live import register as register_live
 from tidegate._commands_policy import register as register_policy

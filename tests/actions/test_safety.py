@@ -210,7 +210,9 @@ def test_everything_stops_when_the_breaker_of_everything_trips_until_it_is_reset
     assert safety.bound(action, (), NS).mode == "act"
     safety.trip("LEDGER_FAULT", NS)
     assert safety.bound(action, (), NS) == Bound("advise", "BREAKER_OPEN")
-    safety.reset("*", "*")
+    safety.heed(Order("breaker:*@*", False, NS - 1))
+    assert safety.bound(action, (), NS).mode == "advise"
+    safety.heed(Order("breaker:*@*", False, 2 * NS))
     assert safety.bound(action, (), NS).mode == "act"
 
 

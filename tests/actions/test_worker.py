@@ -4,11 +4,12 @@ import pytest
 from support.act import ACT, NS, plan_of, replace, stand, step_of
 from support.actions import seal
 
+from actions._ledger import Free, Hold, Transaction, write
 from actions._ledger_sqlite import SqliteLedger
 from actions._ports import Answer, Illness
 from actions._safety import SafetySettings
 from actions._worker import WorkerSettings
-from schemas import ActionEvent, FollowUp, read
+from schemas import ActionEvent, Control, FollowUp, read
 from schemas.core import Message
 
 
@@ -208,6 +209,25 @@ def test_a_breaker_that_tripped_is_open_after_a_restart():
 
     world = stand(scene)
     assert sorted(zip(world.states, world.reasons, strict=True))[0] == ("advised", "BREAKER_OPEN")
+
+
+def test_a_signed_reset_closes_a_breaker_and_frees_a_target_and_stays_through_a_restart():
+    async def scene(world):
+        world.telemetry.cures = "regressed"
+        await world.ask()
+        await world.wait(900)
+        now = world.worker.now
+        write(world.ledger, Transaction(now, targets=(Hold("t/service/a", "x"), Free("t/service/a", "x", None, "WHY"))))
+        for id, scope in (("1", "breaker:flag.set@a"), ("2", "target:t/service/a")):
+            fields = {"id": id, "kind": "resume", "scope": scope, "issued_ns": now, "issuer": "o", "signature": "s"}
+            await world.worker.heed(Control.model_validate(fields))
+            await world.worker.heed(Control.model_validate(fields))
+        await world.restart()
+        return world
+
+    world = stand(scene)
+    assert not world.worker.safety.breakers["flag.set", "a"].is_open
+    assert world.ledger.target("t/service/a").blocked == "" and len(world.ledger.kept("order/")) == 2
 
 
 def test_three_actions_without_effect_block_the_target_and_page():
