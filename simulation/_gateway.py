@@ -12,10 +12,10 @@ from typing import Any
 
 from actions import Verbs
 from actions._executor import Capabilities, Effect, Mark, Reading, Written
-from actions._gateway import Name, Trust
+from actions._gateway import Trust
 from actions._gateway_desk import GatewayDesk
 from actions._gateway_store import GatewayStore
-from actions._ports import KillSwitch, Survey
+from actions._ports import KillSwitch
 from schemas.core import NS
 from simulation._faults import Faults
 from simulation._loop import Loop, Node, Task, Wait
@@ -139,16 +139,7 @@ class GatewayProcess:
         task.on_end = lambda: self._ended(task)
 
     async def _serve(self, question: str, told: tuple[Any, ...], hear: Callable[[Any], None]) -> None:
-        if question == "survey" and not hasattr(self.desk, "survey"):
-            hear(await self._surveyed(*told))
-            return
         hear(await getattr(self.desk, question)(*told))
-
-    async def _surveyed(self, target: str) -> Survey:
-        mark = self._executor._plant.targets[target].mark
-        way = self._executor._plant.targets[target].way
-        epoch = self.store.known(target, Name("", 0, "do", 0)).epoch
-        return Survey(epoch, ((mark.key, mark.step),) if mark is not None and way == "do" else ())
 
     def _ended(self, task: Task) -> None:
         if task.error is not None:
