@@ -119,6 +119,7 @@ def _prepared(
 ) -> Prepared:
     plan, records = after.plan, [one for one in commands if isinstance(one, Record)]
     effects = [one for one in commands if isinstance(one, Apply)]
+    told = tuple(_told(after, record) for record in records)
     transaction = Transaction(
         at_ns=after.at_ns,
         priority=_priority(event, effects),
@@ -133,11 +134,11 @@ def _prepared(
         gives_back=_given_back(before, after),
         used_approvals=rest.used_approvals,
         used_nonces=rest.used_nonces,
-        leaves=tuple(_told(after, record) for record in records),
+        leaves=told,
         inbox=rest.inbox,
         outbox=tuple(
-            Outbox(ACTIONS, after.target, record_id("action-event", after.key, after.version, n), _told(after, record))
-            for n, record in enumerate(records)
+            Outbox(ACTIONS, after.target, record_id("action-event", after.key, after.version, n), body)
+            for n, body in enumerate(told)
         )
         + rest.outbox,
         timers=(Timer(after.key, None if after.is_ended else after.due_ns), *rest.timers),

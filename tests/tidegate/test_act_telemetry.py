@@ -1,0 +1,145 @@
+"""What the worker measures and whom it tells, over HTTP: a server in this process answers as Prometheus does."""
+
+import asyncio
+import json
+import math
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pytest
+
+from actions import Illness, Look, Notice, View
+from actions._verify import judge
+from schemas import DIAGNOSES, INCIDENTS, Diagnosis, Incident, emit
+from schemas.core import NS, Message
+from tidegate._act_ports import Hooks
+from tidegate._act_settings import Measure
+from tidegate._act_telemetry import PrometheusTelemetry
+
+T0 = 1_790_000_010 * NS
+FAULT, EFFECT, SINCE, UNTIL = (T0 + n * 300 * NS for n in (0, 1, 2, 3))
+TARGET = "default/service/checkout"
+ERRORS = Measure(name="errors", query='errors{service="{service}"}', control='errors{service!="{service}"}')
+
+
+@contextmanager
+def server(answer):
+    """answer(path, body) -> (status, document)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, document = answer(self.path, body)
+            text = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *told):
+            """Nothing on standard error."""
+
+    one = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=one.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{one.server_address[1]}"
+    one.shutdown()
+    one.server_close()
+
+
+def prometheus(value, queries=None, series=1):
+    """value(query, second) -> a number, or None for no point."""
+
+    def answer(path, body):
+        told = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        if queries is not None:
+            queries.append(told["query"])
+        at, points = float(told["start"]), []
+        while at <= float(told["end"]) + 1e-6:
+            found = value(told["query"], at)
+            points += [] if found is None else [[at, str(found)]]
+            at += float(told["step"])
+        return 200, {"status": "success", "data": {"resultType": "matrix", "result": [{"values": points}] * series}}
+
+    return answer
+
+
+def ill_then_well(query, second):
+    at_ns = second * NS
+    return 0.2 if 'service="' in query and FAULT < at_ns <= EFFECT else 0.01 + second % 7 * 1e-4
+
+
+def view():
+    found = View()
+    diagnosis = Diagnosis(id="d", incident_id="i", as_of_ns=EFFECT, opened_ns=FAULT, entities=[TARGET], severity=1)
+    told = emit(DIAGNOSES, diagnosis, id="d", key="i", source="test", event_ns=EFFECT)
+    found.take(Message(DIAGNOSES, 0, 0, told.key, told.value, told.headers, EFFECT, EFFECT))
+    return found
+
+
+def seen(url, *measures, target=TARGET):
+    telemetry = PrometheusTelemetry(url, measures or (ERRORS,), 15, view(), now_ns=lambda: UNTIL + 60 * NS)
+    return asyncio.run(telemetry.read(Look(target, "i", SINCE, UNTIL)))
+
+
+def verdict(url, *measures):
+    return judge(seen(url, *measures), EFFECT, SINCE, UNTIL)
+
+
+def test_a_cured_service_beside_untouched_peers_is_recovered():
+    queries = []
+    with server(prometheus(ill_then_well, queries)) as url:
+        assert verdict(url).verdict == "recovered"
+    assert set(queries) == {'errors{service="checkout"}', 'errors{service!="checkout"}'}
+
+
+def test_without_peers_the_own_history_is_the_control():
+    with server(prometheus(ill_then_well)) as url:
+        found = seen(url, ERRORS.model_copy(update={"control": ""}))
+    assert found.indicators[0].control_kind == "history"
+    assert judge(found, EFFECT, SINCE, UNTIL).verdict == "recovered"
+
+
+@pytest.mark.parametrize("trouble", ["half the points", "an error", "two series", "nobody there"])
+def test_what_cannot_be_read_is_inconclusive(trouble):
+    half = lambda query, second: None if second // 15 % 2 else ill_then_well(query, second)
+    answers = {
+        "half the points": prometheus(half), "an error": lambda path, body: (500, {"status": "error"}),
+        "two series": prometheus(ill_then_well, series=2), "nobody there": prometheus(ill_then_well),
+    }  # fmt: skip
+    with server(answers[trouble]) as url:
+        found = verdict("http://127.0.0.1:9" if trouble == "nobody there" else url)
+    assert found.verdict == "inconclusive"
+
+
+def test_a_missing_point_is_no_zero():
+    with server(prometheus(lambda query, second: None)) as url:
+        windows = seen(url).indicators[0].target
+    assert windows and all(math.isnan(one.value) and one.completeness == 0 for one in windows)
+
+
+def test_a_name_that_is_no_name_is_never_put_into_a_query():
+    queries = []
+    with server(prometheus(ill_then_well, queries)) as url:
+        assert seen(url, target='default/service/x"} or up{a="').indicators == ()
+    assert queries == []
+
+
+def test_the_fleet_is_as_ill_as_its_open_incidents():
+    found = View()
+    entities = [f"default/service/s{n}" for n in range(4)]
+    one = Incident(id="i", opened_ns=T0, updated_ns=T0, entities=entities, severity=1, title="x")
+    told = emit(INCIDENTS, one, id="i", key="i", source="test", event_ns=T0)
+    found.take(Message(INCIDENTS, 0, 0, told.key, told.value, told.headers, T0, T0))
+    telemetry = PrometheusTelemetry("", (), 15, found, services=10, now_ns=lambda: T0 + NS)
+    assert asyncio.run(telemetry.illness(TARGET)) == (Illness("fleet", 4, 10),)
+
+
+def test_one_address_that_takes_a_notice_is_enough_and_none_is_not():
+    taken, notice = [], Notice("n1", "page", "g", "text", "k", T0)
+    good = lambda path, body: (taken.append(json.loads(body)), (200, {}))[1]
+    with server(good) as works, server(lambda path, body: (500, {})) as broken:
+        assert asyncio.run(Hooks((broken, works)).tell(notice))
+        assert not asyncio.run(Hooks((broken,)).tell(notice))
+    assert [one["text"] for one in taken] == ["text"]
