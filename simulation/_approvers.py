@@ -29,6 +29,8 @@ class Approvers:
         self._approved, self._rejected = approved, rejected
         self._chance = Chance(faults.seed, "approvers")
         self._seen: list[bytes] = []
+        self.refusals = 0.04
+        """Share of the answers that are a no."""
         self._asked: set[str] = set()
 
     def asked(self, key: str) -> None:
@@ -40,7 +42,7 @@ class Approvers:
         first = chance.below(len(HONEST))
         for n in range(2):
             person, wait_ns = HONEST[(first + n) % len(HONEST)], chance.between(15, 90) * NS
-            is_yes = chance.share() < 0.96
+            is_yes = chance.share() >= self.refusals
             if self._faults.strikes("absence", 0.25):
                 continue
             self._loop.after(wait_ns, self._hand_in, key, person, is_yes)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from simulation._bugs import Bug, Swap, always
+from simulation._world import World
 
 A = "actions._approvals"
 BAD_APPROVERS = {"malice": 3.0}
@@ -91,6 +92,11 @@ def _half_a_quorum(original: Any) -> Any:
     return standing
 
 
+def _doubtful(world: World) -> None:
+    """Half of all answers are a no."""
+    world.approvers.refusals = 0.5
+
+
 BUGS = (
     Bug(
         "any_signature", "a signature need not fit", (Swap("actions._dsse:is_sealed_by", always(True)),), BAD_APPROVERS
@@ -134,5 +140,6 @@ BUGS = (
         "vetoes_ignored",
         "a rejection is not heard",
         (Swap(f"{A}:standing", _no_veto), Swap("simulation._world:World._rejected", always(None))),
+        arrange=_doubtful,
     ),
 )
