@@ -71,6 +71,7 @@ class Detect:
         for detector in self.detectors:
             self._of_window.setdefault(detector.window_s, []).append(detector)
         self._choosy = {detector.kind: detector for detector in self.detectors if isinstance(detector, Choosy)}
+        self._every_s = {detector.kind: int(getattr(detector, "every_s", 0)) for detector in self.detectors}
         self.emit_p = emit_p
         self.most = most
 
@@ -97,6 +98,9 @@ class Detect:
         """
         found: list[tuple[float, str, int, Detector, Scores, int]] = []
         for detector in self._of_window.get((block.end_ns - block.start_ns) // NS, ()):
+            every_s = self._every_s.get(detector.kind, 0)
+            if every_s and (not block.is_tumbling or block.start_ns % (every_s * NS)):
+                continue
             chosen = self._select(state, detector, block, defs) if len(block.rows) else NOTHING
             if not len(chosen.positions):
                 continue

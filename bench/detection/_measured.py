@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bench.detection import _figures as fig
 from bench.detection._series import Labelled
-from bench.detection._system import BUDGET_PER_DAY, alarms, plain_threshold, surprises, threshold_at
+from bench.detection._system import BUDGET_PER_DAY, alarms, plain_threshold
 from schemas.core import F64
 
 Figure = Callable[[fig.Counts], float | None]
@@ -17,10 +17,14 @@ TARGETS = (1.0, 0.1)
 """False alarms a series-day that the budget is asked for; the first is the one of the contract."""
 
 
-def found(series: Sequence[Labelled], figures: Mapping[str, Figure]) -> tuple[dict[str, Any], list[F64]]:
-    """Keys of a set for these figures over its test parts, and the scores they were made from."""
-    scores = surprises(series)
-    threshold = threshold_at(series, scores, BUDGET_PER_DAY)
+def found(
+    series: Sequence[Labelled], figures: Mapping[str, Figure], scores: Sequence[F64], at: Callable[[float], float]
+) -> dict[str, Any]:
+    """Keys of a set for these figures over its test parts.
+
+    scores: float64 (n,) a series, higher is more surprising. at: the threshold for a budget of alarms a series-day.
+    """
+    threshold = at(BUDGET_PER_DAY)
     alarmed = [alarms(score, threshold) for score in scores]
     parts = [fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)]
     whole = fig.together(parts)
@@ -32,18 +36,25 @@ def found(series: Sequence[Labelled], figures: Mapping[str, Figure]) -> tuple[di
         "chance": {name: figure(chance) for name, figure in figures.items()},
         "baselines": {"static_threshold": _static(series, figures)},
         "series": len(series), "series_days": whole.days, "events": whole.events, "found": whole.found,
-        "false_alarms": whole.false, "threshold_p": 10.0**-threshold, "budget": budget(series, scores),
-    }, scores  # fmt: skip
+        "false_alarms": whole.false, "threshold_p": 10.0**-threshold, "budget": budget(series, scores, at),
+        "at_one_a_day": _at(series, scores, at(1.0), figures),
+    }  # fmt: skip
 
 
-def budget(series: Sequence[Labelled], scores: Sequence[F64]) -> dict[str, Any]:
+def _at(
+    series: Sequence[Labelled], scores: Sequence[F64], threshold: float, figures: Mapping[str, Figure]
+) -> dict[str, float | None]:
+    whole = fig.together([fig.counts(one, alarms(s, threshold)) for one, s in zip(series, scores, strict=True)])
+    return {name: figure(whole) for name, figure in figures.items()}
+
+
+def budget(series: Sequence[Labelled], scores: Sequence[F64], at: Callable[[float], float]) -> dict[str, Any]:
     """Alarms outside labels a series-day at thresholds that were set for `TARGETS`; the first target's keys on top."""
-    rows = [_budget(series, scores, target) for target in TARGETS]
+    rows = [_budget(series, scores, target, at(target)) for target in TARGETS]
     return {**rows[0], "others": rows[1:]}
 
 
-def _budget(series: Sequence[Labelled], scores: Sequence[F64], target: float) -> dict[str, Any]:
-    threshold = threshold_at(series, scores, target)
+def _budget(series: Sequence[Labelled], scores: Sequence[F64], target: float, threshold: float) -> dict[str, Any]:
     whole = fig.together([fig.counts(one, alarms(s, threshold)) for one, s in zip(series, scores, strict=True)])
     low, high = (bound / whole.days for bound in fig.poisson_interval(whole.false))
     return {

@@ -1,11 +1,13 @@
 """Microsoft cloud monitoring: latencies, request rates, crash and purchase rates at a minute or an hour, many short."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.detection import _figures as fig
 from bench.detection import _measured
 from bench.detection._series import tables
+from bench.detection._system import surprises, threshold_at
 
 TRAIN_SHARE = 0.4
 FIGURES = {
@@ -16,8 +18,9 @@ FIGURES = {
 
 def measure(data: Path) -> dict[str, Any]:
     """Keys of the set."""
-    found, _ = _measured.found(tables(data, TRAIN_SHARE), FIGURES)
-    return found
+    series = tables(data, TRAIN_SHARE)
+    scores = surprises(series)
+    return _measured.found(series, FIGURES, scores, partial(threshold_at, series, scores))
 
 
 def table(found: dict[str, Any]) -> list[str]:

@@ -1,9 +1,9 @@
 """Numenta Anomaly Benchmark: the official score, with the official sweep and with a threshold from an alarm budget.
 
 `official` lets the sweep choose the threshold that is best on the labels, as the benchmark does for everyone. `frozen`
-sees no label: the threshold is the one at which probation (the first 15 %, at most 750 rows, of all files) would have
-had the budget of alarms. Beside it the published detectors whose scores lie with the data, on the same files, swept on
-those files too, and a random score. `scorer_check` compares our rules with the per-file scores that were published.
+sees no label and no file: it is the p at which the pipeline speaks unless told otherwise (one in a thousand). Beside
+it the published detectors whose scores lie with the data, on the same files, swept on those files too, and a random
+score. `scorer_check` compares our rules with the per-file scores that were published.
 """
 
 import csv
@@ -15,7 +15,8 @@ import numpy as np
 
 from bench.detection._nab import PROFILES, Profile, at_threshold, per_file, probation, rows_of, sweep
 from bench.detection._series import Labelled, events, nanoseconds, step_of
-from bench.detection._system import BUDGET_PER_DAY, alarms, surprises, threshold_at
+from bench.detection._system import alarms, novel
+from detectors._detect import EMIT_P
 from schemas.core import F64
 from streams.importers._archive import unpacked
 
@@ -25,8 +26,8 @@ DRAWS = 400
 def measure(data: Path) -> dict[str, Any]:
     """Keys of the set. Raises SystemExit with a sentence if there are no windows or none of their files."""
     files, published = load(data)
-    scores = surprises(files)
-    frozen_at = threshold_at(files, scores, BUDGET_PER_DAY)
+    scores = novel(files)
+    frozen_at = -float(np.log10(EMIT_P))
     marks = [alarms(score, 0.0) * score for score in scores]
     rows = rows_of(files, marks)
     swept = {name: sweep(rows, profile) for name, profile in PROFILES.items()}
@@ -42,7 +43,7 @@ def measure(data: Path) -> dict[str, Any]:
         "official": {name: score for name, (score, _) in swept.items()},
         "frozen": at_threshold(frozen, standard, 0.5),
         "frozen_all": {name: at_threshold(frozen, profile, 0.5) for name, profile in PROFILES.items()},
-        "frozen_threshold_p": 10.0**-frozen_at, "budget_per_day": BUDGET_PER_DAY,
+        "frozen_threshold_p": 10.0**-frozen_at,
         "peers_same_files": {name: scores["standard"] for name, scores in peers.items()}, "peers_all": peers,
         "chance": float(np.mean(chance)),
         "ci95": _interval(per_file(rows, standard, swept["standard"][1]), rows.windows, standard),

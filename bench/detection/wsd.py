@@ -1,11 +1,13 @@
 """Web Service Dataset: indicators of web services at one minute, one pooled threshold; half of them have no event."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.detection import _figures as fig
 from bench.detection import _measured
 from bench.detection._series import archives
+from bench.detection._system import surprises, threshold_at
 
 FIGURES = {
     "event_f1_log": fig.event_f1_log, "alarm_f1": fig.alarm_f1, "f1_delay7": fig.f1_delay7,
@@ -15,8 +17,9 @@ FIGURES = {
 
 def measure(data: Path) -> dict[str, Any]:
     """Keys of the set."""
-    found, _ = _measured.found(archives(data), FIGURES)
-    return found
+    series = archives(data)
+    scores = surprises(series)
+    return _measured.found(series, FIGURES, scores, partial(threshold_at, series, scores))
 
 
 def table(found: dict[str, Any]) -> list[str]:
