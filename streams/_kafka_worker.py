@@ -11,7 +11,7 @@ and dropped by its readers (`_task`). Kafka transactions are not used.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from schemas.core import NS, Emit, Stage
 from schemas.core import Message as Record
 from streams import _dead
 from streams._errors import TransportError
+from streams._kafka_align import BACKLOG, LEAD_NS, ahead, reached
 from streams._kafka_client import consumer, producer
 from streams._kafka_errors import is_passing, kafka_error
 from streams._kafka_messages import headers_of, to_message
@@ -58,6 +59,8 @@ class Running:
     """Event time that readers were told while all senders are silent."""
     at_end: set[Place] = field(default_factory=set)
     """Inputs of which nothing was left when last asked."""
+    paused: set[Place] = field(default_factory=set)
+    """Inputs that wait for slower ones."""
     ends: dict[Place, int] = field(default_factory=dict)
     """Next offset that the broker will give, as last heard."""
 
@@ -71,19 +74,22 @@ class KafkaWorker:
     """One thread calls `poll` again and again, and `close` at the end.
 
     shaped_by: digest of versions and settings that shape answers. idle_after_ns: silence of a sender after which nobody
-    waits for it. still_after_ns: how long the clock goes on when all are silent. say: told of state changes.
+    waits for it. lead_ns: how far an input may be ahead of another with a backlog. still_after_ns: how long the clock
+    goes on when all are silent. say: told of state changes.
     Raises TransportError, SnapshotError.
     """
 
     def __init__(
         self, settings: KafkaSettings, plan: StagePlan, stage: Stage[Any], store: SnapshotStore, *, code: str,
         shaped_by: str, idle_after_ns: int = 30 * NS, still_after_ns: int = 3600 * NS, snapshot_every_ns: int = 30 * NS,
-        is_rebuilt: bool = False, now_ns: Callable[[], int] = time.time_ns, say: Said = lambda event, **facts: None,
+        lead_ns: int = LEAD_NS, is_rebuilt: bool = False, now_ns: Callable[[], int] = time.time_ns,
+        say: Said = lambda event, **facts: None,
     ) -> None:  # fmt: skip
         self._settings, self._plan, self.stage, self._store = settings, plan, stage, store
         self._code, self._shaped_by, self._is_rebuilt = code, shaped_by, is_rebuilt
         self._idle_after_ns, self._still_after_ns = idle_after_ns, still_after_ns
         self._snapshot_every_ns, self._now_ns, self._say = snapshot_every_ns, now_ns, say
+        self._lead_ns, self._unaligned = lead_ns, 0
         self.running: dict[str, Running] = {}
         """By instance."""
         self._owner: dict[Place, Running] = {}
@@ -139,6 +145,7 @@ class KafkaWorker:
             if self.stage.makes_time:
                 owner.heard.update((sender, now) for sender in map(sender_of, records) if sender)
             self._step(owner, records)
+        self._align(n)
         if self.stage.makes_time:
             for owner in self.running.values():
                 self._watch(owner, now)
@@ -185,12 +192,54 @@ class KafkaWorker:
         if error is not None:
             self._failure = kafka_error(error, self._settings, doing="write to", topic=message.topic() or "")
 
+    # --- who reads on, and who waits ---
+
+    def _align(self, n: int) -> None:
+        """Pause inputs that are far ahead of others with a backlog, resume those that are not any more."""
+        self._unaligned += n
+        before = {place: owner for owner in self.running.values() for place in owner.paused}
+        if self._unaligned < BACKLOG and not before:
+            return
+        self._unaligned = 0
+        found = [{place: (at, owner) for place, at in reached(owner.task, owner.offsets).items()}
+                 for owner in self.running.values()]  # fmt: skip
+        if self.stage.makes_time:  # each task has one input, and the others wait for its time
+            found = [{place: one for inputs in found for place, one in inputs.items()}]
+        wanted: dict[Place, Running] = {}
+        for inputs in found:
+            times = {place: at for place, (at, _) in inputs.items()}
+            if times and max(times.values()) > min(times.values()) + self._lead_ns:
+                backlog = [place for place, (_, owner) in inputs.items() if self._has_backlog(owner, place)]
+                wanted |= {place: inputs[place][1] for place in ahead(times, backlog, self._lead_ns)}
+        self._resume(before.keys() - wanted.keys(), before)
+        if fresh := wanted.keys() - before.keys():
+            for place in fresh:
+                wanted[place].paused.add(place)
+                wanted[place].at_end.discard(place)  # what comes meanwhile is not heard of
+            self._reader.pause(self._partitions(fresh))
+
+    def _has_backlog(self, owner: Running, place: Place) -> bool:
+        if place in owner.at_end:
+            return False
+        (where,) = self._partitions([place])
+        _, end = self._reader.get_watermark_offsets(where, cached=True)
+        return end < 0 or end - owner.offsets[place] > BACKLOG  # below 0: nothing came from there yet
+
+    def _resume(self, places: Iterable[Place], owners: Mapping[Place, Running]) -> None:
+        if ours := list(places):
+            for place in ours:
+                owners[place].paused.discard(place)
+            self._reader.resume(self._partitions(ours))
+
+    def _partitions(self, places: Iterable[Place]) -> list[TopicPartition]:
+        return [TopicPartition(real_name(topic, self._settings.prefix), n) for topic, n in places]
+
     # --- silence, where time is made ---
 
     def _watch(self, owner: Running, now: int) -> None:
         """Senders of which nothing came although all was read are idle; if all are, readers get the clock's time."""
         task = owner.task
-        if len(owner.at_end) < len(owner.offsets) or task.is_final:
+        if len(owner.at_end) < len(owner.offsets) or owner.paused or task.is_final:
             return
         clocks = task.state.clocks
         marks = [
@@ -343,6 +392,7 @@ class KafkaWorker:
         for owner in ended:
             del self.running[owner.task.instance]
             gone = [place for place, other in self._owner.items() if other is owner]
+            self._resume(list(owner.paused), self._owner)  # a pause outlives the assignment in which it was said
             for place in gone:
                 del self._owner[place]
             self._reader.incremental_unassign([

@@ -75,7 +75,8 @@ def verdict(before: Observed, after: Observed, now_ns: int, limits: Limits) -> V
     earlier = {task.name: task for task in before.tasks}
     for task in after.tasks:
         was = earlier.get(task.name)
-        if was and apart_s >= limits.stalled_s and was.lag and task.lag and task.passed == was.passed:
+        is_still = was and was.lag and task.lag and task.passed == was.passed and not task.is_waiting
+        if is_still and apart_s >= limits.stalled_s:
             what = f"nothing read for {apart_s:.0f} s, {task.lag} records wait"
             reasons.append(Reason(STUCK, what, task.name))
         unsaved_s = (after.at_ns - task.snapshot_ns) / NS

@@ -26,7 +26,7 @@ class TaskSeen:
     """One task. passed: records before what it reads next, over all inputs. lag: records that it has yet to read.
 
     is_speaking: somebody whom it hears is neither idle nor at an end, so its time should move.
-    is_changed: there is work that no snapshot holds.
+    is_changed: there is work that no snapshot holds. is_waiting: an input is not read on, because others are behind.
     """
 
     stage: str
@@ -40,6 +40,7 @@ class TaskSeen:
     snapshot_ns: int = 0
     snapshots: int = 0
     is_changed: bool = False
+    is_waiting: bool = False
 
     @property
     def name(self) -> str:
@@ -171,7 +172,7 @@ def _task(running: "Running", stage: str, brokers: BrokersSeen) -> TaskSeen:
         stage, task.instance, task.through_ns, _is_speaking(task), sum(at.values()),
         sum(max(brokers.ends.get(place, 0) - offset, 0) for place, offset in at.items()),
         len(task.held), dict(task.counts), running.snapshot_ns, running.number,
-        running.is_changed,
+        running.is_changed, bool(running.paused),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """One shard processor in the process of the test, on topics of its own: the test turns it and says the time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,17 @@ class Bench:
         """Senders that were said to be silent, in order."""
         return [name for event, facts in self.said if event == "source fell silent" for name in facts["sources"]]
 
-    def put(self, topic: str, value: bytes, *, partition: int = 0, **headers: str) -> None:
-        """Write one message; headers as `tidegate_source="a"`."""
+    def put_all(self, topic: str, values: Iterable[bytes], *, partition: int = 0, **headers: str) -> None:
+        """Write many messages, as `put` does one."""
         named = [(name.replace("_", "-"), text.encode()) for name, text in headers.items()]
         sender = producer(self.kafka)
-        sender.produce(real_name(topic, self.kafka.prefix), value, b"k", partition, headers=named)
-        assert sender.flush(20) == 0
+        for value in values:
+            sender.produce(real_name(topic, self.kafka.prefix), value, b"k", partition, headers=named)
+        assert sender.flush(60) == 0
+
+    def put(self, topic: str, value: bytes, *, partition: int = 0, **headers: str) -> None:
+        """Write one message; headers as `tidegate_source="a"`."""
+        self.put_all(topic, [value], partition=partition, **headers)
 
 
 def turn(worker: KafkaWorker, is_so: Callable[[], bool], turns: int = 600) -> None:

@@ -43,6 +43,11 @@ def test_a_task_that_has_read_everything_is_not_stuck() -> None:
     assert codes(*done) == []
 
 
+def test_a_task_that_waits_for_slower_ones_is_not_stuck() -> None:
+    waiting = replace(look(60).tasks[0], passed=10, is_waiting=True)
+    assert codes(look(0), replace(look(60), tasks=(waiting,))) == []
+
+
 def test_a_task_that_has_just_got_its_first_work_is_not_stuck() -> None:
     idle = replace(look(0), tasks=(replace(look(0).tasks[0], lag=0),))
     assert codes(idle, replace(look(60), tasks=(replace(look(60).tasks[0], passed=10),))) == []

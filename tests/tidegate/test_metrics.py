@@ -81,7 +81,7 @@ def worker(instance: str, missing: int) -> Any:
         counts={"missing": missing}, state=SimpleNamespace(), stage=SimpleNamespace(makes_time=False),
     )  # fmt: skip
     running = SimpleNamespace(
-        task=task, offsets={("t", 0): 5}, ends={("t", 0): 7}, snapshot_ns=AT, number=1, is_changed=False
+        task=task, offsets={("t", 0): 5}, ends={("t", 0): 7}, snapshot_ns=AT, number=1, is_changed=False, paused=set()
     )
     return SimpleNamespace(
         stage=SimpleNamespace(name="detect"), running={instance: running}, producer=[], letters=Counter()
