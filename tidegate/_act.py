@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,6 +26,7 @@ from actions import (
     KeyRing,
     NotAskable,
     Notice,
+    PeopleHead,
     PolicyEngine,
     PolicyGatekeeper,
     Ports,
@@ -51,7 +53,7 @@ from tidegate._action_gateway_client import GatewayClient
 from tidegate._approvals_http import approvals_app
 from tidegate._approve_desk import ApprovalDesk, Decided
 from tidegate._errors import SettingsError
-from tidegate._people_file import PeopleFile
+from tidegate._people_file import PeopleFile, known_head
 from tidegate._settings import Settings
 from tidegate._up import _listen, _signals
 
@@ -77,7 +79,8 @@ class ActWorker:
         self.orders = Orders(act.kill_file, self.ledger, keys, act.supervisor_file)
         self._sign_key = _private_key(settings)
         people = settings.approvals
-        self._people = PeopleFile(people.people, people.root_keys(), people.deployment) if people.people else None
+        known, where = partial(known_head, self.ledger), people.people
+        self._people = PeopleFile(where, people.root_keys(), people.deployment, known) if where else None
         self.feed = feed_of({0: place} if (place := self.ledger.position(ACTIONS, 0)) is not None else {})
         self.broken = ""
 
@@ -123,12 +126,15 @@ class ActWorker:
         worker = Worker(self.ledger, ports, WorkerSettings(SafetySettings(levels=actions.modes)))
         bridges = self.settings.approvals.bridges()
         self.desk = ApprovalDesk(
-            self.ledger, worker.commit, self._decided, self._ring, lambda: worker.now // NS, bridges
+            self.ledger, worker.commit, self._decided, self._ring, lambda: worker.now // NS, bridges, head=self._head
         )
         return worker
 
     def _ring(self) -> KeyRing:
         return self._people.ring() if self._people else KeyRing()
+
+    def _head(self) -> PeopleHead:
+        return self._people.head if self._people else PeopleHead()
 
     def _sign(self, request: EffectRequest, people: int) -> bytes:
         """Empty where the request has run out."""

@@ -8,6 +8,7 @@ is remembered but in the ledger, so a restart loses nothing: `resume` passes on 
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,7 @@ from actions import (
     ApprovalsError,
     Docket,
     KeyRing,
+    PeopleHead,
     Standing,
     Verdict,
     at_execution,
@@ -27,10 +29,11 @@ from actions import (
     seal,
 )
 from actions._docket import PREFIX
-from actions._ledger import Committed, Ledger, Refusal, Transaction
+from actions._ledger import Committed, Keep, Ledger, Refusal, Transaction
 from schemas import Approval
 from schemas.core import NS
 from tidegate._errors import ApproveError
+from tidegate._people_file import HEAD, known_head
 
 Decided = Literal["approved", "rejected"]
 Commit = Callable[[Transaction], Awaitable[Committed | Refusal]]
@@ -59,7 +62,8 @@ class ApprovalDesk:
     """commit: one transaction that is no move, durable when it returns. tell: the worker moves the action on.
 
     ring: read anew for each question, so a revocation counts at once. now_s: UTC seconds. override: proposes the action
-    with other parameters, as asked by a person; returns the new id.
+    with other parameters, as asked by a person; returns the new id. head: of the list that `ring` has read; kept in the
+    ledger with what was decided by it, so that a list whose end was cut off is found after a restart, too.
     """
 
     def __init__(
@@ -71,9 +75,10 @@ class ApprovalDesk:
         now_s: Callable[[], int],
         bridges: Mapping[str, Bridge] | None = None,
         override: Override | None = None,
+        head: Callable[[], PeopleHead] | None = None,
     ) -> None:
         self._ledger, self._commit, self._tell, self._ring, self._now_s = ledger, commit, tell, ring, now_s
-        self._bridges, self._override = dict(bridges or {}), override
+        self._bridges, self._override, self._head = dict(bridges or {}), override, head
         self._one_at_a_time = asyncio.Lock()
 
     def waiting(self) -> Sequence[Docket]:
@@ -168,6 +173,10 @@ class ApprovalDesk:
         return (missing or sorted(has) or [""])[0]
 
     async def _keep(self, transaction: Transaction, id: str) -> None:
+        head = self._head() if self._head else None
+        if head is not None and head != known_head(self._ledger):
+            fact = Keep(HEAD, f"{head.number} {head.digest}".encode())
+            transaction = replace(transaction, keeps=(*transaction.keeps, fact))
         result = await self._commit(transaction)
         if isinstance(result, Refusal):
             raise ApproveError(f"the ledger refuses it: {result.code}", where=id[:80], code=result.code)

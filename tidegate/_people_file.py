@@ -11,7 +11,20 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actions import KeyRing, PeopleHead, PersonRecord, append_record, need_library, read_people
+from actions._ledger import Ledger
 from tidegate._errors import ApproveError
+
+HEAD = "people/head"
+"""The fact of the ledger that says which end of the list was seen."""
+
+
+def known_head(ledger: Ledger) -> PeopleHead | None:
+    """The end of the list by which something was decided last; None before the first decision."""
+    for name, body in ledger.kept(HEAD):
+        if name == HEAD:
+            number, _, digest = body.decode().partition(" ")
+            return PeopleHead(int(number), digest)
+    return None
 
 
 class PeopleFile:

@@ -302,3 +302,18 @@ def test_a_tree_that_grows_has_the_root_of_a_tree_made_at_once():
     for n, leaf in enumerate(hashes, 1):
         tree.add(leaf)
         assert tree.root == root_of(hashes[:n])
+
+
+@pytest.mark.parametrize(("at_ns", "text"), [(2**53 - 1, b"9007199254740991"), (2**53, b'"9007199254740992"')])
+def test_a_time_has_one_form_on_each_side_of_what_a_number_can_say(at_ns, text):
+    _, entry = append_entry(Head(), Happening("a", "", "proposed", "w", at_ns))
+    assert b'"at_ns":' + text + b"," in entry and parse_entry(entry).at_ns == at_ns
+    other = text.strip(b'"') if text.startswith(b'"') else b'"' + text + b'"'
+    with pytest.raises(AuditInvalid, match="entry 0"):
+        parse_entry(entry.replace(text, other))
+
+
+def test_what_is_no_entry_is_named_by_its_place():
+    for words, place in (((b"noise",), 0), ((b"noise", 7), 7)):
+        with pytest.raises(AuditInvalid, match=f"entry {place}:"):
+            parse_entry(*words)

@@ -8,11 +8,13 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.passkey import authenticator
 from support.tokens import ISSUER, token, verifier
 
 from actions import (
     ApprovalsError,
+    PersonRecord,
     Sealer,
     approval_ids,
     asked_again,
@@ -36,6 +38,7 @@ from bench._forgery_http import accepted, control
 from schemas import Approval
 from tidegate._approve_openapi import openapi
 from tidegate._chat_signatures import SignedCalls
+from tidegate._people_file import PeopleFile, known_head
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -369,3 +372,24 @@ def test_the_transactions_of_the_desk_go_with_approvals_and_last_as_long_as_the_
         "person": ADA, "kid": ADA, "ring": office.ring.version, "nonce": "ab" * 16, "policy": docket.ask.policy_digest,
         "envelope": heard.panel.spent["ab" * 16],
     }  # fmt: skip
+
+
+def test_a_list_of_people_that_was_cut_back_is_found_after_a_restart_too(office, tmp_path):
+    root = Ed25519PrivateKey.from_private_bytes(bytes([200]) * 32)
+    roots = {"root": root.public_key().public_bytes_raw()}
+    file = tmp_path / "people.jsonl"
+    opened = lambda: PeopleFile(file, roots, "shop-prod", lambda: known_head(office.ledger))
+    people = opened()
+    for person in (ADA, GRACE):
+        key = KEYS[person].public_key().public_bytes_raw()
+        people.append(PersonRecord("enrol", NOW_S - 9, person, person, key, "A"), "root", root)
+        people.append(PersonRecord("roles", NOW_S - 9, person, roles=("senior",)), "root", root)
+    office.current = people.ring
+    office.open_again()
+    office.desk._head = lambda: people.head
+    assert office.vote(office.sign(ADA)) == "ACCEPTED" and known_head(office.ledger) == people.head
+    people.append(PersonRecord("revoke", NOW_S, kid=ADA), "root", root)
+    assert office.vote(office.sign(GRACE)) == "ACCEPTED" and office.people() == [GRACE]
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ApprovalsError, match="cut off"):
+        opened().ring()
