@@ -16,15 +16,16 @@ for combining; expected loss as in any textbook of decisions (Berger 1985).
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from actions._names import Tier
 from schemas import Effect, Json
 
 Strategy = Literal["priority", "majority", "cost"]
 RESTRICTION: dict[Effect, int] = {"permit": 0, "require_approval": 1, "advise": 2, "deny": 3}
-Points = dict[str, float]
+Points = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Costs(BaseModel):
@@ -32,11 +33,16 @@ class Costs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    harm: Points = {"none": 0.0, "low": 1.0, "medium": 4.0, "high": 20.0}
+    harm: dict[Literal["none", "low", "medium", "high"], Points] = {
+        "none": 0.0,
+        "low": 1.0,
+        "medium": 4.0,
+        "high": 20.0,
+    }
     """Of a wrong action on one service, by the risk of the verb."""
     irreversible: float = Field(default=5.0, ge=1)
     """How many times worse it is if there is no undo."""
-    gain: Points = {"low": 2.0, "standard": 4.0, "critical": 8.0}
+    gain: dict[Tier, Points] = {"low": 2.0, "standard": 4.0, "critical": 8.0}
     """Of the right action, by the tier of the service."""
     business: float = Field(default=3.0, ge=1)
     """How many times more it is worth while business figures suffer."""

@@ -89,6 +89,13 @@ def test_nobody_is_there_outside_the_hours_said(verbs: Verbs) -> None:
     assert seen(verbs)["is_staffed"] is True
 
 
+@pytest.mark.parametrize(
+    ("minute", "is_there"), [(9 * 60 - 1, False), (9 * 60, True), (17 * 60 + 29, True), (17 * 60 + 30, False)]
+)
+def test_hours_hold_to_the_minute(minute: int, is_there: bool) -> None:
+    assert Hours.parse("thu 09:00-17:30").holds(minute * 60 * NS) is is_there  # 1970-01-01 was a Thursday
+
+
 @pytest.mark.parametrize("text", ["", "mon-fri", "mon 18:00-08:00", "xyz 08:00-09:00", "mon 08:00-25:00"])
 def test_hours_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(PolicyError):

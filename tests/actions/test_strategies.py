@@ -136,3 +136,37 @@ def test_a_strategy_that_is_not_one_is_refused(texts: dict[str, str], message: s
 def test_a_strategy_holds_for_all_files() -> None:
     loaded = load_policies({"a": FILE.format("cost") + "cost: {attention: 2}\n", "b": "rules: []\ncases: []\n"})
     assert (loaded.strategy, loaded.costs.attention) == ("cost", 2)
+
+
+def test_the_losses_are_those_of_the_stated_function() -> None:
+    facts = {"risk": "high", "tier": "critical", "blast_radius": 3, "is_reversible": False, "has_business_impact": True}
+    losses = Costs().losses(NEUTRAL | facts | {"confidence_low": 0.75})
+    assert losses == {"permit": 0.25 * 20 * 3 * 5, "require_approval": 1 + 0.25 * 18, "advise": 18.0, "deny": 18.0}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_equal_losses_take_the_more_restrictive(order: int) -> None:
+    facts: list[tuple[str, Any, int]] = [("true", "advise", 0), ("true", "deny", 0)]
+    assert decided("cost", *facts[::order], confidence_low=0.6)[0] == "deny"
+    free: list[tuple[str, Any, int]] = [("true", "permit", 0), ("true", "advise", 0)]
+    assert decided("cost", *free[::order], confidence_low=0.0, risk="none")[0] == "advise"
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        {"irreversible": 0.9},
+        {"business": 0.9},
+        {"attention": -0.1},
+        {"delay": 1.1},
+        {"delay": -0.1},
+        {"harm": {"high": -1}},
+        {"harm": {"hihg": 1}},
+        {"gain": {"low": float("nan")}},
+        {"gain": {"vip": 1}},
+    ],  # fmt: skip
+)
+def test_costs_that_would_reward_harm_or_mean_nothing_are_refused(points: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(points))):
+        Costs.model_validate(points)
+    Costs(irreversible=1, business=1, attention=0, delay=0)
