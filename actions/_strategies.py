@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from actions._contract import Risk
 from actions._names import Tier
 from schemas import Effect, Json
 

@@ -164,7 +164,7 @@ def test_equal_losses_take_the_more_restrictive(order: int) -> None:
         {"harm": {"hihg": 1}},
         {"gain": {"low": float("nan")}},
         {"gain": {"vip": 1}},
-    ],  # fmt: skip
+    ],
 )
 def test_costs_that_would_reward_harm_or_mean_nothing_are_refused(points: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(points))):
