@@ -34,12 +34,7 @@ class Costs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    harm: dict[Literal["none", "low", "medium", "high"], Points] = {
-        "none": 0.0,
-        "low": 1.0,
-        "medium": 4.0,
-        "high": 20.0,
-    }
+    harm: dict[Risk, Points] = {"none": 0.0, "low": 1.0, "medium": 4.0, "high": 20.0}
     """Of a wrong action on one service, by the risk of the verb."""
     irreversible: float = Field(default=5.0, ge=1)
     """How many times worse it is if there is no undo."""
