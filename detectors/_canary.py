@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import bdtrik, kolmogorov
 
 from schemas.core import F64, I64, NS
 
@@ -66,6 +65,8 @@ def judge(baseline: Buckets, canary: Buckets, tests: int = 1, rule: CanaryRule |
     buckets, counts = _aligned(baseline, canary)
     shares = np.cumsum(counts, axis=1) / np.array(n)[:, None]
     distance = float(np.abs(shares[0] - shares[1]).max())
+    from scipy.special import kolmogorov
+
     p = float(kolmogorov(distance * np.sqrt(n[0] * n[1] / (n[0] + n[1]))))
     old, new = (_quantiles(buckets, counts[i], rule) for i in (0, 1))
     ratio = tuple(_ratio(a, b) for a, b in ((new[1], old[2]), (new[0], old[0]), (new[2], old[1])))
@@ -98,6 +99,8 @@ def _value(bucket: int) -> float:
 
 def _quantiles(buckets: I64, counts: I64, rule: CanaryRule) -> tuple[float, float, float]:
     """The quantile, and bounds that hold it with `rule.confidence`, between the bounds of a bucket on a log scale."""
+    from scipy.special import bdtrik
+
     n, tail = int(counts.sum()), (1 - rule.confidence) / 2
     low, high = (np.ceil(bdtrik(p, n, rule.quantile)) for p in (tail, 1 - tail))  # quantiles of the binomial
     ranks = rule.quantile * n, low, high + 1
