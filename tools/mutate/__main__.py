@@ -3,7 +3,8 @@
 For each mutant a child is forked that finds the mutated module in place of the real one and runs the tests of its
 group until one fails; nothing on the disk is changed. What was found is kept in `.mutation/`, by the text of module and
 tests, so a run goes on where it was stopped. A mutant that takes five times as long as the tests do is found, too.
-Tests that start processes of their own do not see a mutant and are left out. Exit code 1 below `--least` percent.
+Tests that start processes of their own do not see a mutant and are left out. Mutants that nobody could tell from the
+real thing stand in equivalent.txt with the reason, and are not run. Exit code 1 below `--least` percent.
 """
 
 import argparse
@@ -92,7 +93,8 @@ def _score(found: int, mutants: int) -> float | None:
 def _examine(module: str, tests: Sequence[str], told: argparse.Namespace) -> dict[str, Any]:
     source = (ROOT / "actions" / f"{module}.py").read_text()
     tests = sorted(tests, key=lambda name: f"test{module}." not in name)
-    mutants = mutants_of(source)
+    same = _equivalent(module)
+    mutants = [one for one in mutants_of(source) if (_line(source, one.line), one.what) not in same]
     if told.changed:
         lines = _changed_lines(f"actions/{module}.py", told.changed)
         mutants = [one for one in mutants if one.line in lines]
@@ -115,7 +117,19 @@ def _examine(module: str, tests: Sequence[str], told: argparse.Namespace) -> dic
 
 
 def _line(source: str, line: int) -> str:
-    return source.splitlines()[line - 1].strip()[:100]
+    return source.splitlines()[line - 1].strip()
+
+
+def _equivalent(module: str) -> set[tuple[str, str]]:
+    """Line of code and change. Raises SystemExit where a line says no reason."""
+    found = set()
+    for row in (Path(__file__).parent / "equivalent.txt").read_text().splitlines():
+        if row and not row.startswith("#"):
+            name, code, what, why = (part.strip() for part in row.split(" | "))
+            if not why:
+                raise SystemExit(f"equivalent.txt gives no reason: {row}")
+            found |= {(code, what)} if name == module else set()
+    return found
 
 
 class _Kept:
