@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,11 +105,9 @@ def _of_kafka(settings: Settings, brokers: str, begin: str | None, end: str | No
 
 
 def _require() -> None:
-    try:
-        import prophet  # noqa: F401
-        import statsmodels  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"{error.name} is not installed", code="FORECAST_MISSING",
-            todo="pip install 'tidegate[forecast]', or --quick for models that need neither",
-        ) from error  # fmt: skip
+    for name in ("statsmodels", "prophet"):
+        if find_spec(name) is None:
+            raise SettingsError(
+                f"{name} is not installed", code="FORECAST_MISSING",
+                todo="pip install 'tidegate[forecast]', or --quick for models that need neither",
+            )  # fmt: skip
