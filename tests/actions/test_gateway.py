@@ -96,6 +96,11 @@ def test_a_verb_unknown_here_or_without_executor_or_of_another_class_is_refused(
     assert check_change(TRUST, VERBS, changed(undo_verb=None), "undo", TARGET).reason == "NO_UNDO"
 
 
+def test_a_conditional_write_needs_the_version_that_was_looked_at():
+    assert reason(permitted(request(expected_version=""))) == "VERSION_MOVED"
+    assert Bench().apply(permitted(request(expected_version=""))) == ("not_applied", "VERSION_MOVED")
+
+
 def test_an_unsafe_verb_needs_a_person_even_with_a_permit():
     class Unsafe(type(VERBS.get("gitops.revert"))):  # type: ignore[misc]
         effect_class = "unsafe"

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.gateway import KEY, NOW, OTHER, PARAMETERS, TARGET, TRUST, VERBS, permitted, request, watch
 
+from actions._dsse import seal_payload
 from actions._gateway import Known, check
-from actions._permit import LONGEST_MS, OpenedPermit, mint, open_permit
+from actions._permit import LONGEST_MS, PERMIT_PAYLOAD, OpenedPermit, mint, open_permit
 from schemas.core import NS
 
 
@@ -54,6 +55,14 @@ def test_it_runs_out_to_the_millisecond_and_is_not_taken_before_its_time():
     assert reason(told, NOW + 20 * NS) == "EXPIRED"
     assert reason(told, NOW - 2 * NS) == "MAY_WRITE"
     assert reason(told, NOW - 3 * NS) == "NOT_YET_VALID"
+
+
+def test_one_that_was_signed_for_longer_is_refused_though_the_signature_fits():
+    opened = open_permit(permitted().permit)
+    assert isinstance(opened, OpenedPermit)
+    longer = opened.permit.model_dump(mode="json") | {"expires_ms": opened.permit.issued_ms + LONGEST_MS + 1}
+    told = request()._replace(permit=seal_payload(PERMIT_PAYLOAD, longer, "decide-1", KEY))
+    assert reason(told) == "LIVES_TOO_LONG"
 
 
 def test_a_request_that_has_run_out_gets_none():

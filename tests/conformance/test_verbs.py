@@ -92,6 +92,12 @@ def test_a_selector_that_is_absent_or_means_many_is_refused_by_the_gateway_alone
 
 
 @every
+def test_its_sample_is_let_through_by_the_gateway(name):
+    change = change_of(name)
+    assert check_change(TRUST, VERBS, change, "do", change.target).reason == "MAY_WRITE"
+
+
+@every
 @pytest.mark.parametrize("kind", ["team", "region"])
 def test_it_is_for_the_kinds_of_targets_that_it_names(name, kind):
     change = VERBS.change(name, f"default/{kind}/checkout", SAMPLES[name].parameters, "r")
