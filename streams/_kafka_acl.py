@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from streams._kafka_names import real_name, ungrouped
+from streams._kafka_names import ungrouped
 from streams._kafka_settings import KafkaSettings
 
 Operation = Literal["Read", "Write", "Create", "Alter", "Describe", "DescribeConfigs", "AlterConfigs"]
@@ -51,7 +51,7 @@ def acls(access: Access, settings: KafkaSettings, principal: str) -> list[Acl]:
     found: set[Acl] = set()
 
     def allow(topics: Iterable[str], *operations: Operation) -> None:
-        names = [real_name(topic, settings.prefix) for topic in topics]
+        names = [settings.real(topic) for topic in topics]
         found.update(Acl(principal, "topic", name, False, operation) for name in names for operation in operations)
 
     allow(access.reads, "Read")

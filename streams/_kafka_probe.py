@@ -15,7 +15,7 @@ import schemas as sc
 from streams._errors import TransportError
 from streams._kafka_client import admin, consumer
 from streams._kafka_errors import UNREACHABLE, kafka_error, no_consumer_protocol, too_old, unreachable
-from streams._kafka_names import real_name, ungrouped
+from streams._kafka_names import ungrouped
 from streams._kafka_settings import KafkaSettings
 from streams._kafka_wire import Versions, addresses, ssl_context, versions
 
@@ -109,7 +109,7 @@ def _join(settings: KafkaSettings) -> None:
     group, heard = ungrouped(settings.prefix), list[KafkaError]()
     client = consumer(replace(settings, instance_id=""), group=group, logger=_QUIET, error_cb=heard.append)
     try:
-        client.subscribe([real_name(sc.SNAPSHOTS, settings.prefix)], on_assign=lambda *_: answered.append(True))
+        client.subscribe([settings.real(sc.SNAPSHOTS)], on_assign=lambda *_: answered.append(True))
         for _ in range(10):
             message = client.poll(_STEP_S / 5)
             if message is not None and (error := message.error()) is not None:

@@ -18,7 +18,6 @@ from streams._errors import TransportError
 from streams._kafka_client import admin, consumer
 from streams._kafka_errors import LOST, is_passing, kafka_error
 from streams._kafka_messages import to_message
-from streams._kafka_names import real_name, topic_of
 from streams._kafka_settings import KafkaSettings
 from streams._merge import Merge
 from streams._stretch import MARGIN_NS, Stretch, is_mark
@@ -69,7 +68,7 @@ class KafkaHistory:
             found = self._admin.list_topics(timeout=self._settings.timeout_s).topics
         except KafkaException as error:
             raise kafka_error(error.args[0], self._settings) from error
-        named = {topic_of(name, self._settings.prefix): topic for name, topic in found.items()}
+        named = {self._settings.table(name): topic for name, topic in found.items()}
         return {name: len(topic.partitions) for name, topic in sorted(named.items()) if name in sc.TOPICS}
 
     def extents(self, topics: Iterable[str]) -> dict[Place, Extent]:
@@ -166,14 +165,14 @@ class KafkaHistory:
                 asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._settings.timeout_s
             )
             return {
-                (topic_of(where.topic, self._settings.prefix), where.partition): future.result().offset
+                (self._settings.table(where.topic), where.partition): future.result().offset
                 for where, future in found.items()
             }
         except KafkaException as error:
             raise kafka_error(error.args[0], self._settings) from error
 
     def _real(self, topic: str) -> str:
-        return real_name(topic, self._settings.prefix)
+        return self._settings.real(topic)
 
 
 class _Reader:
@@ -268,4 +267,4 @@ class _Reader:
         return found
 
     def _real(self, topic: str) -> str:
-        return real_name(topic, self._settings.prefix)
+        return self._settings.real(topic)

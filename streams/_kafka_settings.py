@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streams._errors import TransportError
+from streams._kafka_names import real_name, topic_of
 
 Protocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 Mechanism = Literal["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"]
@@ -67,7 +68,8 @@ class KafkaSettings:
     session_timeout_ms: after this much silence a process loses its partitions.
     group_protocol: `consumer` is the broker-side protocol (KIP-848, Kafka 4.0 or newer).
     instance_id: static membership; the same name again within the session timeout causes no rebalance. Each process
-    needs its own. extra: settings for librdkafka as they are. timeout_s: patience at start.
+    needs its own. extra: settings for librdkafka as they are. timeout_s: patience at start. sources: names on Kafka of
+    topics that collectors write, by their names in the table, where these differ.
     """
 
     brokers: str
@@ -79,6 +81,7 @@ class KafkaSettings:
     group_protocol: GroupProtocol = "classic"
     instance_id: str = ""
     timeout_s: float = 10.0
+    sources: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +90,25 @@ class KafkaSettings:
                 f"kafka.extra sets {', '.join(owned)}, which is not a choice here", code="KAFKA_SETTINGS",
                 todo="Take it out of kafka.extra; other settings of librdkafka may stay",
             )  # fmt: skip
+
+    def real(self, topic: str) -> str:
+        """The name on Kafka of a topic of the table.
+
+        >>> KafkaSettings("", prefix="acme", sources={"otlp_logs": "logs"}).real("otlp_logs")
+        'logs'
+        """
+        return self.sources.get(topic) or real_name(topic, self.prefix)
+
+    def table(self, real: str) -> str:
+        """The name in the table of a topic on Kafka; any other name stays as it is, and is empty if it is that of a
+        source which has another name here: then it belongs to another deployment.
+
+        >>> settings = KafkaSettings("", prefix="acme", sources={"otlp_logs": "logs"})
+        >>> settings.table("logs"), settings.table("acme.frames.v1"), settings.table("otlp_logs")
+        ('otlp_logs', 'tidegate.frames.v1', '')
+        """
+        named = next((topic for topic, name in self.sources.items() if name == real), None)
+        return named or ("" if real in self.sources else topic_of(real, self.prefix))
 
     def described(self) -> str:
         """One line for people, without any secret."""

@@ -11,7 +11,6 @@ from streams._errors import TransportError
 from streams._kafka_client import consumer, producer
 from streams._kafka_errors import is_passing, kafka_error
 from streams._kafka_messages import headers_of, to_message
-from streams._kafka_names import real_name
 from streams._kafka_settings import KafkaSettings
 from streams._snapshots import SnapshotStore
 from streams._task import Task
@@ -35,7 +34,7 @@ class Manifests:
         says is a function of its input.
         """
         found: dict[str, dict[tuple[int, str], sc.SnapshotManifest]] = {}
-        topic = real_name(sc.SNAPSHOTS, self._settings.prefix)
+        topic = self._settings.real(sc.SNAPSHOTS)
         reader = consumer(self._settings, fetch_wait_max_ms=20)
         silent_s = 0.0
         try:
@@ -89,7 +88,7 @@ def write_snapshot(settings: KafkaSettings, store: SnapshotStore, task: Task, **
     """`save`, and the manifest in its topic, for tools; a worker does the same among its other work."""
     emit = save(store, task, **facts)
     sender = producer(settings)
-    sender.produce(real_name(emit.topic, settings.prefix), emit.value, emit.key, 0, headers=list(headers_of(emit)))
+    sender.produce(settings.real(emit.topic), emit.value, emit.key, 0, headers=list(headers_of(emit)))
     if sender.flush(settings.timeout_s):
         raise TransportError(
             "the manifest of a snapshot could not be written", where=settings.brokers, code="KAFKA_UNREACHABLE",

@@ -20,7 +20,6 @@ from confluent_kafka.cimpl import NewTopic
 import schemas as sc
 from streams._errors import TransportError
 from streams._kafka_errors import MISSING, kafka_error
-from streams._kafka_names import real_name
 from streams._kafka_settings import KafkaSettings
 
 _DAY_MS = 86_400_000
@@ -142,7 +141,7 @@ def _partitions(states: Iterable[TopicState]) -> int:
 def _compare(
     client: AdminClient, settings: KafkaSettings, topics: Iterable[str], partitions: int | None, copies: int
 ) -> list[TopicState]:
-    names = {topic: real_name(topic, settings.prefix) for topic in topics}
+    names = {topic: settings.real(topic) for topic in topics}
     found = _find(client, settings, list(names.values()))
     counts = [found[name].partitions for topic, name in names.items() if name in found and is_spread(sc.TOPICS[topic])]
     partitions = partitions or max(counts, default=0)
@@ -212,7 +211,7 @@ def _make(
     missing: Iterable[str], client: AdminClient, settings: KafkaSettings, partitions: int, copies: int
 ) -> set[str]:
     """Returns when every broker of the cluster is likely to know them: the one that is asked does."""
-    wanted = {real_name(topic, settings.prefix): sc.TOPICS[topic] for topic in missing}
+    wanted = {settings.real(topic): sc.TOPICS[topic] for topic in missing}
     if not wanted:
         return set()
     new = [

@@ -26,7 +26,6 @@ from streams._kafka_align import BACKLOG, LEAD_NS, ahead, reached
 from streams._kafka_client import consumer, producer
 from streams._kafka_errors import is_passing, kafka_error
 from streams._kafka_messages import headers_of, to_message
-from streams._kafka_names import real_name, topic_of
 from streams._kafka_restore import check_rebuild, packed, restore
 from streams._kafka_settings import KafkaSettings
 from streams._kafka_snapshots import Manifests, save
@@ -93,10 +92,8 @@ class KafkaWorker:
         self.running: dict[str, Running] = {}
         """By instance."""
         self._owner: dict[Place, Running] = {}
-        self._names = {
-            real_name(topic, settings.prefix): topic for topic in {*plan.tokens, *(t for t, _ in _all(plan))}
-        }
-        self._real = {topic: real_name(topic, settings.prefix) for topic in sc.TOPICS}
+        self._names = {settings.real(topic): topic for topic in {*plan.tokens, *(t for t, _ in _all(plan))}}
+        self._real = {topic: settings.real(topic) for topic in sc.TOPICS}
         self._manifests = Manifests(settings)
         self._failure: TransportError | None = None
         self._has_left = False
@@ -105,7 +102,7 @@ class KafkaWorker:
         self.producer = producer(settings, delivery_report_only_error=True, queue_buffering_max_kbytes=8192)
         self._reader = consumer(settings)
         self._member = consumer(settings, group=f"{settings.prefix}.{stage.name}")
-        tokens = [real_name(topic, settings.prefix) for topic in plan.tokens]
+        tokens = [settings.real(topic) for topic in plan.tokens]
         self._member.subscribe(tokens, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     # --- work ---
@@ -232,7 +229,7 @@ class KafkaWorker:
             self._reader.resume(self._partitions(ours))
 
     def _partitions(self, places: Iterable[Place]) -> list[TopicPartition]:
-        return [TopicPartition(real_name(topic, self._settings.prefix), n) for topic, n in places]
+        return [TopicPartition(self._settings.real(topic), n) for topic, n in places]
 
     # --- silence, where time is made ---
 
@@ -296,7 +293,7 @@ class KafkaWorker:
     def _commit(self, owners: Iterable[Running]) -> None:
         """For those who watch the lag; where we go on is in the snapshots."""
         offsets = [
-            TopicPartition(real_name(topic, self._settings.prefix), partition, offset)
+            TopicPartition(self._settings.real(topic), partition, offset)
             for owner in owners
             for (topic, partition), offset in owner.offsets.items()
         ]
@@ -337,7 +334,7 @@ class KafkaWorker:
             partition.offset = OFFSET_END
         member.incremental_assign(partitions)
         member.pause(partitions)
-        tokens = [(topic_of(p.topic, self._settings.prefix), p.partition) for p in partitions]
+        tokens = [(self._settings.table(p.topic), p.partition) for p in partitions]
         ours = [self._plan.tasks[token] for token in tokens if token in self._plan.tasks]
         manifests = self._manifests.of(self.stage.name) if ours else {}
         for instance, inputs in ours:
@@ -368,7 +365,7 @@ class KafkaWorker:
         self.running[instance] = owner
         self._owner.update(dict.fromkeys(inputs, owner))
         self._reader.incremental_assign([
-            TopicPartition(real_name(topic, self._settings.prefix), partition, owner.offsets[topic, partition]
+            TopicPartition(self._settings.real(topic), partition, owner.offsets[topic, partition]
                            or OFFSET_BEGINNING)
             for topic, partition in inputs
         ])  # fmt: skip
@@ -384,7 +381,7 @@ class KafkaWorker:
         member.incremental_unassign(partitions)
 
     def _end(self, partitions: list[TopicPartition], *, is_lost: bool) -> None:
-        tokens = [(topic_of(p.topic, self._settings.prefix), p.partition) for p in partitions]
+        tokens = [(self._settings.table(p.topic), p.partition) for p in partitions]
         instances = [self._plan.tasks[token][0] for token in tokens if token in self._plan.tasks]
         ended = [self.running[instance] for instance in instances if instance in self.running]
         if not is_lost and ended:
@@ -396,7 +393,7 @@ class KafkaWorker:
             for place in gone:
                 del self._owner[place]
             self._reader.incremental_unassign([
-                TopicPartition(real_name(topic, self._settings.prefix), partition) for topic, partition in gone
+                TopicPartition(self._settings.real(topic), partition) for topic, partition in gone
             ])  # fmt: skip
             self._say("task stopped", task=owner.task.name, is_lost=is_lost)
 
@@ -430,13 +427,13 @@ class KafkaWorker:
         elif is_passing(error):
             self._say("kafka was in trouble", stage=self.stage.name, place=f"{place[0]}/{place[1]}", reason=error.str())
         else:
-            topic = real_name(place[0], self._settings.prefix) if place[0] else ""
+            topic = self._settings.real(place[0]) if place[0] else ""
             raise kafka_error(error, self._settings, doing="read", topic=topic)
 
     def _skip(self, place: Place) -> None:
         """The offset where we were is gone: go on with the oldest that is left, and say how much is lost."""
         owner = self._owner[place]
-        real = TopicPartition(real_name(place[0], self._settings.prefix), place[1])
+        real = TopicPartition(self._settings.real(place[0]), place[1])
         low = self._low(place)
         lost = low - owner.offsets[place]
         owner.task.counts["lost_to_retention"] = owner.task.counts.get("lost_to_retention", 0) + max(lost, 0)
@@ -446,7 +443,7 @@ class KafkaWorker:
 
     def _low(self, place: Place) -> int:
         """The oldest offset that a partition still holds."""
-        real = TopicPartition(real_name(place[0], self._settings.prefix), place[1])
+        real = TopicPartition(self._settings.real(place[0]), place[1])
         try:
             low: int = self._reader.get_watermark_offsets(real, timeout=self._settings.timeout_s)[0]
         except KafkaException as error:

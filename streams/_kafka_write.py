@@ -15,7 +15,6 @@ from streams._errors import TransportError
 from streams._kafka_client import producer
 from streams._kafka_errors import kafka_error
 from streams._kafka_messages import played_headers
-from streams._kafka_names import real_name
 from streams._kafka_settings import KafkaSettings
 
 _WAIT_S = 0.2
@@ -44,7 +43,7 @@ class KafkaWriter:
 
     def write(self, message: Message, partition: int) -> None:
         """Hand a message over; waits while the buffer is full."""
-        real = real_name(message.topic, self._settings.prefix)
+        real = self._settings.real(message.topic)
         while True:
             try:
                 self._producer.produce(

@@ -10,7 +10,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from streams import KafkaSecurity, KafkaSettings, OAuth
+import schemas as sc
+from streams import KafkaSecurity, KafkaSettings, OAuth, real_name
 from tidegate._section import Section, not_both, secret_of
 
 _MECHANISMS = Literal["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"]
@@ -75,6 +76,21 @@ class Security(Section):
         )  # fmt: skip
 
 
+_NAME = r"^[A-Za-z0-9._-]{1,249}$"
+
+
+class Sources(Section):
+    """How the topics are called that collectors write."""
+
+    otlp_metrics: str = Field(default="otlp_metrics", pattern=_NAME)
+    otlp_logs: str = Field(default="otlp_logs", pattern=_NAME)
+    otlp_spans: str = Field(default="otlp_spans", pattern=_NAME)
+
+    def plain(self) -> dict[str, str]:
+        """Only where it differs from the table."""
+        return {topic: name for topic, name in self.model_dump().items() if topic != name}
+
+
 class Kafka(Section):
     """Where the brokers are; empty `brokers` is a deployment without Kafka."""
 
@@ -83,6 +99,7 @@ class Kafka(Section):
     """In front of topics, groups and principals."""
     generation: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9_]{0,30})?$")
     """A pipeline beside another on the same input, with topics of its own, until `tidegate serve` publishes it."""
+    sources: Sources = Sources()
     replication: int | None = Field(default=None, ge=1, le=16)
     """Copies of each topic; 3 if not given, or as many as there are brokers if fewer."""
     horizon_days: int = Field(default=7, ge=1, le=3650)
@@ -95,6 +112,14 @@ class Kafka(Section):
     extra: dict[str, str | int | float | bool] = {}
     """Further settings of librdkafka, as they are."""
 
+    @model_validator(mode="after")
+    def _has_one_name_a_source(self) -> Self:
+        names = list(self.sources.model_dump().values())
+        ours = {real_name(topic, self._name()) for topic in sc.TOPICS if topic not in Sources.model_fields}
+        if taken := sorted(name for name in set(names) if names.count(name) > 1 or name in ours):
+            raise ValueError(f"`sources` names '{taken[0]}' for more than one topic")
+        return self
+
     def _name(self) -> str:
         return f"{self.prefix}:{self.generation}" if self.generation else self.prefix
 
@@ -102,6 +127,7 @@ class Kafka(Section):
         """With secrets read. brokers, prefix: win over the settings. Raises SettingsError, TransportError."""
         plain = KafkaSettings(
             self.brokers, self._name(), self.replication, self.horizon_days, self.security.plain(),
-            self.session_timeout_ms, self.group_protocol, self.instance_id, self.timeout_s, dict(self.extra),
+            self.session_timeout_ms, self.group_protocol, self.instance_id, self.timeout_s, self.sources.plain(),
+            dict(self.extra),
         )  # fmt: skip
         return replace(plain, brokers=brokers or plain.brokers, prefix=prefix or plain.prefix)

@@ -3,10 +3,12 @@
 import dataclasses
 
 import pytest
+from pydantic import ValidationError
 
 import schemas as sc
 from streams import KafkaSecurity, KafkaSettings, OAuth, TransportError, kafka, real_name, topic_of
 from streams._kafka_asyncio import aiokafka_arguments
+from tidegate._settings import Settings
 
 SECRET = "correct horse"
 SCRAM = KafkaSettings("b:9092", security=KafkaSecurity("sasl_ssl", "scram-sha-512", "ann", SECRET))
@@ -23,6 +25,19 @@ def test_topics_of_collectors_keep_their_names_and_those_of_strangers_stay_stran
     assert real_name(sc.OTLP_METRICS, "acme") == "otlp_metrics"
     assert topic_of("acme.orders", "acme") == "acme.orders"
     assert topic_of("tidegate.frames.v1", "acme") == "tidegate.frames.v1"
+
+
+@pytest.mark.parametrize("topic", sc.TOPICS)
+def test_where_sources_have_other_names_those_are_taken_and_the_usual_ones_are_of_others(topic):
+    settings = KafkaSettings("b:9092", prefix="acme", sources={"otlp_logs": "acme.logs-in", "otlp_spans": "otlp_logs"})
+    assert settings.table(settings.real(topic)) == topic
+    assert (settings.real("otlp_logs"), settings.table("otlp_spans")) == ("acme.logs-in", "")
+
+
+@pytest.mark.parametrize("names", [{"otlp_logs": "otlp_spans"}, {"otlp_logs": "tidegate.raw.v1"}, {"otlp_logs": "a b"}])
+def test_two_topics_of_one_name_or_a_name_that_kafka_does_not_take_are_refused(names):
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"kafka": {"sources": names}})
 
 
 def test_a_producer_waits_for_all_replicas_and_writes_once():

@@ -10,7 +10,6 @@ from support.kafka import Cluster
 from schemas.core import NS
 from streams import KafkaSettings, SnapshotStore
 from streams._kafka_client import admin, producer
-from streams._kafka_names import real_name
 from streams._kafka_topics import create
 from streams._kafka_worker import KafkaWorker
 from tidegate._settings import Settings
@@ -50,7 +49,7 @@ class Bench:
         named = [(name.replace("_", "-"), text.encode()) for name, text in headers.items()]
         sender = producer(self.kafka)
         for value in values:
-            sender.produce(real_name(topic, self.kafka.prefix), value, b"k", partition, headers=named)
+            sender.produce(self.kafka.real(topic), value, b"k", partition, headers=named)
         assert sender.flush(60) == 0
 
     def put(self, topic: str, value: bytes, *, partition: int = 0, **headers: str) -> None:
