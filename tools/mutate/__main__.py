@@ -2,9 +2,10 @@
 
 For each mutant a child is forked that finds the mutated module in place of the real one and runs the tests of its
 group until one fails; nothing on the disk is changed. What was found is kept in `.mutation/`, by the text of module and
-tests, so a run goes on where it was stopped. A mutant that takes five times as long as the tests do is found, too.
-Tests that start processes of their own do not see a mutant and are left out. Mutants that nobody could tell from the
-real thing stand in equivalent.txt with the reason, and are not run. Exit code 1 below `--least` percent.
+tests, so a run goes on where it was stopped. A mutant that takes five times the CPU of the tests is found, too, or one
+that hangs for ten minutes. Tests that start processes of their own do not see a mutant and are left out. Mutants that
+nobody could tell from the real thing stand in equivalent.txt with the reason, and are not run. Exit code 1
+below `--least` percent.
 """
 
 import argparse
@@ -44,6 +45,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 """Group -> modules of `actions`, tests that are to notice."""
+HUNG_S = 600
 BLIND = "killed_at_any_point or programs or command_line"
 """Names of tests that look at other processes."""
 
@@ -105,8 +107,8 @@ def _examine(module: str, tests: Sequence[str], told: argparse.Namespace) -> dic
     kept = _Kept(module, source, tests)
     wanted = [one for one in mutants if one.number not in kept.found]
     if wanted:
-        patience_s = _baseline(module, tests) * 5 + 10
-        _run_all(module, source, tests, wanted, kept, told.at_once, patience_s)
+        cpu_s = round(_baseline(module, tests) * 5 + 10)
+        _run_all(module, source, tests, wanted, kept, told.at_once, cpu_s)
     alive = [one for one in mutants if not kept.found[one.number]]
     found = len(mutants) - len(alive)
     survivors = [{"line": one.line, "what": one.what, "code": _line(source, one.line)} for one in alive]
@@ -154,35 +156,33 @@ class _Kept:
 
 
 def _baseline(module: str, tests: Sequence[str]) -> float:
-    """Seconds that the tests take on the module as it is. Raises SystemExit if they fail."""
-    begun = time.monotonic()
-    pid = _fork(module, None, tests)
-    _, status = os.waitpid(pid, 0)
+    """CPU seconds that the tests take on the module as it is. Raises SystemExit if they fail."""
+    _, status, used = os.wait4(_fork(module, None, tests, 3600), 0)
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"the tests of {module} fail without any mutant: {' '.join(tests)}")
-    return time.monotonic() - begun
+    return used.ru_utime + used.ru_stime
 
 
 def _run_all(
-    module: str, source: str, tests: Sequence[str], wanted: list[Mutant], kept: _Kept, at_once: int, patience_s: float
+    module: str, source: str, tests: Sequence[str], wanted: list[Mutant], kept: _Kept, at_once: int, cpu_s: int
 ) -> None:
     running: dict[int, tuple[Mutant, float]] = {}
     waiting = list(reversed(wanted))
     while waiting or running:
         while waiting and len(running) < at_once:
             one = waiting.pop()
-            running[_fork(module, mutated(source, one.number), tests)] = (one, time.monotonic())
+            running[_fork(module, mutated(source, one.number), tests, cpu_s)] = (one, time.monotonic())
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid:
             kept.keep(running.pop(pid)[0], os.waitstatus_to_exitcode(status) != 0)
             continue
         for child, (_, begun) in running.items():
-            if time.monotonic() - begun > patience_s:
+            if time.monotonic() - begun > HUNG_S:
                 os.killpg(child, signal.SIGKILL)
         time.sleep(0.02)
 
 
-def _fork(module: str, tree: ast.Module | None, tests: Sequence[str]) -> int:
+def _fork(module: str, tree: ast.Module | None, tests: Sequence[str], cpu_s: int) -> int:
     """A child of its own group that runs the tests; its exit code is 0 if all of them pass."""
     sys.stdout.flush()
     pid = os.fork()
@@ -190,6 +190,7 @@ def _fork(module: str, tree: ast.Module | None, tests: Sequence[str]) -> int:
         return pid
     os.setpgid(0, 0)
     os.nice(5)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
