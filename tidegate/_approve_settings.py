@@ -134,7 +134,7 @@ class Approvals(Section):
 def read_key(path: Path, passphrase: bytes, what: str) -> Ed25519PrivateKey:
     """An Ed25519 key in PEM. Raises SettingsError; code KEY_LOCKED where it needs a passphrase, or another one."""
     try:
-        key = load_pem_private_key(path.read_bytes(), passphrase or None)
+        key = load_pem_private_key(path.expanduser().read_bytes(), passphrase or None)
     except TypeError as error:
         raise SettingsError(f"{what}: it has a passphrase", where=str(path), code="KEY_LOCKED") from error
     except (OSError, ValueError, UnsupportedAlgorithm) as error:

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from actions import ApprovalsError
 from bench._approval_office import ADA, GRACE, Office
 from bench._forgery import KEYS, NOW_S
-from tidegate._approve_settings import Approvals
+from tidegate._approve_settings import Approvals, read_key
 from tidegate._errors import ApproveError, SettingsError
 from tidegate._people_file import PeopleFile
 from tidegate._settings import Settings
@@ -223,3 +224,13 @@ def test_settings_make_the_doors(tmp_path):
         Approvals(roots={"root": "short"}).root_keys()
     with pytest.raises(SettingsError, match="fewer than 16"):
         Approvals.model_validate({"slack": {**door, "secret": None}}).identity()
+
+
+def test_a_key_may_lie_below_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ada.pem").write_bytes(KEYS[ADA].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert public(read_key(Path("~/ada.pem"), b"", "your key")) == public(KEYS[ADA])
+    (tmp_path / "noise.pem").write_bytes(b"noise")
+    for name in ("noise.pem", "none.pem"):
+        with pytest.raises(SettingsError, match="cannot be read"):
+            read_key(tmp_path / name, b"", "your key")
