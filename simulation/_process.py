@@ -162,7 +162,7 @@ class Process:
             if due is not None:
                 self.timing.wake(max(0, due - self.node.skew_ns - self.world.loop.now_ns) + NS // 10)
         if transaction.outbox:
-            self.telling.wake(NS // 5)
+            self.telling.wake(2 * NS)
         if transaction.distrust:
             self.watching.wake(NS // 2)
 

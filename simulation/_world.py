@@ -21,7 +21,7 @@ from simulation._approvers import Approvers
 from simulation._chance import Chance
 from simulation._disorder import Disorder
 from simulation._durable import sqlite_gateway_store, sqlite_ledger
-from simulation._faults import Faults
+from simulation._faults import NEVER, Faults
 from simulation._gatekeeper import PERMIT_KID, Gate, Put
 from simulation._gateway import GatewayProcess
 from simulation._loop import Loop, Node, RestlessError
@@ -72,7 +72,8 @@ class World:
         direct: "Callable[[World], None] | None" = None,
     ) -> None:  # fmt: skip
         self.seed, self.faults = seed, faults
-        self._left = {kind: faults.until(kind, probability) for kind, probability in DEADLY.items()}
+        self._next = {kind: faults.until(kind, probability) for kind, probability in DEADLY.items()}
+        self._asked, self._soonest = 0, min(self._next.values())
         self.is_calm = True
         self.loop = Loop(START_NS, self._may_die)
         self.scenario = draw_scenario(seed, faults, count)
@@ -245,28 +246,23 @@ class World:
     # Processes.
 
     def _may_die(self, node: Node, place: str) -> bool:
-        """Asked before and after everything that a process waits for."""
-        left = self._left
-        kind = "gateway_crash" if node is self.gateway.node else "crash"
-        left[kind] -= 1
-        if kind == "crash":
-            self._disturb(node)
-        if left[kind] >= 0 or self.is_calm:
+        """Asked before and after everything that a process waits for; counts down to the next time that it happens."""
+        self._asked += 1
+        if self._asked < self._soonest:
             return False
-        left[kind] = self.faults.until(kind, DEADLY[kind])
-        return True
-
-    def _disturb(self, node: Node) -> None:
-        for kind in ("sleep", "rebalance"):
-            self._left[kind] -= 1
-            if self._left[kind] < 0:
-                self._left[kind] = self.faults.until(kind, DEADLY[kind])
-                if self.is_calm:
-                    continue
-                if kind == "sleep":
-                    self.disorder.falls_asleep(node)
-                else:
-                    self.take_over("a rebalance")
+        kind = min(self._next, key=self._next.__getitem__)
+        if self.is_calm:
+            self._soonest = NEVER
+            return False
+        if (kind == "gateway_crash") != (node is self.gateway.node):
+            return False  # the next process of that kind that asks
+        self._next[kind] = self._asked + 1 + self.faults.until(kind, DEADLY[kind])
+        self._soonest = min(self._next.values())
+        if kind == "sleep":
+            self.disorder.falls_asleep(node)
+        elif kind == "rebalance":
+            self.take_over("a rebalance")
+        return kind in ("crash", "gateway_crash")
 
     def take_over(self, why: str) -> None:
         """Another worker acts from now on; the one that did goes on for a while, not knowing."""

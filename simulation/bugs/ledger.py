@@ -41,15 +41,6 @@ def _without_takes(tx: Any) -> Any:
     return replace(tx, takes=tuple(take._replace(window_ns=1_000_000_000) for take in tx.takes))
 
 
-def _commands_first(original: Any) -> Any:
-    async def write(worker: Any, prepared: Any) -> Any:
-        for command in prepared.commands:
-            worker.ports.crew.start("early", worker._perform(prepared.action, command))
-        return await original(worker, prepared._replace(commands=()))
-
-    return write
-
-
 def _acknowledged_early(original: Any) -> Any:
     """The store says that it is durable before it is, and dies now and then."""
 
@@ -161,12 +152,6 @@ BUGS = (
         ),
         {"churn": 3.0},
         shows=("I2",),
-    ),
-    Bug(
-        "commands_before_commit",
-        "what is commanded is sent before it is durable",
-        (Swap(f"{W}._write", _commands_first),),
-        {"torn": 3.0, "fsync": 3.0},
     ),
     Bug(
         "acknowledged_early",
