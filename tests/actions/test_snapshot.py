@@ -89,6 +89,16 @@ def test_nobody_is_there_outside_the_hours_said(verbs: Verbs) -> None:
     assert seen(verbs)["is_staffed"] is True
 
 
+def test_confidence_is_the_lower_end_of_an_own_interval_and_zero_otherwise(verbs: Verbs) -> None:
+    own = {"confidence": 0.83, "interval": (0.76, 0.89), "confidence_state": "OWN"}
+    lows = [
+        seen(verbs, hypothesis().model_copy(update=own | more))["confidence_low"]
+        for more in ({}, {"confidence_state": "TRANSFERRED"}, {"interval": None}, {"interval": (0.86, 0.89)})
+    ]
+    assert lows == [0.76, 0.0, 0.0, 0.83]
+    assert seen(verbs)["attempt"] == seen(verbs)["blast_radius"] == 1
+
+
 @pytest.mark.parametrize(
     ("minute", "is_there"), [(9 * 60 - 1, False), (9 * 60, True), (17 * 60 + 29, True), (17 * 60 + 30, False)]
 )
