@@ -21,6 +21,7 @@ from actions._machine_types import Action, Mode
 from actions._modes import Bound, lowest, set_level
 from actions._ports import Illness
 from actions._verbs import service_of
+from schemas import Feedback
 from schemas.core import NS
 
 EVERYWHERE = ("*", "*")
@@ -62,10 +63,14 @@ class Safety:
         """Of a breach of safety that no person has lifted."""
         self._earned: dict[tuple[str, str, str], Bound] = {}
         self._past: dict[str, list[Past]] = {}
+        self._advised: dict[str, frozenset[tuple[str, str]]] = {}
 
     def learn(self, action: Action) -> None:
         """Take in an action that has ended, in order of their ends."""
         outcome = outcome_of(action)
+        if action.state in ("advised", "shadowed") and action.origin.action_id:
+            names = {(step.change.verb, service_of(step.change.target)) for step in action.plan.steps}
+            self._advised[action.origin.action_id] = frozenset(names)
         for verb, service in {(step.change.verb, service_of(step.change.target)) for step in action.plan.steps}:
             version = (verb, action.origin.version)
             if action.state == "shadowed":
@@ -84,10 +89,12 @@ class Safety:
         self.trials += trials
         self._earned.clear()
 
-    def shadow_was(self, verb: str, service: str, was_right: bool) -> None:
-        """What people said of a decision that was not carried out."""
-        known = self.breakers.get((verb, service), Breaker())
-        self.breakers[verb, service] = _breaker.after_shadow(known, was_right)
+    def heard(self, said: Feedback) -> None:
+        """What people said of a decision that was not carried out: it counts for a breaker that was open then."""
+        for name in self._advised.get(said.action_id or "", ()):
+            known = self.breakers.get(name, Breaker())
+            if known.is_open and said.said_ns >= known.opened_ns:
+                self.breakers[name] = _breaker.after_shadow(known, said.verdict == "right")
 
     def trip(self, reason: str, at_ns: int) -> None:
         """Stop acting everywhere: an invariant, audit log or ledger is in doubt, or people override too often."""

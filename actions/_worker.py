@@ -48,7 +48,7 @@ from actions._safety import EVERYWHERE, Safety, SafetySettings
 from actions._saga import Plan, revert_of
 from actions._telling import PEOPLE, event_of, follow_up, key_in, notice_row, notices_of, read_notice
 from actions._verbs import service_of
-from schemas import ACTIONS, Control, canonical, record_id, sha256
+from schemas import ACTIONS, Control, Feedback, canonical, record_id, sha256
 from schemas.core import NS
 
 TRIES = 10
@@ -59,6 +59,8 @@ TELL_NS = NS // 5
 ALL = 1 << 30
 ORDER = "order/"
 """Facts of the ledger: signed orders as they came, by id."""
+SAID = "said/"
+"""What people said of decisions, by the id of the record."""
 AT_ONCE = 200
 """Timers, leaves or records in one round."""
 
@@ -120,6 +122,9 @@ class Worker:
         self.safety.breach_ns = max((int(value) for _, value in self.ledger.kept(BREACH)), default=0)
         for order in orders:
             self.safety.heed(order)
+        said = (Feedback.from_bytes(body) for _, body in self.ledger.kept(SAID))
+        for one in sorted(said, key=lambda one: (one.said_ns, one.id)):
+            self.safety.heard(one)
         await self.reread(check=True)
         for key in self.ledger.open_actions():
             await self.feed(key, Recovered(self.now))
@@ -205,6 +210,13 @@ class Worker:
         transaction = Transaction(now, Priority.KILL, targets=targets, keeps=tuple(keeps), leaves=(leaf,))
         if isinstance(await self.commit(transaction), Committed):
             self.safety.heed(order)
+
+    async def hear(self, said: Feedback) -> None:
+        """Keep what a person said of a decision, once."""
+        name = SAID + said.id
+        if not any(known == name for known, _ in self.ledger.kept(name)):
+            await self.commit(Transaction(self.now, keeps=(Keep(name, said.to_bytes()),)))
+            self.safety.heard(said)
 
     def read(self, key: str) -> Action:
         """Raises KeyError."""

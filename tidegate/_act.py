@@ -42,7 +42,7 @@ from actions import (
     notice_row,
     open_ledger,
 )
-from schemas import ACTIONS, ActionEvent, Control, RecordInvalid, read, record_id, record_type
+from schemas import ACTIONS, ActionEvent, Control, Feedback, RecordInvalid, read, record_id, record_type
 from schemas.core import NS, Emit, Message
 from schemas.signatures import private_key, public_key
 from tidegate import _pipeline
@@ -171,6 +171,10 @@ class ActWorker:
             control = read(message)
             if isinstance(control, Control) and not self.orders.hear(control) and control.kind in ("kill", "resume"):
                 raise NotAskable("an order that nobody may give was refused", where=control.id)
+        elif kind == Feedback.TYPE:
+            said = read(message)
+            if isinstance(said, Feedback):
+                await self.worker.hear(said)
         elif message.topic != ACTIONS:
             over = self.view.take(message)
             if over:
