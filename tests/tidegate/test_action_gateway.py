@@ -59,6 +59,20 @@ def told(place, **more):
     } | more  # fmt: skip
 
 
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def _none_is_left():
+    """Also where a test fails: no gateway outlives it."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    STARTED.clear()
+
+
 class Running:
     """The gateway as an own process."""
 
@@ -72,6 +86,7 @@ class Running:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *run], cwd=ROOT, stderr=log, stdout=log, env=environment
             )
+        STARTED.append(self.process)
         for _ in range(600):
             try:
                 with socket.socket(socket.AF_UNIX) as probe:
