@@ -125,8 +125,12 @@ class World:
         self.loop.run(self.scenario.end_ns)
         self.faults.is_over = self.is_calm = True
         self.disorder.end()
-        self.loop.run(self.scenario.end_ns + 60 * MINUTE, self._is_done)
-        self.loop.run(self.loop.now_ns + 2 * MINUTE)
+        until_ns = self.scenario.end_ns + 60 * MINUTE
+        while self.loop.now_ns < until_ns:
+            self.loop.run(until_ns, self._is_done)
+            self.loop.run(self.loop.now_ns + 2 * MINUTE)
+            if self._is_done():
+                return
 
     def close(self) -> None:
         for node in (*(process.node for process in self.processes), self.gateway.node):
