@@ -28,7 +28,7 @@ OTHERS = (
     ),
     Access(
         "act",
-        reads=frozenset({sc.ACTIONS, sc.APPROVALS, sc.CONTROL, sc.CHANGES, sc.CALENDAR}),
+        reads=_ANSWERS - {sc.ANOMALIES} | {sc.APPROVALS, sc.CONTROL, sc.CHANGES, sc.CALENDAR, sc.FEEDBACK},
         writes=frozenset({sc.ACTIONS, sc.AUDIT, sc.DEAD_LETTERS}),
     ),
     Access("approver", reads=_ANSWERS, writes=frozenset({sc.APPROVALS, sc.FEEDBACK, sc.CONTROL})),

@@ -139,3 +139,10 @@ def test_doctor_looks_at_the_brokers_of_the_settings(tmp_path):
     result = CliRunner().invoke(app, ["doctor", "--settings", str(tmp_path / "settings.yaml"), "--json"])
     (row,) = [row for row in json.loads(result.stdout.splitlines()[-1])["rows"] if row["what"] == "kafka"]
     assert result.exit_code == 4 and row["state"] == "bad" and "KAFKA_UNREACHABLE" in row["found"]
+
+
+def test_the_role_that_acts_may_read_all_that_its_worker_reads() -> None:
+    from tidegate._access import roles
+    from tidegate._act_feed import READ
+
+    assert set(READ) <= roles(Settings())["act"].reads
