@@ -2,6 +2,7 @@
 
 from diagnosis._briefing import Briefing, Known, brief
 from diagnosis._briefing_page import as_html, as_markdown, bar
+from diagnosis._confidence import Standing, confidence_of, knownness
 from diagnosis._contract import (
     MOST_BYTES,
     Answer,
@@ -20,16 +21,21 @@ from diagnosis._contract import (
     Suspect,
     TopicsReader,
 )  # fmt: skip
+from diagnosis._contract_rules import Judgement, Rule, Said, Scene
 from diagnosis._correlate import Settings
 from diagnosis._errors import DiagnosisError, StateInvalid
 from diagnosis._evidence import EvidenceTable, evidence_matrix, evidence_table
 from diagnosis._inquire import Mode
 from diagnosis._kinds import KINDS
-from diagnosis._rank import equal_weights, rank
+from diagnosis._rank import Circumstances, Ranking, equal_weights, rank, ranking
+from diagnosis._rules import judgements, scene_of
+from diagnosis._signs import History, Shown, Signs, missing_signals, signs_of
 from diagnosis._stage import Diagnose, DiagnoseState
 
 __all__ = [
-    "Answer", "Briefing", "Candidate", "Case", "ChatReader", "Context", "Diagnose", "DiagnoseState",
+    "Answer", "Briefing", "Candidate", "Case", "ChatReader", "Circumstances", "Context", "History", "Judgement",
+    "Ranking", "Rule", "Said", "Scene", "Shown", "Signs", "Standing", "confidence_of", "judgements", "knownness",
+    "missing_signals", "ranking", "scene_of", "signs_of", "Diagnose", "DiagnoseState",
     "DiagnosisError", "EvidenceTable", "Exhibit", "Finding", "HttpReader", "KINDS", "Known", "MOST_BYTES", "Mode",
     "Parameters", "Query", "QueryFailed", "Reply", "Settings", "Speaks", "StateInvalid", "Suspect", "TopicsReader",
     "as_html", "as_markdown", "bar", "brief", "equal_weights", "evidence_matrix", "evidence_table", "rank",

@@ -1,33 +1,34 @@
 """From anomalies, topology and changes to a table of candidates by kinds of evidence, all between 0 and 1.
 
-One pure function for the live stage and for fitting, so weights mean the same in both. Strengths are logarithms of
-surprise: the tenth digit of a p-value tells less than the third. Evidence only ever speaks *for* a candidate; with
-weights that cannot be negative, faults of a kind never seen did far less harm to accuracy and confidence on public
-incidents. Windows of one series that do not overlap add up: noise is improbable once, a fault again and again. An
-edge's gap is shared by both ends; the mean over all edges of a service leaves only the common end.
+One pure function for the live stage and for fitting, so weights mean the same in both. A cell is the square of how
+seldom bystanders show as much (`_signs.py`): in log-odds one sign that is seen once in a thousand incidents tells more
+than three that are seen in one of ten. Evidence only ever speaks *for* a candidate; with weights that cannot be
+negative, faults of a kind never seen did far less harm to accuracy and confidence on public incidents. A slow call is
+shared by both ends; over all calls of a service only the common end remains.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis._kinds import KINDS, SYMPTOMS, beyond, disjoint, ends_of, importance, kind_of
+from diagnosis._kinds import FELT, KINDS, kind_of
 from diagnosis._observe import Told
-from schemas import Anomaly, Change, Entity, TopologyEdge
+from diagnosis._signs import History, Shown, Signs, signs_of
+from schemas import Anomaly, Change, Entity, EvidenceHistory, TopologyEdge
 from schemas.core import NS
 
-CAP = 60.0  # more tells nothing
 TOP_SERIES = 3  # so that a service does not win by having many series
-ONSET_S = 60.0
+BEST_SHARE = 0.6  # of the strongest series, the rest of the mean of three; not tuned
 CHANGE_S = 600.0  # from a study of 51 recorded rollouts, not tuned
 CHANGE_HORIZON_S = 3600.0
 ONSET_SLACK_S = 120.0  # an onset is known to a window only, and the longest is two minutes
 EDGE_FRESH_S = 600.0
 SHOWN = 3
+EDGES_FULL = 3.0  # rare edges over the root of all at which evidence of edges is full
+NO_HISTORY = EvidenceHistory(data="none", fitted_on=[])
 
 
 class EvidenceTable(NamedTuple):
@@ -45,6 +46,9 @@ class EvidenceTable(NamedTuple):
     onset_ns: int
     asked: dict[tuple[int, int], Told]
     """By cell: what investigation found; its kinds are columns behind the others."""
+    like: tuple[tuple[float, str], ...]
+    """By candidate: likeness to confirmed causes, 0 to 1, and the fault family of the most similar."""
+    signs: Signs
 
 
 def evidence_matrix(
@@ -52,9 +56,11 @@ def evidence_matrix(
     topology: Iterable[TopologyEdge],
     changes: Iterable[Change],
     onset_ns: int | None = None,
+    *,
+    history: History | None = None,
 ) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float64]]:
     """Candidates, kinds and the matrix alone, for fitting."""
-    table = evidence_table(anomalies, topology, changes, onset_ns)
+    table = evidence_table(anomalies, topology, changes, onset_ns, history=history)
     return table.candidates, table.kinds, table.matrix
 
 
@@ -64,28 +70,22 @@ def evidence_table(
     changes: Iterable[Change],
     onset_ns: int | None = None,
     told: Iterable[Told] = (),
+    *,
+    history: History | None = None,
+    signs: Signs | None = None,
 ) -> EvidenceTable:
     """Candidates are services with evidence or a change shortly before; the order of the inputs does not matter.
 
-    told: findings of investigation; they make nobody a candidate.
-
     onset_ns: start of trouble, or None for the start of the earliest anomaly. No candidates: an empty table.
+    told: findings of investigation; they make nobody a candidate. history: of past incidents, or none yet. signs: of
+    these anomalies, where the caller has them already.
     """
-    useful = sorted(
-        ((kind, a) for a in anomalies if (kind := kind_of(a))), key=lambda pair: (pair[1].p_value, pair[1].id)
-    )
-    onset = onset_ns if onset_ns is not None else min((a.start_ns for _, a in useful), default=0)
-    cells: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
-    gaps: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
-    tenants: dict[str, str] = {}
-    for kind, anomaly in useful:
-        ends = ends_of(anomaly)
-        if kind == "edge_gap":
-            gaps[ends[0], ends[-1]].append(anomaly)
-        for end in ends:
-            cells[end, kind].append(anomaly)
-            tenants.setdefault(end, anomaly.tenant)
-    recent = _recent(changes, onset) if useful else {}
+    anomalies = list(anomalies)
+    history = history or History(NO_HISTORY)
+    found = signs_of(anomalies) if signs is None else signs
+    onset = onset_ns if onset_ns is not None else _onset(anomalies)
+    tenants = _tenants(found)
+    recent = _recent(changes, onset) if found else {}
     for service, change in recent.items():
         tenants.setdefault(service, change.tenant)
     candidates = tuple(sorted(tenants))
@@ -93,37 +93,54 @@ def evidence_table(
     column = {kind: j for j, kind in enumerate(KINDS)}
     matrix = np.zeros((len(candidates), len(KINDS)))
     shown: dict[tuple[int, int], list[Anomaly]] = {}
+    patterns: dict[str, dict[str, float]] = {}
     first: dict[int, int] = {}
-    for (service, kind), found in sorted(cells.items()):
-        at = row[service], column[kind]
-        best = _by_series(found)
-        matrix[at] = _compressed(sum(strength for strength, _ in best[:TOP_SERIES]) / TOP_SERIES)
-        shown[at] = [anomaly for _, anomaly in best[:SHOWN]]
-        start = min(a.start_ns for a in found)
-        first[at[0]] = min(first.get(at[0], start), start)
     edges = _edges(topology, onset)
-    for service, mean in _gap_means(gaps, edges).items():
-        matrix[row[service], column["edge_gap"]] = _compressed(mean)
-    felt = [column[kind] for kind in KINDS if kind in SYMPTOMS]
-    own = matrix[:, felt].max(axis=1) if len(candidates) else np.zeros(0)
-    for i, start in first.items():
-        matrix[i, column["onset"]] = own[i] * math.exp(-max(start - onset, 0) / (ONSET_S * NS))
+    degree = _degrees(edges)
+    for (service, kind), series in sorted(found.items()):
+        at = row[service], column[kind]
+        ranked = sorted(((history.rarity(one), one) for one in series), key=lambda pair: (-pair[0], pair[1].sign))
+        pattern = patterns.setdefault(service, {})
+        for rarity, one in ranked:
+            key = one.sign.pattern_key
+            pattern[key] = max(pattern.get(key, 0.0), rarity)
+        squares = [rarity * rarity for rarity, _ in ranked]
+        if kind == "edge_gap":
+            calls = max(degree.get(service, 0), len(squares))
+            matrix[at] = min(math.fsum(squares) / math.sqrt(calls + 1) / EDGES_FULL, 1.0)
+        else:
+            matrix[at] = BEST_SHARE * squares[0] + (1 - BEST_SHARE) * math.fsum(squares[:TOP_SERIES]) / TOP_SERIES
+        shown[at] = [one.anomalies[0] for _, one in ranked[:SHOWN]]
+        start = min(a.start_ns for one in series for a in one.anomalies)
+        first[at[0]] = min(first.get(at[0], start), start)
+    own = matrix[:, [column[kind] for kind in FELT]].max(axis=1) if len(candidates) else np.zeros(0)
     for service, share in _origins(candidates, own, edges).items():
         matrix[row[service], column["origin"]] = share
+    like = tuple(history.likeness(patterns.get(service, {})) for service in candidates)
+    for i, (likeness, _) in enumerate(like):
+        matrix[i, column["pattern"]] = likeness * likeness
     for service, change in recent.items():
         matrix[row[service], column["change"]] = _proximity(change, onset)
     entity_ids = tuple(Entity(tenant=tenants[s], kind="service", service=s, name=s).entity_id for s in candidates)
     by_row = {row[service]: change for service, change in recent.items()}
     kinds, matrix, asked = _with_asked(row, matrix, told)
-    return EvidenceTable(candidates, kinds, matrix, shown, by_row, entity_ids, first, onset, asked)
+    return EvidenceTable(candidates, kinds, matrix, shown, by_row, entity_ids, first, onset, asked, like, found)
 
 
-def surprise(anomaly: Anomaly) -> float:
-    """What an anomaly tells: orders of magnitude below the p at which its kind is reported.
+def _onset(anomalies: Iterable[Anomaly]) -> int:
+    """Start of the earliest anomaly that is of use; 0 if there is none."""
+    return min((a.start_ns for a in anomalies if kind_of(a)), default=0)
 
-    Of lines all orders count: theirs are small counts, hardly ever improbable at all.
-    """
-    return -math.log10(anomaly.p_value) if anomaly.kind.startswith("template_") else beyond(anomaly)
+
+def _tenants(signs: Signs) -> dict[str, str]:
+    tenants: dict[str, str] = {}
+    for (service, _), series in sorted(signs.items()):
+        tenants.setdefault(service, _first(series).tenant)
+    return tenants
+
+
+def _first(series: list[Shown]) -> Anomaly:
+    return series[0].anomalies[0]
 
 
 def _with_asked(
@@ -141,11 +158,6 @@ def _with_asked(
     return (*KINDS, *more), wide, asked
 
 
-def together(windows: list[Anomaly]) -> float:
-    """Surprise of one series over its windows, strongest first; a window that overlaps a counted one adds nothing."""
-    return min(sum(importance(a) * surprise(a) for a in disjoint(windows)), CAP)
-
-
 def service_of(entity_id: str) -> str:
     """The service in an entity id (`tenant/kind/service...`), or the text itself if it is a plain name.
 
@@ -156,19 +168,6 @@ def service_of(entity_id: str) -> str:
     return parts[2] if len(parts) >= 3 else entity_id
 
 
-def _compressed(surprises: float) -> float:
-    return math.log1p(surprises) / math.log1p(CAP)
-
-
-def _by_series(found: list[Anomaly]) -> list[tuple[float, Anomaly]]:
-    """The surprise of each series with its strongest anomaly, strongest series first."""
-    windows: dict[str, list[Anomaly]] = defaultdict(list)
-    for anomaly in found:
-        windows[anomaly.series].append(anomaly)
-    strengths = [(together(those), those[0]) for those in windows.values()]
-    return sorted(strengths, key=lambda pair: (-pair[0], pair[1].id))
-
-
 def _edges(topology: Iterable[TopologyEdge], onset: int) -> set[tuple[str, str]]:
     """Calls seen around the onset; those that ended long before are no longer edges."""
     fresh = onset - int(EDGE_FRESH_S * NS)
@@ -176,19 +175,13 @@ def _edges(topology: Iterable[TopologyEdge], onset: int) -> set[tuple[str, str]]
     return {pair for pair in pairs if pair[0] != pair[1]}
 
 
-def _gap_means(gaps: dict[tuple[str, str], list[Anomaly]], edges: set[tuple[str, str]]) -> dict[str, float]:
-    """Mean surprise over all edges of each service that has an anomalous one; quiet edges count as zero.
-
-    One quiet edge is added to all, or a service with a single edge would win by that.
-    """
-    known = edges | set(gaps)
-    totals: dict[str, list[float]] = defaultdict(list)
-    for edge in sorted(known):
-        strength = together(gaps[edge]) if edge in gaps else 0.0
+def _degrees(edges: set[tuple[str, str]]) -> dict[str, int]:
+    """Calls of each service, in and out; quiet ones count, or a service with a single call would win by that."""
+    found: dict[str, int] = {}
+    for edge in edges:
         for end in edge:
-            if end:
-                totals[end].append(strength)
-    return {service: sum(values) / (len(values) + 1) for service, values in totals.items() if any(values)}
+            found[end] = found.get(end, 0) + 1
+    return found
 
 
 def _origins(candidates: tuple[str, ...], own: NDArray[np.float64], edges: set[tuple[str, str]]) -> dict[str, float]:

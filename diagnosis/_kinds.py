@@ -5,17 +5,20 @@ import math
 from schemas import Anomaly
 
 KINDS = (
-    "metric_cpu", "metric_memory", "metric_network", "metric_latency", "metric_success", "metric_other",
-    "error_ratio", "latency", "edge_gap", "template_new", "template_burst", "template_vanished",
-    "onset", "change", "origin",
+    "metric_cpu", "metric_memory", "metric_network", "metric_other", "latency", "error_ratio", "traffic",
+    "edge_gap", "edge_error", "template_new", "template_burst", "template_vanished", "change", "origin", "pattern",
 )  # fmt: skip
+"""Kinds of evidence, at most fifteen: each has one weight."""
 
 FAMILIES = {
     "metric_cpu": "cpu", "metric_memory": "memory", "metric_network": "network", "edge_gap": "network",
-    "metric_latency": "latency", "latency": "latency", "metric_success": "error", "error_ratio": "error",
+    "latency": "latency", "error_ratio": "error", "edge_error": "error",
     "template_new": "code", "template_burst": "code", "template_vanished": "code", "change": "change",
 }  # fmt: skip
-"""Onset, origin and other metrics say where, not what."""
+"""Origin, pattern, traffic and other metrics say where, not what."""
+
+FELT = ("latency", "error_ratio", "traffic", "edge_gap", "edge_error", "template_new", "template_vanished")
+"""Evidence that spreads along calls; where it ends is the origin."""
 
 SYMPTOMS = frozenset(
     ("metric_latency", "metric_success", "error_ratio", "latency", "edge_gap", "template_new", "template_vanished")
@@ -30,14 +33,25 @@ _WORDS: tuple[tuple[str, str, int], ...] = (
     ("latency", "metric_latency", 1),
     ("duration", "metric_latency", 1),
     ("response_time", "metric_latency", 1),
+    ("_p50", "metric_latency", 1),
+    ("_p90", "metric_latency", 1),
+    ("_p95", "metric_latency", 1),
+    ("_p99", "metric_latency", 1),
     ("success", "metric_success", -1),
     ("availability", "metric_success", -1),
     ("error", "metric_success", 1),
     ("failure", "metric_success", 1),
+    ("qps", "traffic", -1),
+    ("requests", "traffic", -1),
     ("cpu", "metric_cpu", 1),
+    ("thread", "metric_cpu", 1),
     ("memory", "metric_memory", 1),
+    ("mem_", "metric_memory", 1),
     ("heap", "metric_memory", 1),
+    ("fs_usage", "metric_memory", 1),
     ("network", "metric_network", 0),
+    ("net_", "metric_network", 0),
+    ("disk", "metric_network", 0),
     ("bytes", "metric_network", 0),
 )
 """First word of a metric's name that fits: kind and the harmful direction, 0 for both."""
@@ -64,6 +78,26 @@ def kind_of_metric(name: str, direction: int) -> str | None:
         if word in lowered:
             return kind if harmful in (0, direction) else None
     return "metric_other"
+
+
+def evidence_of(anomaly: Anomaly) -> list[tuple[str, str]]:
+    """What an anomaly is evidence of: pairs of a service and a kind.
+
+    A call that lost time counts for both of its ends. A call that failed is an error of the callee, and a failed call
+    for its caller. A metric in its harmless direction is `metric_other`: it moved, and nobody knows what it means.
+    """
+    caller, callee = anomaly.labels.get("caller", ""), anomaly.labels.get("callee", "")
+    if anomaly.kind == "metric":
+        kind = kind_of_metric(anomaly.name, anomaly.direction) or "metric_other"
+        return [(anomaly.service, _EVIDENCE.get(kind, kind))]
+    if anomaly.kind == "edge_gap":
+        return [(end, "edge_gap") for end in ends_of(anomaly)]
+    if anomaly.kind == "error_ratio" and caller and callee and caller != callee:
+        return [(caller, "edge_error"), (callee, "error_ratio")]
+    return [(anomaly.service, anomaly.kind)] if anomaly.kind in KINDS else []
+
+
+_EVIDENCE = {"metric_latency": "latency", "metric_success": "error_ratio"}
 
 
 def importance(anomaly: Anomaly) -> float:

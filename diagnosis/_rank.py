@@ -1,24 +1,56 @@
 """Additive log-odds over candidates with weights that are never negative; each term is the explanation.
 
-The score orders and is not a probability: `confidence` stays null until a calibration says otherwise. Ties are broken
-by the entity id. Where nothing speaks for anybody, or two candidates are as good as each other, it abstains and says
-why; the ranking stays visible.
+The score orders and is not a probability: `confidence` stays null without a calibration. Ties are broken by the entity
+id. Two candidates are always there and bear no name: that nothing is at fault, and that the cause is none of those that
+we see. Where one of them wins, nothing speaks for anybody, two candidates are as good as each other or too much is
+missing, it abstains and says why; the ranking stays visible.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnosis._confidence import Standing, confidence_of, is_novel
+from diagnosis._contract_rules import Judgement
 from diagnosis._evidence import EvidenceTable
 from diagnosis._kinds import FAMILIES, KINDS
 from diagnosis._observe import ASKED_WEIGHT
 from diagnosis._text import describe
-from schemas import Cause, Evidence, Hypothesis, RankerWeights
+from schemas import CalibrationMap, Cause, Evidence, Hypothesis, RankerWeights
 
 MOST_HYPOTHESES = 10
 CLOSE_SHARE = 0.05  # of the best score; a choice, not tuned
 LIKELY_CHANGE = 0.5  # proximity: about seven minutes
+NO_FAULT, UNKNOWN = "no_fault", "unknown"
+"""Names of the two candidates without a name among the weights: their scores, 0 where nothing was fitted."""
+LEAST_COMPLETE = 0.5
+MOST_MISSING = 1  # signals; with two missing of three nothing is named
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a ranking is judged by beside its evidence.
+
+    services: known in all, so that those without evidence count as candidates too. completeness: of the windows that
+    were seen, 0 to 1. missing: signals that spoke in past incidents and are silent in this one.
+    """
+
+    services: int = 0
+    completeness: float = 1.0
+    missing: tuple[str, ...] = ()
+    calibration: CalibrationMap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """hypotheses: best first. abstained: the reason, or None. standing: of the first, None if there is none."""
+
+    hypotheses: list[Hypothesis]
+    abstained: str | None
+    standing: Standing | None
 
 
 def equal_weights() -> RankerWeights:
@@ -27,44 +59,109 @@ def equal_weights() -> RankerWeights:
 
 
 def rank(table: EvidenceTable, weights: RankerWeights) -> tuple[list[Hypothesis], str | None]:
-    """Hypotheses, best first, and the reason to abstain or None: NO_EVIDENCE, CLOSE_CALL.
+    """Hypotheses, best first, and the reason to abstain or None, without rules and calibration."""
+    found = ranking(table, weights)
+    return found.hypotheses, found.abstained
+
+
+def ranking(
+    table: EvidenceTable, weights: RankerWeights, judgements: Sequence[Judgement] = (),
+    around: Circumstances | None = None,
+) -> Ranking:  # fmt: skip
+    """The ranking with its confidence. Reasons to abstain, the first that holds: NO_EVIDENCE, NO_FAULT, INCOMPLETE,
+    CLOSE_CALL, NOVEL.
 
     A kind without a weight counts nothing, but what was asked for counts by a prior; a negative weight counts as zero.
+    judgements: of hard rules, for or against; they change the order by at most what `_rules.py` allows.
     """
+    around = around or Circumstances()
     asked = {table.kinds[j] for _, j in table.asked}
     prior = [ASKED_WEIGHT if kind in asked else 0.0 for kind in table.kinds]
     w = np.array([max(weights.weights.get(kind, p), 0.0) for kind, p in zip(table.kinds, prior, strict=True)])
     terms = table.matrix * w
-    scores = [float(f"{value:.12g}") for value in terms.sum(axis=1)]
+    judged: dict[int, list[Judgement]] = {}
+    row = {service: i for i, service in enumerate(table.candidates)}
+    for judgement in judgements:
+        if judgement.service in row:
+            judged.setdefault(row[judgement.service], []).append(judgement)
+    extra = [math.fsum(j.weight for j in judged.get(i, ())) for i in range(len(table.candidates))]
+    scores = [float(f"{value + more:.12g}") for value, more in zip(terms.sum(axis=1), extra, strict=True)]
     order = sorted((i for i, score in enumerate(scores) if score > 0), key=lambda i: (-scores[i], table.entity_ids[i]))
-    hypotheses = [_hypothesis(table, i, terms[i], scores[i]) for i in order[:MOST_HYPOTHESES]]
-    if not hypotheses:
-        return [], "NO_EVIDENCE"
-    if len(order) > 1 and scores[order[0]] - scores[order[1]] < CLOSE_SHARE * scores[order[0]]:
-        return hypotheses, "CLOSE_CALL"
-    return hypotheses, None
+    if not order:
+        return Ranking([], "NO_EVIDENCE", None)
+    nameless = (weights.weights.get(NO_FAULT, 0.0), weights.weights.get(UNKNOWN, 0.0))
+    top = order[0]
+    others = [score for i, score in enumerate(scores) if i != top]
+    others += [0.0] * max(around.services - len(scores), 0)
+    standing = Standing(
+        odds=log_odds(scores[top], [*others, *nameless]), likeness=table.like[top][0],
+        completeness=around.completeness, missing=len(around.missing),
+    )  # fmt: skip
+    hypotheses = [_hypothesis(table, i, terms[i], scores[i], judged.get(i, [])) for i in order[:MOST_HYPOTHESES]]
+    if around.calibration is not None:
+        confidence, interval = confidence_of(around.calibration, standing)
+        update = {"confidence": confidence, "interval": interval, "confidence_state": around.calibration.state}
+        hypotheses[0] = hypotheses[0].model_copy(update=update)
+    reason = _abstention(scores, order, nameless[0], around, standing)
+    return Ranking(hypotheses, reason, standing)
 
 
-def _hypothesis(table: EvidenceTable, i: int, terms: NDArray[np.float64], score: float) -> Hypothesis:
+def log_odds(score: float, others: Sequence[float]) -> float:
+    """Of one candidate against all others, by a softmax over their scores; 12 digits."""
+    if not others:
+        return float(f"{score:.12g}")
+    most = max(others)
+    return float(f"{score - most - math.log(math.fsum(math.exp(other - most) for other in others)):.12g}")
+
+
+def _abstention(
+    scores: Sequence[float], order: Sequence[int], no_fault: float, around: Circumstances, standing: Standing
+) -> str | None:
+    first = scores[order[0]]
+    if first < no_fault:
+        return "NO_FAULT"
+    if around.completeness < LEAST_COMPLETE or len(around.missing) > MOST_MISSING:
+        return "INCOMPLETE"
+    if len(order) > 1 and first - scores[order[1]] < CLOSE_SHARE * first:
+        return "CLOSE_CALL"
+    if around.calibration is not None and is_novel(around.calibration, standing):
+        return "NOVEL"
+    return None
+
+
+def _hypothesis(
+    table: EvidenceTable, i: int, terms: NDArray[np.float64], score: float, judged: Sequence[Judgement]
+) -> Hypothesis:
     service = table.candidates[i]
     by_kind = {kind: float(f"{terms[j]:.12g}") for j, kind in enumerate(table.kinds) if terms[j] > 0}
     change = table.changes.get(i)
     likely = change is not None and table.matrix[i, KINDS.index("change")] >= LIKELY_CHANGE and len(by_kind) > 1
     told = {table.kinds[j]: finding for (row, j), finding in table.asked.items() if row == i}
     families = FAMILIES | {kind: finding.family for kind, finding in told.items() if finding.family}
-    family = _family(by_kind, families, likely)
+    family = _family(by_kind, families, likely, judged)
     ordered = sorted(by_kind.items(), key=lambda pair: (-pair[1], pair[0]))
     evidence = [item for kind, term in ordered for item in _items(table, i, kind, term)]
+    evidence += [
+        Evidence(kind=f"rule_{j.rule}", supports=j.weight > 0, weight=j.weight, text=j.text, pointer=j.pointer)
+        for j in judged
+    ]
     cause = Cause(
         entity=service, entity_id=table.entity_ids[i], family=family, change=change.id if change and likely else None
     )
-    best = max(by_kind, key=lambda kind: (by_kind[kind], kind))
-    reason = f"{best} speaks most for {service}: {by_kind[best]:.3g} of {score:.3g}"
+    strongest = by_kind | {f"rule_{j.rule}": j.weight for j in judged if j.weight > 0}
+    best = max(strongest, key=lambda kind: (strongest[kind], kind))
+    reason = f"{best} speaks most for {service}: {strongest[best]:.3g} of {score:.3g}"
     return Hypothesis(cause=cause, score=score, reason=reason, evidence=evidence)
 
 
-def _family(by_kind: Mapping[str, float], families: Mapping[str, str], likely_change: bool) -> str:
-    """What the largest contribution speaks for; `change` if the service was changed shortly before its trouble."""
+def _family(
+    by_kind: Mapping[str, float], families: Mapping[str, str], likely_change: bool, judged: Sequence[Judgement]
+) -> str:
+    """What a rule says, else `change` if the service was changed shortly before its trouble, else what the largest
+    contribution speaks for."""
+    told = sorted((-j.weight, j.family) for j in judged if j.weight > 0 and j.family)
+    if told:
+        return told[0][1]
     if likely_change:
         return "change"
     totals = sorted((-term, families[kind]) for kind, term in by_kind.items() if kind in families)
@@ -87,8 +184,9 @@ def _items(table: EvidenceTable, i: int, kind: str, term: float) -> list[Evidenc
         before = (table.onset_ns - change.at_ns) / 1e9
         when = f"{before:.0f} s before" if before >= 0 else f"{-before:.0f} s into"
         text = f"{change.title} of {service}, {when} the first anomaly"
-    elif kind == "onset":
-        text = f"first anomaly of {service} {(table.first_ns[i] - table.onset_ns) / 1e9:.0f} s after the onset"
+    elif kind == "pattern":
+        likeness, family = table.like[i]
+        text = f"{service} shows what causes of confirmed incidents showed, most of all {family} ({likeness:.2f} of 1)"
     else:
         text = f"{service} is called by anomalous services and calls none that is half as anomalous"
     return [Evidence(kind=kind, supports=True, weight=term, text=text)]

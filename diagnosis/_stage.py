@@ -12,16 +12,22 @@ from typing import Any
 import schemas as sc
 from diagnosis import _inquire
 from diagnosis._contract import Query
+from diagnosis._contract_rules import Rule
 from diagnosis._correlate import Group, Open, Settings, arrive, check, incident_of
 from diagnosis._errors import StateInvalid
-from diagnosis._evidence import CHANGE_HORIZON_S, evidence_table
+from diagnosis._evidence import CHANGE_HORIZON_S, NO_HISTORY, evidence_table, service_of
 from diagnosis._inquire import ATTEMPTS, Investigation, Mode, Question
-from diagnosis._rank import rank
+from diagnosis._observe import Told
+from diagnosis._rank import Circumstances, Ranking, ranking
+from diagnosis._rules import judgements, scene_of
+from diagnosis._signs import History, missing_signals
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
-CODE = "1"
+CODE = "2"
 """Changes whenever the same records may give another diagnosis."""
 FORMAT = 1
+EVIDENCE_BEFORE_S = 90.0
+"""Windows that begin earlier belong to the incident, but are no evidence of its cause: most of them lie before it."""
 SOURCE = "tidegate/diagnose"
 
 
@@ -40,8 +46,10 @@ class DiagnoseState:
 
 
 class Diagnose:
-    """A `schemas.core.Stage`. Diagnoses are UNCALIBRATED: this stage knows no calibration yet.
+    """A `schemas.core.Stage`. Without a calibration diagnoses are UNCALIBRATED.
 
+    history: what bystanders and causes showed in past incidents; calibration: from scores to probabilities; both fitted
+    elsewhere. rules: hard rules by kind.
     queries: what may be asked, by kind. mode: `off` asks nothing and reads no observations. The journal holds topics
     that it reads and also writes to, without marks: nobody waits for it there, least of all itself.
     """
@@ -52,13 +60,21 @@ class Diagnose:
 
     def __init__(
         self, weights: sc.RankerWeights, settings: Settings | None = None, *,
-        queries: Mapping[str, Query] | None = None, mode: Mode = "off",
+        queries: Mapping[str, Query] | None = None, mode: Mode = "off", history: sc.EvidenceHistory | None = None,
+        calibration: sc.CalibrationMap | None = None, rules: Mapping[str, Rule] | None = None,
     ) -> None:  # fmt: skip
         self._weights = weights
         self._settings = settings or Settings()
         self._mode: Mode = mode
         self._queries = dict(queries or {})
+        self._history = History(history or NO_HISTORY)
+        self._calibration = calibration
+        self._rules = dict(rules or {})
         self._versions = {"ranker": weights.digest, "code": CODE}
+        if history is not None:
+            self._versions["history"] = history.digest
+        if calibration is not None:
+            self._versions["calibration"] = calibration.digest
         if mode != "off":
             self._versions |= {f"query.{kind}": query.version for kind, query in sorted(self._queries.items())}
 
@@ -258,8 +274,10 @@ class Diagnose:
         changes = [change for change in state.changes.values() if change.tenant == tenant]
         questions = state.investigation.asked.get(open_.id, [])
         told = _inquire.findings(questions, self._queries)
-        hypotheses, abstained = rank(evidence_table(members, edges, changes, told=told), self._weights)
-        seen = [anomaly.completeness for anomaly in members]
+        since = open_.opened_ns - int(EVIDENCE_BEFORE_S * NS)
+        late = [anomaly for anomaly in members if anomaly.start_ns >= since]
+        found, completeness = self._ranked(late or members, edges, changes, told)
+        hypotheses, abstained = found.hypotheses, found.abstained
         diagnosis = sc.Diagnosis(
             id=sc.record_id("diagnosis", open_.id, open_.revision),
             incident_id=open_.id,
@@ -271,19 +289,34 @@ class Diagnose:
             severity=incident.severity,
             abstained=abstained,
             hypotheses=hypotheses,
-            completeness=float(f"{sum(seen) / len(seen):.12g}") if seen else 1.0,
+            completeness=completeness,
             versions=self._versions,
             unknown=_inquire.unknown(questions),
         )
         yield sc.emit(sc.DIAGNOSES, diagnosis, id=diagnosis.id, key=open_.id, source=SOURCE, event_ns=at_ns)
         if self._mode != "off" and not questions and _inquire.is_open(hypotheses, abstained):
-            found = _inquire.suspects(tenant, hypotheses, members, edges, changes, at_ns)
+            suspects = _inquire.suspects(tenant, hypotheses, members, edges, changes, at_ns)
             deadline = int(self._settings.deadline_s * NS)
             case = _inquire.case_of(hypotheses, members, at_ns)
-            asked = _inquire.plan(open_.id, incident.severity, found, self._queries, deadline, case)
+            asked = _inquire.plan(open_.id, incident.severity, suspects, self._queries, deadline, case)
             if asked:
                 state.investigation.asked[open_.id] = asked
             yield from (self._asked(question.inquiry) for question in asked)
+
+    def _ranked(
+        self, members: list[sc.Anomaly], edges: list[sc.TopologyEdge], changes: list[sc.Change], told: list[Told]
+    ) -> tuple[Ranking, float]:
+        """The ranking, and the mean completeness of the windows that it rests on."""
+        table = evidence_table(members, edges, changes, told=told, history=self._history)
+        calls = [(service_of(edge.caller), service_of(edge.callee)) for edge in edges]
+        said = judgements(self._rules, scene_of(table, members, calls))
+        seen = [anomaly.completeness for anomaly in members]
+        completeness = float(f"{sum(seen) / len(seen):.12g}") if seen else 1.0
+        around = Circumstances(
+            services=len({end for call in calls for end in call}), completeness=completeness,
+            missing=missing_signals(self._history.record, members), calibration=self._calibration,
+        )  # fmt: skip
+        return ranking(table, self._weights, said, around), completeness
 
     def _incident(self, key: tuple[str, str], open_: Open, at_ns: int, *, closed: bool) -> Emit:
         record = incident_of(key, open_, at_ns, self._settings, closed=closed)

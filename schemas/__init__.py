@@ -4,7 +4,7 @@ from schemas._actions import (
     ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, Decision, Effect, EnvelopeSignature, Feedback,
     FollowUp, ProposedChange, SignedApproval,
 )  # fmt: skip
-from schemas._artefacts import Artefact, CalibrationMap, RankerWeights, TailFit
+from schemas._artefacts import Artefact, CalibrationMap, EvidenceHistory, Pattern, RankerWeights, TailFit
 from schemas._base import Json, Record
 from schemas._diagnosis import (
     Anomaly, AnomalyKind, Cause, ConfidenceState, Diagnosis, Evidence, Hypothesis, Incident, Inquiry, Observation,
@@ -35,9 +35,10 @@ __all__ = [
     "SERIES", "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState", "Anomaly",
     "AnomalyKind", "Approval", "Artefact", "AuditLeaf", "CalendarEntry", "CalibrationMap", "Cause", "Change",
     "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
-    "Diagnosis", "Effect", "Entity", "EntityId", "EnvelopeSignature", "Evidence", "EvidencePointer", "Feedback",
-    "FollowUp", "Frame", "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible", "Inquiry",
-    "Json", "Observation", "Order", "ProposedChange", "RankerWeights", "Record", "RecordInvalid", "SchemaError",
+    "Diagnosis", "Effect", "Entity", "EntityId", "EnvelopeSignature", "Evidence", "EvidenceHistory", "EvidencePointer",
+    "Feedback", "FollowUp", "Frame", "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible",
+    "Inquiry", "Json", "Observation", "Order", "Pattern", "ProposedChange", "RankerWeights", "Record", "RecordInvalid",
+    "SchemaError",
     "SeriesDef", "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic",
     "TopologyEdge", "Unknown", "Watermark",
     "canonical",

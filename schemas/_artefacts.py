@@ -29,13 +29,51 @@ class RankerWeights(Artefact):
 
 
 class CalibrationMap(Artefact):
-    """From a ranker's score to a probability."""
+    """From a ranker's score to a probability that its first candidate is the cause.
+
+    The score is the log-odds of the first candidate against all others. `parameters` are of what is known (fitted on
+    incidents whose fault family the ranker had seen), `novel_parameters` of what is not; a case lies between them by
+    the probability that it is new, a logistic function of its likeness to confirmed causes with `novelty_parameters`.
+    platt: slope and intercept. isotonic: scores, then as many probabilities.
+    """
 
     TYPE: ClassVar[str] = "calibration-map"
     method: Literal["platt", "isotonic"]
     parameters: list[float]
     state: Literal["TRANSFERRED", "OWN"]
     outcomes: int
+    novel_parameters: list[float] = []
+    novelty_parameters: list[float] = []
+    scored: list[float] = []
+    """Out-of-fold confidences of the outcomes it was fitted on, ascending; intervals count neighbours among them."""
+    right: list[int] = []
+    """1 where the first candidate of that outcome was the cause, else 0."""
+
+
+class Pattern(Record):
+    """Signs of the cause in one confirmed incident: kind, name, direction, place and status with their strength."""
+
+    TYPE: ClassVar[str] = "pattern"
+    family: str
+    signs: dict[str, float]
+
+
+class EvidenceHistory(Artefact):
+    """What bystanders show in ordinary incidents, and what causes showed: evidence is judged against both.
+
+    Values are ascending strengths of signs on entities that were not the cause. `entities` counts entity-incidents.
+    Keys: a kind; kind, name and direction; a whole sign of one entity. Parts are divided by U+001F.
+    """
+
+    TYPE: ClassVar[str] = "evidence-history"
+    incidents: int = 0
+    entities: int = 0
+    kinds: dict[str, list[float]] = {}
+    names: dict[str, list[float]] = {}
+    own: dict[str, list[float]] = {}
+    patterns: list[Pattern] = []
+    signals: dict[str, float] = {}
+    """Share of incidents in which each signal (metrics, logs, traces) spoke."""
 
 
 class TailFit(Artefact):

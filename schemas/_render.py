@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic.json_schema import models_json_schema
 
 from schemas._actions import ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, SignedApproval
-from schemas._artefacts import CalibrationMap, RankerWeights, TailFit
+from schemas._artefacts import CalibrationMap, EvidenceHistory, RankerWeights, TailFit
 from schemas._base import Record
 from schemas._events import PREFIX
 from schemas._frames import FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS
@@ -26,7 +26,7 @@ ASYNCAPI = f"{FOLDER}/asyncapi.json"
 HISTORY = f"{FOLDER}/history"
 
 _SIGNED: tuple[type[Record], ...] = (Approval, SignedApproval, AuditLeaf, Checkpoint, Control)
-_ARTEFACTS: tuple[type[Record], ...] = (CalibrationMap, RankerWeights, TailFit)
+_ARTEFACTS: tuple[type[Record], ...] = (CalibrationMap, EvidenceHistory, RankerWeights, TailFit)
 _ARROW = {"frame": FRAME_FIELDS, "histogram": HISTOGRAM_FIELDS, "logs": LOG_FIELDS, "spans": SPAN_FIELDS}
 _SOURCES = {
     "otlp_metrics": "OTLP ExportMetricsServiceRequest, protobuf or JSON, as the OpenTelemetry Collector sends it.",

@@ -1,8 +1,8 @@
 """The catalogue of plug-ins: a folder is scanned, and entry points of installed packages are added.
 
 A plug-in is one module with `PLUGIN = TheClass`; nothing else is edited to add one. Folders: sources, importers,
-detectors, queries, verbs, executors. Entry points: groups `tidegate.sources`, `tidegate.detectors` and so on. Two of
-one kind are refused.
+detectors, queries, rules, verbs, executors. Entry points: groups `tidegate.sources` and so on. Two of one kind are
+refused.
 """
 
 import importlib
@@ -18,6 +18,7 @@ FOLDERS = {
     "detectors": "detectors",
     "queries": "diagnosis.queries",
     "reasoners": "diagnosis.reasoners",
+    "rules": "diagnosis.rules",
     "verbs": "actions.verbs",
     "executors": "actions.executors",
 }

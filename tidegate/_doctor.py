@@ -33,7 +33,9 @@ def examine(settings: Settings) -> list[dict[str, str]]:
     rows.append(_row("ok", "policies", str(pipeline.versions["policies"])))
     weights = _pipeline.load_weights(settings.diagnosis.weights)
     rows.append(_row("ok", "ranker weights", f"{weights.data}, fitted on {len(weights.fitted_on)} incidents"))
-    rows.append(_row("optional", "calibration", "none: every confidence is null, so every decision is advice"))
+    curve = _pipeline.load_calibration(settings.diagnosis.calibration)
+    use = "confidences are advice" if curve.state != "OWN" else "confidences count"
+    rows.append(_row("ok", "calibration", f"{curve.state}, {curve.outcomes} outcomes of {curve.data}: {use}"))
     if settings.kafka.brokers:
         rows.append(_kafka(settings))
     runs = Path("runs/newest/run.json")

@@ -25,6 +25,8 @@ SHARDED = frozenset({"derive-logs", "detect"})
 """Stages with one task a partition where work is spread over processes; the others have one task in all."""
 
 WEIGHTS = "ranker-nezha-tt.json"
+HISTORY = "history-nezha-tt.json"
+CALIBRATION = "calibration-nezha-tt.json"
 _ELSEWHERE: Any = {
     "control": True, "gateway": True, "kafka": True, "shards": True, "investigate": True,
     "streams": {"partitions": True, "idle_after_s": True},
@@ -55,6 +57,8 @@ def build(
     streams = settings.streams.core()
     detectors = list(_catalogue.find("detectors").values())
     weights = load_weights(settings.diagnosis.weights)
+    history = load_history(settings.diagnosis.history)
+    calibration = load_calibration(settings.diagnosis.calibration)
     known = verbs(settings.actions.executors)
     policies = engine(settings)
     runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
@@ -72,7 +76,15 @@ def build(
         DeriveLogs(streams),
         DeriveSpans(streams),
         Detecting(detectors, emit_p=settings.detection.emit_p),
-        Diagnose(weights, diagnose, queries=asked(settings) if mode != "off" else {}, mode=mode),
+        Diagnose(
+            weights,
+            diagnose,
+            queries=asked(settings) if mode != "off" else {},
+            mode=mode,
+            history=history,
+            calibration=calibration,
+            rules=_catalogue.find("rules"),
+        ),
         Decide(known, runbooks, policies, decide),
     )
     begin, end = ORDER.index(first), ORDER.index(last)
@@ -82,6 +94,7 @@ def build(
             outside[topic] = (*outside.get(topic, ()), stage.name)
     provenance = {
         "tidegate": __version__, "detectors": versions(detectors), "ranker": weights.digest,
+        "history": history.digest, "calibration": calibration.digest,
         "policies": policies.digest,
         "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude=_ELSEWHERE))),
     }  # fmt: skip
@@ -113,12 +126,28 @@ def verbs(executors: Iterable[str] = ()) -> Verbs:
 
 def load_weights(path: Path | None) -> sc.RankerWeights:
     """Ranker weights from a file, or the shipped ones."""
+    return sc.RankerWeights.from_bytes(_artefact(path, WEIGHTS, sc.RankerWeights), strict=True)
+
+
+def load_history(path: Path | None) -> sc.EvidenceHistory:
+    """What past incidents showed, from a file; the shipped one names no entity."""
+    return sc.EvidenceHistory.from_bytes(_artefact(path, HISTORY, sc.EvidenceHistory), strict=True)
+
+
+def load_calibration(path: Path | None) -> sc.CalibrationMap:
+    """The calibration from a file; the shipped one is TRANSFERRED, so whatever it says is advice."""
+    return sc.CalibrationMap.from_bytes(_artefact(path, CALIBRATION, sc.CalibrationMap), strict=True)
+
+
+def _artefact(path: Path | None, shipped: str, kind: type[sc.Record]) -> bytes:
     if path is None:
-        return sc.RankerWeights.from_bytes(files("tidegate").joinpath("artefacts", WEIGHTS).read_bytes(), strict=True)
+        return files("tidegate").joinpath("artefacts", shipped).read_bytes()
     try:
-        return sc.RankerWeights.from_bytes(path.read_bytes(), strict=True)
+        data = path.read_bytes()
+        kind.from_bytes(data, strict=True)
     except (OSError, sc.RecordInvalid) as error:
-        raise SettingsError(f"ranker weights cannot be read: {error}", where=str(path)) from error
+        raise SettingsError(f"{kind.TYPE} cannot be read: {error}", where=str(path)) from error
+    return data
 
 
 def texts(directory: Path | None, package: str) -> dict[str, str]:

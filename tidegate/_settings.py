@@ -52,6 +52,10 @@ class Diagnosis(Section):
     """An incident closes after this much quiet."""
     weights: Path | None = None
     """RankerWeights as JSON; the shipped ones if empty."""
+    history: Path | None = None
+    """EvidenceHistory as JSON: what bystanders and causes showed in past incidents; the shipped one if empty."""
+    calibration: Path | None = None
+    """CalibrationMap as JSON; the shipped one if empty: fitted on public data, advisory."""
     investigate: bool = False
     """Ask about incidents whose cause is open (needs `tidegate investigate`); a replay then reads recorded answers."""
     deadline_s: float = Field(default=60, gt=0, le=3600)

@@ -3,13 +3,14 @@ from pathlib import Path
 
 import numpy as np
 
-from diagnosis import KINDS, evidence_matrix, evidence_table
+from diagnosis import KINDS, History, evidence_matrix, evidence_table, missing_signals, signs_of
+from learning import Past, fit_history
 from schemas import TopologyEdge
 
 _spec = importlib.util.spec_from_file_location("diagnose_cases", Path(__file__).with_name("test_diagnose.py"))
 _cases = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_cases)
-T, anomaly = _cases.T, _cases.anomaly
+T, anomaly, STRONG = _cases.T, _cases.anomaly, _cases.STRONG
 
 
 def edge(a, b):
@@ -36,8 +37,8 @@ def test_direction_counts():
     said = [("cpu_usage_rate", -1), ("pod_success_rate", 1), ("pod_server_latency_p99", -1)]
     harmless = [anomaly("a", 0, 1e-9, kind="metric", name=name, direction=d) for name, d in said]
     harmful = [a.model_copy(update={"direction": -a.direction}) for a in harmless]
-    assert evidence_matrix(harmless, [], [])[0] == ()
-    assert np.count_nonzero(evidence_matrix(harmful, [], [])[2][0, :6]) == 3
+    shown = [{kind for kind in KINDS if cell(evidence_table(a, [], []), "a", kind) > 0} for a in (harmless, harmful)]
+    assert shown[0] == {"metric_other"} and shown[1] == {"metric_cpu", "error_ratio", "latency"}
 
 
 def test_evidence_lies_between_zero_and_one_and_order_does_not_matter():
@@ -53,9 +54,42 @@ def test_the_deepest_anomalous_service_is_the_origin():
     assert cell(table, "cart", "origin") > 0 and cell(table, "web", "origin") == 0
 
 
-def test_who_was_ill_first_counts_more():
-    table = evidence_table([anomaly("web", 60, 1e-9), anomaly("cart", 0, 1e-9)], [], [])
-    assert cell(table, "cart", "onset") > 2 * cell(table, "web", "onset")
+def test_a_failed_call_speaks_of_both_ends():
+    failed = anomaly("db", 0, 1e-9, labels={"caller": "cart", "callee": "db", "status": "500"})
+    table = evidence_table([failed], [], [])
+    assert cell(table, "cart", "edge_error") > 0 and cell(table, "db", "error_ratio") > 0
+
+
+def history(*past, **more):
+    past = [Past(str(i), signs_of(found), cause, "cpu", 3, frozenset()) for i, (found, cause) in enumerate(past)]
+    return History(fit_history(past, data="made", **more))
+
+
+def cpu(service, p=1e-6):
+    return anomaly(service, 0, p, kind="metric", name="cpu_usage")
+
+
+def test_what_an_entity_shows_in_every_incident_tells_little():
+    noisy = history(*([([cpu("chatty")], "other")] * 20))
+    table = evidence_table([cpu("chatty"), cpu("quiet")], [], [], history=noisy)
+    assert cell(table, "quiet", "metric_cpu") > 4 * cell(table, "chatty", "metric_cpu")
+
+
+def test_what_the_cause_showed_is_no_part_of_what_is_ordinary():
+    fair = history(*([([cpu("culprit")], "culprit")] * 20))
+    assert cell(evidence_table([cpu("culprit")], [], [], history=fair), "culprit", "metric_cpu") > 0.4
+
+
+def test_a_cause_like_confirmed_ones_is_told_by_its_pattern():
+    known = history(*([([cpu("culprit"), anomaly("web", 0, 1e-9)], "culprit")] * 5))
+    table = evidence_table([cpu("new"), anomaly("web", 0, 1e-9)], [], [], history=known)
+    assert cell(table, "new", "pattern") > 0.9 > cell(table, "web", "pattern")
+    assert table.like[table.candidates.index("new")][1] == "cpu"
+
+
+def test_a_signal_that_always_spoke_and_is_silent_is_missing():
+    past = Past("1", signs_of([STRONG]), None, "", 3, frozenset({"traces", "logs"}))
+    assert missing_signals(fit_history([past], data="made"), [STRONG]) == ("logs",)
 
 
 def test_an_error_line_counts_more_than_a_debug_line():

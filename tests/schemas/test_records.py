@@ -25,9 +25,9 @@ from schemas import (
     series_id,
     sha256,
 )
-from schemas._artefacts import CalibrationMap, RankerWeights, TailFit
+from schemas._artefacts import CalibrationMap, EvidenceHistory, RankerWeights, TailFit
 
-ALL = (*schemas.RECORDS.values(), CalibrationMap, RankerWeights, TailFit)
+ALL = (*schemas.RECORDS.values(), CalibrationMap, EvidenceHistory, RankerWeights, TailFit)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),

@@ -1,0 +1,1 @@
+"""Hard rules: what operators know of one kind of fault. One file each; `PLUGIN = TheClass`."""

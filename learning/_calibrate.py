@@ -1,0 +1,229 @@
+"""Fits calibration maps on outcomes that the ranker had not seen: Platt's curve, or an isotonic one where it wins.
+
+Two kinds of outcomes go in: ranked by a ranker that knew the fault's family (one incident left out), and by one that
+did not (the whole family left out). Below some hundred outcomes a logistic curve of two parameters is better than a
+step function, so isotonic must win in cross-validated Brier score by more than its standard error.
+Platt 1999; Zadrozny & Elkan 2002; Niculescu-Mizil & Caruana 2005; Murphy & Winkler 1977 for the scores.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnosis import Standing, confidence_of
+from schemas import CalibrationMap
+
+F64 = NDArray[np.float64]
+L2 = 1e-2
+LEAST_ISOTONIC = 100
+OWN_OUTCOMES = 50
+"""Outcomes of one's own before a map counts as one's own."""
+FOLDS = 5
+BINS = 10
+NEW_SHARE = 0.1
+"""How many incidents are of a family never seen, before one looks at them: a choice, not tuned."""
+
+
+class Outcome(NamedTuple):
+    """One ranked incident whose cause is known. group: what must not be torn apart by folds."""
+
+    id: str
+    group: str
+    standing: Standing
+    is_right: bool
+
+
+class Reliability(NamedTuple):
+    """ece: over ten bins of equal mass. interval: 95 % bootstrap of it. base: Brier score of always saying the mean."""
+
+    n: int
+    ece: float
+    interval: tuple[float, float]
+    brier: float
+    base: float
+    bins: tuple[tuple[float, float, int], ...]
+    """(mean confidence, share right, how many) of each bin."""
+
+
+def fit_calibration(
+    known: Sequence[Outcome], novel: Sequence[Outcome] = (), *, data: str, own: bool = False,
+    held_out: Sequence[str] = (),
+) -> CalibrationMap:  # fmt: skip
+    """The map of these outcomes. Raises ValueError without any.
+
+    own: they are of the tenant itself; a map counts as `OWN` from 50 on, before that as `TRANSFERRED`.
+    """
+    if not known:
+        raise ValueError("no outcome to calibrate on")
+    platt = _platt(known)
+    method: Literal["platt", "isotonic"] = "platt"
+    parameters = platt
+    if len(known) >= LEAST_ISOTONIC and _isotonic_wins(known):
+        method, parameters = "isotonic", _isotonic(known)
+    curve = CalibrationMap(
+        data=data, fitted_on=sorted({one.id for one in (*known, *novel)}), held_out=sorted(held_out),
+        method=method, parameters=_digits(parameters),
+        state="OWN" if own and len(known) >= OWN_OUTCOMES else "TRANSFERRED", outcomes=len(known),
+        novel_parameters=_digits(_platt(novel)) if len(novel) >= 2 else [],
+        novelty_parameters=_digits(_novelty(known, novel)) if len(novel) >= 2 else [],
+    )  # fmt: skip
+    return _with_neighbours(curve, known)
+
+
+def shrunk(
+    general: CalibrationMap, own: Sequence[Outcome], *, data: str, weight: float = OWN_OUTCOMES
+) -> CalibrationMap:
+    """The general curve moved towards a tenant's own outcomes by n / (n + weight): few outcomes move it little."""
+    if not own:
+        return general
+    share = len(own) / (len(own) + weight)
+    if general.method == "platt":
+        mine = _platt(own, towards=(general.parameters[0], general.parameters[1]))
+        parameters = [(1 - share) * a + share * b for a, b in zip(general.parameters, mine, strict=True)]
+    else:
+        half = len(general.parameters) // 2
+        xs = general.parameters[:half]
+        slope, intercept = _platt(own)
+        ys = [
+            (1 - share) * y + share / (1 + math.exp(-slope * x - intercept))
+            for x, y in zip(xs, general.parameters[half:], strict=True)
+        ]
+        parameters = xs + ys
+    curve = general.model_copy(
+        update={
+            "data": data, "fitted_on": sorted(one.id for one in own), "parameters": _digits(parameters),
+            "outcomes": len(own), "state": "OWN" if len(own) >= OWN_OUTCOMES else "TRANSFERRED",
+        }
+    )  # fmt: skip
+    return _with_neighbours(curve, own) if len(own) >= OWN_OUTCOMES else curve
+
+
+def reliability(confidence: Sequence[float], is_right: Sequence[bool], *, draws: int = 500) -> Reliability:
+    """How well confidences hold. Raises ValueError without any."""
+    p, y = np.asarray(confidence, np.float64), np.asarray(is_right, np.float64)
+    if not len(p):
+        raise ValueError("no confidences to judge")
+    rng = np.random.default_rng(20260101)  # a fixed seed: the same interval every time
+    samples = rng.integers(0, len(p), (draws, len(p)))
+    low, high = np.quantile([_ece(p[s], y[s])[0] for s in samples], [0.025, 0.975])
+    ece, bins = _ece(p, y)
+    return Reliability(len(p), ece, (float(low), float(high)), float(np.mean((p - y) ** 2)), float(np.var(y)), bins)
+
+
+def risk_coverage(confidence: Sequence[float], is_right: Sequence[bool]) -> list[tuple[float, float]]:
+    """(share named, share wrong among them) as the least confidence that is named falls; equal ones come together."""
+    order = np.argsort(-np.asarray(confidence, np.float64), kind="stable")
+    p, wrong = np.asarray(confidence)[order], 1.0 - np.asarray(is_right, np.float64)[order]
+    risk = np.cumsum(wrong) / np.arange(1, len(p) + 1)
+    ends = np.flatnonzero(np.r_[p[1:] != p[:-1], True]) if len(p) else np.zeros(0, np.int64)
+    return [((int(i) + 1) / len(p), float(risk[i])) for i in ends]
+
+
+def _ece(p: F64, y: F64) -> tuple[float, tuple[tuple[float, float, int], ...]]:
+    order = np.argsort(p, kind="stable")
+    parts = [part for part in np.array_split(order, min(BINS, len(p))) if len(part)]
+    bins = tuple((float(p[part].mean()), float(y[part].mean()), len(part)) for part in parts)
+    return sum(n * abs(said - right) for said, right, n in bins) / len(p), bins
+
+
+def _columns(outcomes: Sequence[Outcome]) -> tuple[F64, F64]:
+    x = np.array([one.standing.odds for one in outcomes], np.float64)
+    return x, np.array([one.is_right for one in outcomes], np.float64)
+
+
+def _platt(outcomes: Sequence[Outcome], towards: tuple[float, float] = (1.0, 0.0)) -> list[float]:
+    """Slope >= 0 and intercept; Platt's smoothed targets, a weak pull towards a given curve."""
+    from scipy.optimize import minimize
+
+    x, y = _columns(outcomes)
+    right, wrong = y.sum(), len(y) - y.sum()
+    target = np.where(y > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
+
+    def loss(v: F64) -> tuple[float, F64]:
+        z = v[0] * x + v[1]
+        p = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
+        pull = v - np.array(towards)
+        value = float(np.sum(np.logaddexp(0, z) - target * z) + 0.5 * L2 * pull @ pull)
+        return value, np.array([(p - target) @ x, np.sum(p - target)]) + L2 * pull
+
+    found = minimize(loss, np.array(towards), jac=True, method="L-BFGS-B", bounds=[(0.0, None), (None, None)])
+    return [float(value) for value in found.x]
+
+
+def _novelty(known: Sequence[Outcome], novel: Sequence[Outcome]) -> list[float]:
+    """Logistic of new against known by likeness, both kinds weighing the same, then moved to `NEW_SHARE`."""
+    from scipy.optimize import minimize
+
+    x = np.array([one.standing.likeness for one in (*known, *novel)])
+    y = np.r_[np.zeros(len(known)), np.ones(len(novel))]
+    mass = np.where(y > 0, 0.5 / len(novel), 0.5 / len(known))
+
+    def loss(v: F64) -> tuple[float, F64]:
+        z = v[0] * x + v[1]
+        p = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
+        value = float(np.sum(mass * (np.logaddexp(0, z) - y * z)) + 0.5 * 1e-4 * v @ v)
+        return value, np.array([(mass * (p - y)) @ x, np.sum(mass * (p - y))]) + 1e-4 * v
+
+    found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(None, 0.0), (None, None)])
+    return [float(found.x[0]), float(found.x[1]) + math.log(NEW_SHARE / (1 - NEW_SHARE))]
+
+
+def _isotonic(outcomes: Sequence[Outcome]) -> list[float]:
+    """Knots of a rising step function, as scores and probabilities with a pull towards one half."""
+    from scipy.optimize import isotonic_regression
+
+    x, y = _columns(outcomes)
+    order = np.argsort(x, kind="stable")
+    fitted = isotonic_regression(y[order]).x
+    xs, ys = [], []
+    for value in np.unique(fitted):
+        inside = np.flatnonzero(fitted == value)
+        xs.append(float(x[order][inside].mean()))
+        ys.append((float(value) * len(inside) + 0.5) / (len(inside) + 1))
+    ys = list(np.maximum.accumulate(ys))
+    return [*xs, *(float(value) for value in ys)]
+
+
+def _isotonic_wins(outcomes: Sequence[Outcome]) -> bool:
+    first, second = (_crossed(outcomes, fit) for fit in (_platt_curve, _isotonic_curve))
+    better = first - second
+    return bool(better.mean() > better.std(ddof=1) / math.sqrt(len(better)))
+
+
+def _crossed(outcomes: Sequence[Outcome], fit: Callable[[Sequence[Outcome]], CalibrationMap]) -> F64:
+    """Squared errors of each outcome under a curve that was fitted on other groups."""
+    names = {name: i % FOLDS for i, name in enumerate(sorted({one.group for one in outcomes}))}
+    errors = np.zeros(len(outcomes))
+    for fold in range(FOLDS):
+        rest = [one for one in outcomes if names[one.group] != fold]
+        if not rest:
+            continue
+        curve = fit(rest)
+        for i, one in enumerate(outcomes):
+            if names[one.group] == fold:
+                errors[i] = (confidence_of(curve, one.standing)[0] - one.is_right) ** 2
+    return errors
+
+
+def _platt_curve(outcomes: Sequence[Outcome]) -> CalibrationMap:
+    return CalibrationMap(
+        data="", fitted_on=[], method="platt", parameters=_platt(outcomes), state="TRANSFERRED", outcomes=len(outcomes)
+    )
+
+
+def _isotonic_curve(outcomes: Sequence[Outcome]) -> CalibrationMap:
+    curve = _platt_curve(outcomes)
+    return curve.model_copy(update={"method": "isotonic", "parameters": _isotonic(outcomes)})
+
+
+def _with_neighbours(curve: CalibrationMap, outcomes: Sequence[Outcome]) -> CalibrationMap:
+    """What the curve says of its outcomes, so that intervals can count neighbours."""
+    said = sorted((confidence_of(curve, one.standing)[0], int(one.is_right)) for one in outcomes)
+    return curve.model_copy(update={"scored": [p for p, _ in said], "right": [right for _, right in said]})
+
+
+def _digits(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.9g}") for value in values]

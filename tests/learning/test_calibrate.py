@@ -1,0 +1,72 @@
+"""Calibration on made outcomes whose truth is known."""
+
+import numpy as np
+import pytest
+
+from diagnosis import Standing, confidence_of, knownness
+from learning import Outcome, fit_calibration, reliability, risk_coverage, shrunk
+
+
+def outcomes(n, seed=0, slope=0.4, intercept=0.0, likeness=0.9, name="o"):
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(2, 3, n)
+    right = rng.random(n) < 1 / (1 + np.exp(-slope * odds - intercept))
+    return [
+        Outcome(f"{name}{i}", f"g{i % 7}", Standing(float(o), likeness), bool(r))
+        for i, (o, r) in enumerate(zip(odds, right, strict=True))
+    ]
+
+
+def said(curve, found):
+    return [confidence_of(curve, one.standing)[0] for one in found], [one.is_right for one in found]
+
+
+def test_overconfident_scores_become_honest_on_outcomes_not_seen():
+    curve, fresh = fit_calibration(outcomes(200), data="made"), outcomes(400, seed=1)
+    raw = [1 / (1 + np.exp(-o.standing.odds)) for o in fresh]
+    assert reliability(*said(curve, fresh)).ece < 0.06 < reliability(raw, [o.is_right for o in fresh]).ece
+
+
+def test_few_outcomes_are_fitted_by_platt():
+    assert fit_calibration(outcomes(30), data="made").method == "platt"
+
+
+def test_a_map_is_ones_own_from_fifty_outcomes_on():
+    states = [fit_calibration(outcomes(n), data="made", own=True).state for n in (49, 50)]
+    assert states == ["TRANSFERRED", "OWN"] and fit_calibration(outcomes(99), data="made").state == "TRANSFERRED"
+
+
+def test_what_is_unlike_the_known_is_judged_by_the_curve_of_the_new():
+    new = outcomes(60, seed=2, slope=0.1, intercept=-1.0, likeness=0.2, name="n")
+    curve = fit_calibration(outcomes(60), new, data="made")
+    known, strange = (confidence_of(curve, Standing(6.0, x))[0] for x in (0.9, 0.1))
+    assert knownness(curve, 0.9) > knownness(curve, 0.1) and strange < known
+
+
+def test_an_interval_narrows_with_outcomes():
+    widths = []
+    for n in (20, 400):
+        low, high = confidence_of(fit_calibration(outcomes(n), data="made"), Standing(3.0, 0.9))[1]
+        widths.append(high - low)
+    assert widths[1] < widths[0]
+
+
+def test_own_outcomes_move_the_general_curve_as_far_as_there_are_many():
+    general = fit_calibration(outcomes(100), data="made")
+    own = outcomes(200, seed=3, intercept=-3.0, name="own")
+    values = [confidence_of(shrunk(general, own[:n], data="own"), Standing(2.0, 0.9))[0] for n in (0, 10, 200)]
+    assert values[0] > values[1] > values[2]
+
+
+def test_fitting_twice_gives_the_same_map():
+    assert fit_calibration(outcomes(120), data="made") == fit_calibration(outcomes(120), data="made")
+
+
+def test_risk_falls_as_less_is_named():
+    curve = risk_coverage([0.9, 0.8, 0.3], [True, True, False])
+    assert curve == [(1 / 3, 0.0), (2 / 3, 0.0), (1.0, pytest.approx(1 / 3))]
+
+
+def test_nothing_to_calibrate_on_is_an_error():
+    with pytest.raises(ValueError, match="no outcome"):
+        fit_calibration([], data="made")
