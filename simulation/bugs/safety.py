@@ -4,14 +4,26 @@ from typing import Any
 
 from simulation import _gatekeeper
 from simulation._bugs import Bug, Swap, always
+from simulation._world import World
 from simulation.bugs._off import RECOVERED
 
 
 def _fails_open(original: Any) -> Any:
-    def error(gate: Any, action: Any) -> Any:
-        return original(gate, action)._replace(effect="permit", reason="POLICY_ERROR")
+    def decide(gate: Any, key: str) -> Any:
+        decision = original(gate, key)
+        is_away = gate.loop.now_ns < gate.away_until_ns
+        return decision.model_copy(update={"effect": "permit", "obligations": []}) if is_away else decision
 
-    return error
+    return decide
+
+
+def _never_down(original: Any) -> Any:
+    return lambda gate, say, down: original(gate, say, say)
+
+
+def _frozen(world: World) -> None:
+    """The freeze lasts for the whole history."""
+    world.gate.freezes = world.oracle.freezes = ((0, 1 << 62),)
 
 
 def _always_decided(effect: str, reason: str) -> Any:
@@ -45,14 +57,15 @@ GATE = "simulation._gatekeeper:Gate"
 BUGS = (
     Bug(
         "fails_open",
-        "where the policy engine does not answer everything is permitted",
-        (Swap(f"{GATE}._error", _fails_open), Swap(f"{GATE}._answer", lambda original: original)),
+        "where the policy engine does not answer everything is permitted, at each look",
+        (Swap(f"{GATE}.decide", _fails_open), Swap(f"{GATE}._answer", _never_down)),
         {"policy_down": 3.0},
     ),
     Bug(
         "freeze_ignored",
         "nothing stops during a freeze",
         (Swap(f"{GATE}.decide", _always_decided("permit", "CHANGE_FREEZE")),),
+        arrange=_frozen,
     ),
     Bug(
         "weak_is_enough",
