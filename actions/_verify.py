@@ -6,6 +6,7 @@ settled; each is a median with its distribution-free interval from order statist
 96.9 %). It has recovered if the whole interval afterwards lies at most a fifth of the disturbance above the healthy
 level; it has regressed if the interval lies wholly a fifth above the disturbed level, or another indicator left its
 healthy range; it has not recovered if the interval lies wholly above what counts as recovered; else nobody can tell.
+The disturbance has to be there up to the effect: what ended by itself before was not mended by it.
 Windows that are NaN or under 80 % complete are not counted, and under 80 % of the windows nothing is concluded.
 Control: untouched peers, else what a forecast or the own history at the same load expects; without any, inconclusive.
 Sources: Card & Krueger 1994 (difference in differences); David & Nagaraja, Order Statistics, section 7.1.
@@ -107,7 +108,8 @@ def _compare(one: Indicator, seen: Seen, effect_ns: int, since_ns: int, until_ns
     ill = level(value for start, end, value in differences if seen.fault_ns <= start and end <= effect_ns)
     if ill is None:
         return "inconclusive", "TOO_FEW_WINDOWS"
-    if ill.low <= healthy.high:
+    last = level([value for _, end, value in differences if end <= effect_ns][-LEAST:])
+    if last is None or min(ill.low, last.low) <= healthy.high:
         return "inconclusive", "NO_DISTURBANCE_SEEN"
     size = ill.middle - healthy.middle
     if after.low > ill.high + PART * size:

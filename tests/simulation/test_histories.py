@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from simulation import Sum, run_seed, run_seeds, shrink
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +19,12 @@ def told(outcome):
 def test_nothing_that_may_never_happen_happens(sim_seed, sim_faults):
     outcome = run_seed(sim_seed, sim_faults, telling=True)
     assert not outcome.violations, "\n".join(told(outcome) + outcome.timeline[-200:])
+
+
+@pytest.mark.parametrize("seed", [20064, 20069])
+def test_a_history_that_once_found_something_finds_nothing_now(seed):
+    outcome = run_seed(seed, "full")
+    assert not outcome.violations, told(outcome)
 
 
 def test_without_faults_most_of_what_can_be_cured_is():
