@@ -129,6 +129,6 @@ def thin(random):
 def test_an_illness_that_ended_by_itself_before_the_effect_was_not_mended_by_it():
     """Found by the simulation, seed 20064: what is left of a newer, smaller one lies below what passes for healthy."""
     older = lambda start: 0.3 if start < EFFECT - 3 * WINDOW else 0.0
-    newer = lambda start: 0.25 if FAULT <= start else 0.0
+    newer = lambda start: 0.25 if start >= FAULT else 0.0
     found = verdict(seen(windows(lambda start: older(start) + newer(start) + 0.001 * (start // WINDOW % 7))))
     assert (found.verdict, found.reason) == ("inconclusive", "NO_DISTURBANCE_SEEN:errors")
