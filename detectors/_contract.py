@@ -23,6 +23,7 @@ class Detector(Protocol):
     window_s: 10, 60 or 120, the windows it wants (all slide by 10 s; it learns from tumbling ones only).
 
     It may also say:
+    is_optional = True: it runs only where the settings name it, because it costs more than every series is worth.
     emit_p: from which p on its anomalies are worth a record, if that is weaker than what the pipeline says.
     accepts_by_trait = True: `accepts` looks at nothing but name, unit, signal, kind, temporality, is_event,
         is_histogram, bounds, trust and whether there is a denominator. Then it is asked once for all series that

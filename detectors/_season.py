@@ -84,8 +84,8 @@ def initial_season(n: int) -> State:
     flat = ("season_scale", "near", "near_scale", "near_long", "far", "steady", "last", "moved", "straight")
     return {
         "profile": np.zeros((n, SLOTS), np.float32),
-        "spread": np.zeros((n, SLOTS), np.float32),
-        "learned": np.zeros((n, SLOTS), np.uint8),
+        "profile_spread": np.zeros((n, SLOTS), np.float32),
+        "profile_learned": np.zeros((n, SLOTS), np.uint8),
         "since_ns": np.full(n, -1, np.int64),
         **{name: np.zeros(n) for name in flat},
     }
@@ -94,7 +94,7 @@ def initial_season(n: int) -> State:
 def season(state: State, clock: Clock, x: F64) -> Season:
     """How x float64 (n,) departs; rows with NaN have NaN."""
     left, right, share = clock.left, clock.right, clock.share
-    profile, spreads, learned = state["profile"], state["spread"], state["learned"]
+    profile, spreads, learned = state["profile"], state["profile_spread"], state["profile_learned"]
     since = state["since_ns"]
     known = (since >= 0) & (since <= clock.known_since_ns)
     known &= (learned[:, left] > clock.enough) & (learned[:, right] > clock.enough)
@@ -138,8 +138,8 @@ def learn_season(state: State, clock: Clock, x: F64, start_ns: int, part: Season
         seen = finite & ~line
         slot = clock.slot
         mean = state["profile"][:, slot].astype(np.float64)
-        wide = state["spread"][:, slot].astype(np.float64)
-        count = state["learned"][:, slot].astype(np.float64)
+        wide = state["profile_spread"][:, slot].astype(np.float64)
+        count = state["profile_learned"][:, slot].astype(np.float64)
         scale = np.maximum(np.maximum(wide, state["season_scale"]), part.least)
         wrong = state["crowded"] > CROWDED
         free = (count < 3) | wrong | (np.maximum(wide, state["season_scale"]) <= 1e-12)
@@ -150,8 +150,8 @@ def learn_season(state: State, clock: Clock, x: F64, start_ns: int, part: Season
         fresh = np.minimum(np.maximum(mean + gain * clipped, -F32_MOST), F32_MOST)
         moved = np.minimum(wide + gain * (np.abs(clipped) * MAD_TO_SIGMA - wide), F32_MOST)
         state["profile"][:, slot] = np.where(seen, fresh, mean)
-        state["spread"][:, slot] = np.where(seen & (count >= 1), moved, wide)
-        state["learned"][:, slot] = np.where(seen, np.minimum(count + 1.0, 255.0), count)
+        state["profile_spread"][:, slot] = np.where(seen & (count >= 1), moved, wide)
+        state["profile_learned"][:, slot] = np.where(seen, np.minimum(count + 1.0, 255.0), count)
 
         away = np.where(seen, np.abs(x - state["level"]), 0.0)
         far, windows = state["far"], state["windows"]

@@ -39,7 +39,8 @@ from detectors._tail_online import (
 from schemas.core import F64, I64
 
 SEASON = (
-    "profile", "spread", "learned", "since_ns", "season_scale", "near", "near_scale", "near_long", "far", "steady",
+    "profile", "profile_spread", "profile_learned", "since_ns", "season_scale", "near",
+    "near_scale", "near_long", "far", "steady",
 )  # fmt: skip
 LINE = ("last", "moved", "straight")
 TAIL = ("tail_at", "tail_mean", "tail_peaks", "tail_seen", "quiet", "peak", "crowded")

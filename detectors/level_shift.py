@@ -33,6 +33,7 @@ class LevelShift:
     accepts_by_trait = True
     anomaly: AnomalyKind = "metric"
     window_s = 60
+    is_optional = True
     every_s = 900
 
     def accepts(self, series: SeriesDef) -> bool:

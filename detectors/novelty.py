@@ -32,6 +32,7 @@ class Novelty:
     accepts_by_trait = True
     anomaly: AnomalyKind = "metric"
     window_s = 60
+    is_optional = True
     every_s = 900
 
     def __init__(self, warmup: float = WARMUP) -> None:

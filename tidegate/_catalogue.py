@@ -7,6 +7,7 @@ refused.
 
 import importlib
 import pkgutil
+from collections.abc import Collection
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -22,6 +23,16 @@ FOLDERS = {
     "verbs": "actions.verbs",
     "executors": "actions.executors",
 }
+
+
+def detectors(also: Collection[str] = ()) -> list[Any]:
+    """Detectors that run: all but the optional ones, and of those what `also` names. Raises CatalogueError."""
+    every = find("detectors")
+    for name in also:
+        if name not in every:
+            raise CatalogueError(f"there is no detector '{name}'", where="detection.also",
+                                 todo=f"Detectors: {', '.join(every)}")  # fmt: skip
+    return [one for kind, one in every.items() if kind in also or not getattr(one, "is_optional", False)]
 
 
 def find(what: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def build(
         if name not in ORDER:
             raise SettingsError(f"there is no stage '{name}'", todo=f"Stages: {', '.join(ORDER)}")
     streams = settings.streams.core()
-    detectors = list(_catalogue.find("detectors").values())
+    detectors = _catalogue.detectors(settings.detection.also)
     weights = load_weights(settings.diagnosis.weights)
     history = load_history(settings.diagnosis.history)
     calibration = load_calibration(settings.diagnosis.calibration)

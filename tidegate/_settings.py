@@ -43,6 +43,8 @@ class Streams(Section):
 class Detection(Section):
     emit_p: float = Field(default=1e-3, gt=0, lt=1)
     """Windows less probable than this become anomalies."""
+    also: tuple[str, ...] = ()
+    """Optional detectors to run as well: `level_shift`, `novelty`."""
 
 
 class Diagnosis(Section):

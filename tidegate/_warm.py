@@ -36,7 +36,7 @@ def warm(stages: Iterable[Stage[Any]], settings: StreamSettings) -> None:
 
 def _rehearse(settings: StreamSettings, *, is_decoding: bool, is_detecting: bool) -> None:
     first = Normalise(_catalogue.find("sources").values(), settings)
-    then = Detecting(list(_catalogue.find("detectors").values()), fast=is_detecting or None)
+    then = Detecting(_catalogue.detectors(), fast=is_detecting or None)
     if is_decoding:
         first.use_kernels()
     normalised, detected = first.initial(), then.initial()
