@@ -27,6 +27,12 @@ def test_a_history_that_once_found_something_finds_nothing_now(seed):
     assert not outcome.violations, told(outcome)
 
 
+@pytest.mark.parametrize("seed", [202, 307])
+@pytest.mark.xfail(reason="open: see the track record in docs/simulation.md", strict=True)
+def test_a_history_that_still_finds_something(seed):
+    assert not run_seed(seed, "full").violations
+
+
 def test_without_faults_most_of_what_can_be_cured_is():
     total = run_seeds(range(1000, 1015), "none")
     assert not total.violations
