@@ -28,6 +28,7 @@ _BATCH = 500
 _LOOK = 32  # records a look takes at an offset
 _LOOK_BYTES = 65536
 _POLL_S = 0.2
+_WAKE_S = 3.0
 _FIRST, _NEXT = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -187,7 +188,8 @@ class _Reader:
         self._consumer: Consumer = consumer(self._settings, **told)
         self._next: dict[Place, int] = {}
         self._place: dict[tuple[str, int], Place] = {}
-        self._silent_s = 0.0
+        self._silent_s, self._wake_at_s = 0.0, _WAKE_S
+        self._paused: set[Place] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -200,21 +202,35 @@ class _Reader:
         self._place = {(self._real(topic), partition): (topic, partition) for topic, partition in starts}
         self._consumer.assign([TopicPartition(self._real(t), p, offset) for (t, p), offset in starts.items()])
         self.resume(starts)  # a pause outlives the assignment in which it was said
-        self._silent_s = 0.0
+        self._silent_s, self._wake_at_s = 0.0, _WAKE_S
 
     def pause(self, places: Iterable[Place]) -> None:
-        if found := [TopicPartition(self._real(topic), partition) for topic, partition in places]:
-            self._consumer.pause(found)
+        if found := list(places):
+            self._paused.update(found)
+            self._consumer.pause([TopicPartition(self._real(topic), partition) for topic, partition in found])
 
     def resume(self, places: Iterable[Place]) -> None:
-        if found := [TopicPartition(self._real(topic), partition) for topic, partition in places]:
-            self._consumer.resume(found)
+        if found := list(places):
+            self._paused.difference_update(found)
+            self._consumer.resume([TopicPartition(self._real(topic), partition) for topic, partition in found])
+
+    def _wake(self) -> None:
+        """Everything again from where it is: now and then librdkafka loses the end of a partition, or a fetch, where
+        an assignment or a pause crosses an answer that is on its way, and then says nothing more.
+        """
+        self._consumer.assign([TopicPartition(self._real(t), p, offset) for (t, p), offset in self._next.items()])
+        paused = set(self._paused)
+        self.resume(self._next)
+        self.pause(paused)
 
     def poll(self, missing: Sequence[Place]) -> Iterator[tuple[Place, Message | None]]:
         """What has come, waiting a little; None stands for the end of a partition. `missing`: who is waited for."""
         first = self._consumer.poll(_POLL_S)
         if first is None:
             self._silent_s += _POLL_S
+            if self._silent_s >= self._wake_at_s:
+                self._wake_at_s += _WAKE_S
+                self._wake()
             if self._silent_s > self._patience_s:
                 silent = ", ".join(f"{self._real(topic)}/{partition}" for topic, partition in missing[:3])
                 raise TransportError(
@@ -222,7 +238,7 @@ class _Reader:
                     where=self._settings.brokers, todo="Are all brokers up, and do all partitions have a leader?",
                 )  # fmt: skip
             return
-        self._silent_s = 0.0
+        self._silent_s, self._wake_at_s = 0.0, _WAKE_S
         for kafka in (first, *self._consumer.consume(_BATCH, 0)):
             error = kafka.error()
             where = kafka.topic(), kafka.partition()

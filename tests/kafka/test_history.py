@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from support.kafka import Broker
 
 import schemas as sc
 from schemas.core import NS, Message
 from streams import KafkaSettings, TransportError
 from streams._kafka_messages import played_headers
-from streams._kafka_read import KafkaHistory
+from streams._kafka_read import KafkaHistory, _Reader
 from streams._stretch import Stretch
 
 T0 = 1_767_268_800 * NS
@@ -116,3 +116,15 @@ def test_a_broker_that_falls_silent_is_a_sentence(broker: Broker) -> None:
         finally:
             broker.node(1).resume()
     assert refused.value.code == "KAFKA_SILENT"
+
+
+def test_a_fetch_that_the_client_has_lost_is_asked_for_again(broker: Broker) -> None:
+    settings = written(broker, "lost-fetch", [message(0, n, 100) for n in range(50)])
+    place = sc.FRAMES, 0
+    with KafkaHistory(settings, patience_s=20) as history, _Reader(history) as reader:
+        reader.assign({place: 0})
+        reader._consumer.pause([TopicPartition(settings.real(sc.FRAMES), 0)])  # it does not know that it sleeps
+        found: list[Message] = []
+        while len(found) < 50:
+            found += [told for _, told in reader.poll([place]) if told is not None]
+    assert [told.offset for told in found] == list(range(50))
