@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from schemas.core import NS
 from simulation._people import Said
-from simulation._plant import Plant, Written
+from simulation._plant import BETWEEN, Plant, Written
 from simulation._scenario import Incident
 
 COOL_DOWN_NS = 900 * NS
@@ -162,9 +162,12 @@ class Oracle:
         return bool(done) and done[-1] == "do"
 
     def _is_ours(self, one: Written) -> bool:
-        """A target that knows keys finds out itself; elsewhere the write in its place must be the one undone."""
+        """A target that knows keys finds out itself; elsewhere the write in its place must be the one undone. Where
+        writes have no condition, what a person sets between the look and the write cannot be seen by anybody.
+        """
         last = next(w for w in reversed(self.writes[one.key]) if w.step == one.step and w.way == "do")
-        return one.found == last.setting or one.kind == "keyed" or one.at_ns - one.sent_ns > NS
+        is_unseen = one.kind != "conditional" and one.found == BETWEEN
+        return one.found == last.setting or is_unseen or one.kind == "keyed" or one.at_ns - one.sent_ns > NS
 
     def _epoch(self, one: Written, name: str) -> None:
         last, who = self.epochs.get(one.target, (0, ("", 0, "")))

@@ -60,6 +60,10 @@ class Illness:
     cured_by: tuple[str, int] | None = None
 
 
+BETWEEN = "by hand"
+"""What a person sets between the gateway's look and its write; whoever writes without a condition cannot see it."""
+
+
 @dataclass(slots=True)
 class Target:
     """replicas: how many there are. setting: what the last write left. version: one more with

@@ -12,8 +12,8 @@ from actions._contract import Capacity, Declared, EffectClass, Parameters, Risk,
 from actions._executor import Capabilities, Effect, ExecutorSettings, Mark, Reading, TargetAway, Written
 from schemas import Json
 from simulation._faults import Faults
+from simulation._plant import BETWEEN, Plant
 from simulation._plant import Mark as Left
-from simulation._plant import Plant
 
 FLOOR = 0.5
 """Share of the replicas that must go on serving."""
@@ -131,7 +131,7 @@ class PlantExecutor:
         if self._faults.strikes("refused", 0.05):
             return Written("refused", "TARGET_REFUSED")
         if self._faults.strikes("people", 0.02):
-            self._plant.overwrite(effect.target, "by hand")
+            self._plant.overwrite(effect.target, BETWEEN)
         if self.capabilities[effect.verb].is_conditional and str(target.version) != reading.token:
             return Written("refused", "TARGET_MOVED")
         setting, left = str(effect.sets["setting"]), Left(mark.key, mark.step)
