@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 from support.kafka import Broker
-from support.worker import Bench, is_at_end, turn
+from support.worker import Bench, is_at_end, own_sources, turn
 
 import schemas as sc
 from schemas.core import NS
@@ -21,7 +21,7 @@ SLOW, FAST = (sc.RAW, 0), (sc.RAW, 1)
 @pytest.fixture
 def bench(broker: Broker, tmp_path: Path) -> Bench:
     """Two partitions with five and a half hours of telemetry each."""
-    found = Bench(broker, tmp_path, "aligned", partitions=2)
+    found = Bench(broker, tmp_path, "aligned", partitions=2, sources=own_sources("aligned"))
     told = [_otlp(START_NS + n * APART_NS, 0) for n in range(N)]
     for _, partition in (SLOW, FAST):
         found.put_all(sc.RAW, told, partition=partition, tidegate_kind="otlp_metrics")

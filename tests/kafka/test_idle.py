@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 from support.kafka import Broker
 from support.pipeline import recorded_shop
-from support.worker import IDLE_NS, Bench, is_at_end, turn
+from support.worker import IDLE_NS, Bench, is_at_end, own_sources, turn
 
 import schemas as sc
 from schemas.core import NS, Message
@@ -22,7 +22,8 @@ METRICS = [m.value for m in recorded_shop() if m.topic == sc.OTLP_METRICS]
 
 @pytest.fixture
 def bench(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
-    return Bench(broker, tmp_path, f"idle{crc32(request.node.name.encode())}")
+    prefix = f"idle{crc32(request.node.name.encode())}"
+    return Bench(broker, tmp_path, prefix, sources=own_sources(prefix))
 
 
 def speak(bench: Bench, *messages: tuple[str, int]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import ConsumerGroupState, TopicPartition
 from support.kafka import Broker
 from support.pipeline import recorded_shop
-from support.worker import Bench, is_at_end, turn
+from support.worker import Bench, is_at_end, own_sources, turn
 
 import schemas as sc
 from streams import SnapshotError, kafka, real_name
@@ -19,7 +19,7 @@ def one_of(topic: str) -> bytes:
 
 
 def test_a_task_is_not_made_again_from_an_input_that_retention_has_cut(broker: Broker, tmp_path: Path) -> None:
-    bench = Bench(broker, tmp_path, "rebuilt")
+    bench = Bench(broker, tmp_path, "rebuilt", sources=own_sources("rebuilt"))
     for _ in range(3):
         bench.put(sc.RAW, one_of(sc.OTLP_LOGS), tidegate_kind="otlp_logs")
     first = bench.worker("normalise")
@@ -40,7 +40,7 @@ def test_a_task_is_not_made_again_from_an_input_that_retention_has_cut(broker: B
 
 @pytest.mark.parametrize("stage", ORDER)
 def test_a_process_may_be_stopped_while_its_tasks_are_on_their_way(broker: Broker, tmp_path: Path, stage: str) -> None:
-    bench = Bench(broker, tmp_path, "leaving")
+    bench = Bench(broker, tmp_path, "leaving", sources=own_sources("leaving"))
     client, group = kafka.admin(bench.kafka), f"leaving.{stage}"
     worker = bench.worker(stage)
     for _ in range(600):

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from support.kafka import Cluster
 
+import schemas as sc
 from schemas.core import NS
 from streams import KafkaSettings, SnapshotStore
 from streams._kafka_client import admin, producer
@@ -16,6 +17,11 @@ from tidegate._settings import Settings
 from tidegate._shards import deployment
 
 IDLE_NS = 30 * NS
+
+
+def own_sources(prefix: str) -> dict[str, str]:
+    """Names for the topics of collectors, which have no prefix: else one reads what other tests have sent."""
+    return {topic: f"{prefix}.{topic}" for topic in (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS)}
 
 
 class Bench:
