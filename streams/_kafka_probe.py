@@ -5,7 +5,9 @@ addresses that brokers give out can be reached from here.
 """
 
 import logging
+import re
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +32,8 @@ _QUIET = logging.getLogger("tidegate.kafka.probe")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False  # what went wrong is said once, in a sentence
 _STEP_S = 1.0
+_PLACE = re.compile(r"(?:\w+://)?\[?(.+?)\]?(:\d+)/(?:bootstrap|\d+): ")
+"""An error of librdkafka begins with the address, and the id of the broker where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,7 @@ def probe(settings: KafkaSettings) -> Capabilities:
         _join(settings)
     away = tuple(sorted(place for place in advertised if not _answers(place, settings)))
     if len(away) == len(advertised):
-        raise unreachable(
-            f"brokers answer there but send clients to {', '.join(away)}, which cannot be reached from here "
-            "(advertised.listeners of the broker)", settings.brokers,
-        )  # fmt: skip
+        raise _advertised(away, settings)
     return Capabilities(
         metadata.cluster_id or "", len(metadata.brokers), frozenset(metadata.topics), found.features,
         has_consumer_protocol, away,
@@ -136,15 +137,43 @@ def _metadata(settings: KafkaSettings) -> Any:
         client.poll(0)
         if telling := [e for e in heard if e.code() not in UNREACHABLE]:
             raise kafka_error(telling[0], settings, doing="ask")
-        if heard and not settings.security.has_sasl:
-            break
-    if heard and not settings.security.has_sasl:  # it answered before credentials were due, and not after
-        raise TransportError(
-            f"the broker ends the connection where credentials are due: {heard[-1].str()}", where=settings.brokers,
-            code="KAFKA_AUTHENTICATION",
-            todo=f"It may want SASL; kafka.security.protocol is {settings.security.protocol}",
-        )  # fmt: skip
+        if not settings.security.has_sasl and (ended := _ended(heard, settings)):  # it answered before, and not now
+            raise TransportError(
+                f"the broker ends the connection where credentials are due: {ended}", where=settings.brokers,
+                code="KAFKA_AUTHENTICATION",
+                todo=f"It may want SASL; kafka.security.protocol is {settings.security.protocol}",
+            )  # fmt: skip
+    if elsewhere := _places(heard) - _given(settings):
+        raise _advertised(elsewhere, settings)
     raise kafka_error(heard[-1] if heard else error, settings, doing="ask")
+
+
+def _ended(heard: list[KafkaError], settings: KafkaSettings) -> str:
+    """What librdkafka says of an address that is named in the settings and takes connections, or "".
+
+    What it says of an address that brokers gave out tells nothing of credentials: nobody may listen there.
+    """
+    given = _given(settings)
+    for error in reversed(heard):
+        if any(place in given and _answers(place, settings) for place in _places([error])):
+            return str(error.str())
+    return ""
+
+
+def _places(heard: list[KafkaError]) -> set[str]:
+    found = [_PLACE.match(error.str()) for error in heard]
+    return {place[1] + place[2] for place in found if place}
+
+
+def _given(settings: KafkaSettings) -> set[str]:
+    return {f"{host}:{port}" for host, port in addresses(settings.brokers)}
+
+
+def _advertised(away: Iterable[str], settings: KafkaSettings) -> TransportError:
+    return unreachable(
+        f"brokers answer there but send clients to {', '.join(sorted(away))}, which cannot be reached from here "
+        "(advertised.listeners of the broker)", settings.brokers,
+    )  # fmt: skip
 
 
 def _answers(place: str, settings: KafkaSettings) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from confluent_kafka import KafkaError
 
 from streams import KafkaSecurity, KafkaSettings, TransportError, kafka
+from streams._kafka_probe import _ended, _places
 from streams._kafka_wire import addresses, ssl_context, versions
 
 MODERN = {0: 13, 1: 18, 2: 11, 18: 4, 22: 6}
@@ -145,3 +147,16 @@ def test_a_key_with_a_password_never_asks_at_the_terminal(tmp_path: Path):
     ssl_context(right)
     with pytest.raises(TransportError):
         ssl_context(KafkaSecurity("ssl", cert_file=tmp_path / "cert", key_file=tmp_path / "key"))
+
+
+def test_only_an_address_of_ours_that_takes_connections_can_have_ended_one_for_want_of_credentials():
+    with listener(lambda link: None) as named:
+        settings = KafkaSettings(f"127.0.0.1:1,{named}")
+        said = "Disconnected: verify that security.protocol is correctly configured"
+        elsewhere = KafkaError(KafkaError._TRANSPORT, "127.0.0.1:2/1: Connect to ipv4#127.0.0.1:2 failed")
+        nobody = KafkaError(KafkaError._TRANSPORT, "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed")
+        ended = KafkaError(KafkaError._TRANSPORT, f"ssl://{named}/bootstrap: {said}")
+        down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down")
+        assert _ended([elsewhere, nobody, down], settings) == ""
+        assert said in _ended([elsewhere, ended, nobody, down], settings)
+        assert _places([elsewhere, ended, down]) == {"127.0.0.1:2", named}
