@@ -10,9 +10,13 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from diagnosis._contract import Answer, Query
+from diagnosis._redact import redacted
 from schemas import EvidencePointer, Inquiry, Observation, canonical, sha256
 
 ASKED_WEIGHT = 5.0  # of a kind without a fitted weight; the same prior as for kinds that no fit has seen
+REASONED = "reasoned_"
+"""What the names of kinds begin with that nobody measured: a language model's. They have no say (`_rank.py`)."""
+LONGEST_NOTE = 160
 
 
 class Told(NamedTuple):
@@ -57,6 +61,8 @@ def told(observation: Observation, inquiry: Inquiry, queries: Mapping[str, Query
         numbers = ((finding.now, "now"), (finding.before, "compared"))
         seen = ", ".join(f"{number:.4g} {word}" for number, word in numbers if number is not None)
         text = f"{finding.service} {speaks.words}{f' ({seen})' if seen else ''}, asked of {inquiry.subsystem}"
+        if finding.kind.startswith(REASONED) and answer.note:
+            text += f"; in the model's own words: \u201c{redacted(answer.note)[:LONGEST_NOTE]}\u201d"
         strength = finding.strength * speaks.most
         found.append(Told(finding.service, finding.kind, strength, speaks.family, text, pointer))
     return sorted(found, key=lambda t: (-t.strength, t.kind, t.service))

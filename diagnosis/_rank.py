@@ -17,7 +17,7 @@ from diagnosis._confidence import Standing, confidence_of, is_novel
 from diagnosis._contract_rules import Judgement
 from diagnosis._evidence import EvidenceTable
 from diagnosis._kinds import FAMILIES, KINDS
-from diagnosis._observe import ASKED_WEIGHT
+from diagnosis._observe import ASKED_WEIGHT, REASONED
 from diagnosis._text import describe
 from schemas import CalibrationMap, Cause, Evidence, Hypothesis, RankerWeights
 
@@ -73,11 +73,15 @@ def ranking(
 
     A kind without a weight counts nothing, but what was asked for counts by a prior; a negative weight counts as zero.
     judgements: of hard rules, for or against; they change the order by at most what `_rules.py` allows.
+
+    What a language model reasoned (`REASONED`) is shown and moves candidates below the first by its weight. Who comes
+    first, its cause, its confidence and the reason to abstain are what they are without it: a reply may be a lie.
     """
     around = around or Circumstances()
     asked = {table.kinds[j] for _, j in table.asked}
     prior = [ASKED_WEIGHT if kind in asked else 0.0 for kind in table.kinds]
     w = np.array([max(weights.weights.get(kind, p), 0.0) for kind, p in zip(table.kinds, prior, strict=True)])
+    is_measured = np.array([not kind.startswith(REASONED) for kind in table.kinds])
     terms = table.matrix * w
     judged: dict[int, list[Judgement]] = {}
     row = {service: i for i, service in enumerate(table.candidates)}
@@ -85,7 +89,7 @@ def ranking(
         if judgement.service in row:
             judged.setdefault(row[judgement.service], []).append(judgement)
     extra = [math.fsum(j.weight for j in judged.get(i, ())) for i in range(len(table.candidates))]
-    scores = [float(f"{value + more:.12g}") for value, more in zip(terms.sum(axis=1), extra, strict=True)]
+    scores = _scores(terms * is_measured, extra)
     order = sorted((i for i, score in enumerate(scores) if score > 0), key=lambda i: (-scores[i], table.entity_ids[i]))
     if not order:
         return Ranking([], "NO_EVIDENCE", None)
@@ -97,13 +101,19 @@ def ranking(
         odds=log_odds(scores[top], [*others, *nameless]), likeness=table.like[top][0],
         completeness=around.completeness, missing=len(around.missing),
     )  # fmt: skip
-    hypotheses = [_hypothesis(table, i, terms[i], scores[i], judged.get(i, [])) for i in order[:MOST_HYPOTHESES]]
+    shown = _scores(terms, extra)
+    told = [top, *sorted(order[1:], key=lambda i: (-shown[i], table.entity_ids[i]))]
+    hypotheses = [_hypothesis(table, i, terms[i], shown[i], judged.get(i, [])) for i in told[:MOST_HYPOTHESES]]
     if around.calibration is not None:
         confidence, interval = confidence_of(around.calibration, standing)
         update = {"confidence": confidence, "interval": interval, "confidence_state": around.calibration.state}
         hypotheses[0] = hypotheses[0].model_copy(update=update)
     reason = _abstention(scores, order, nameless[0], around, standing)
     return Ranking(hypotheses, reason, standing)
+
+
+def _scores(terms: NDArray[np.float64], extra: Sequence[float]) -> list[float]:
+    return [float(f"{value + more:.12g}") for value, more in zip(terms.sum(axis=1), extra, strict=True)]
 
 
 def log_odds(score: float, others: Sequence[float]) -> float:
@@ -133,13 +143,14 @@ def _hypothesis(
     table: EvidenceTable, i: int, terms: NDArray[np.float64], score: float, judged: Sequence[Judgement]
 ) -> Hypothesis:
     service = table.candidates[i]
-    by_kind = {kind: float(f"{terms[j]:.12g}") for j, kind in enumerate(table.kinds) if terms[j] > 0}
+    spoken = {kind: float(f"{terms[j]:.12g}") for j, kind in enumerate(table.kinds) if terms[j] > 0}
+    by_kind = {kind: term for kind, term in spoken.items() if not kind.startswith(REASONED)}
     change = table.changes.get(i)
     likely = change is not None and table.matrix[i, KINDS.index("change")] >= LIKELY_CHANGE and len(by_kind) > 1
     told = {table.kinds[j]: finding for (row, j), finding in table.asked.items() if row == i}
     families = FAMILIES | {kind: finding.family for kind, finding in told.items() if finding.family}
     family = _family(by_kind, families, likely, judged)
-    ordered = sorted(by_kind.items(), key=lambda pair: (-pair[1], pair[0]))
+    ordered = sorted(spoken.items(), key=lambda pair: (-pair[1], pair[0]))
     evidence = [item for kind, term in ordered for item in _items(table, i, kind, term)]
     evidence += [
         Evidence(kind=f"rule_{j.rule}", supports=j.weight > 0, weight=j.weight, text=j.text, pointer=j.pointer)
@@ -173,7 +184,8 @@ def _items(table: EvidenceTable, i: int, kind: str, term: float) -> list[Evidenc
     cell = i, table.kinds.index(kind)
     if cell in table.asked:
         told = table.asked[cell]
-        return [Evidence(kind=kind, supports=True, weight=term, text=told.text, pointer=told.pointer)]
+        pointer = None if kind.startswith(REASONED) else told.pointer  # it is no observation to act on
+        return [Evidence(kind=kind, supports=True, weight=term, text=told.text, pointer=pointer)]
     found = table.anomalies.get(cell, [])
     if found:
         share = float(f"{term / len(found):.12g}")

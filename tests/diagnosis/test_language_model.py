@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas as sc
-from diagnosis import Candidate, Case, Context, Exhibit, QueryFailed, Reply, equal_weights, evidence_table, rank
+from diagnosis import (
+    Candidate,
+    Case,
+    Circumstances,
+    Context,
+    Exhibit,
+    QueryFailed,
+    Reply,
+    equal_weights,
+    evidence_table,
+    ranking,
+)
 from diagnosis._inquire import case_of, plan
 from diagnosis._observe import told
 from diagnosis._redact import MARK, marked, redacted
@@ -163,15 +174,38 @@ PAYLOADS = [
 ]
 
 
+CURVE = sc.CalibrationMap(
+    data="made", fitted_on=["1"], method="platt", parameters=[1.0, 0.0], state="OWN", outcomes=60,
+    scored=[i / 60 for i in range(60)], right=[int(i > 20) for i in range(60)],
+)  # fmt: skip
+
+
 def ranked(members, more=()):
-    return rank(evidence_table(members, [], [], told=more), equal_weights())[0]
+    return ranking(evidence_table(members, [], [], told=more), equal_weights(), (), Circumstances(calibration=CURVE))
 
 
+def observed(question, answer):
+    return sc.Observation(
+        id="o", inquiry_id=question.inquiry.id, incident_id="i", status="answered", observed_ns=T, age_s=0.0,
+        request_sha256=question.inquiry.request_sha256, answer=answer.model_dump(mode="json"),
+    )  # fmt: skip
+
+
+def decisive(found):
+    """All that a decision is made from: what `actions/` reads of a diagnosis."""
+    first = found.hypotheses[0]
+    measured = [e for e in first.evidence if not e.kind.startswith("reasoned_")]
+    pointers = [e.pointer for e in first.evidence if e.pointer is not None]
+    said = (first.cause, first.confidence, first.interval, first.confidence_state, measured, pointers)
+    return said, found.abstained, found.standing
+
+
+@pytest.mark.parametrize("second", [1e-8, 1e-7, 1e-3], ids=["a tie", "close", "clear"])
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_no_injected_order_invents_a_candidate_or_weighs_more_than_half(payload):
-    members = [anomaly("cart", 1e-8, text=payload), anomaly("pay", 1e-7)]
+def test_no_injected_order_invents_a_candidate_or_changes_what_a_decision_is_made_from(payload, second):
+    members = [anomaly("cart", 1e-8, text=payload), anomaly("pay", second)]
     before = ranked(members)
-    about = case_of(before, members, T)
+    about = case_of(before.hypotheses, members, T)
     (question,) = plan("i", 1.0, [], {"language_model": MODEL}, 60 * NS, about)
     obeys = random.Random(payload).choice(["c1", "c2", "c9", payload])
     reader = Scripted(*[says(obeys, "e1")] * 2, *[says("c2", "e1"), says("c2")])
@@ -181,11 +215,28 @@ def test_no_injected_order_invents_a_candidate_or_weighs_more_than_half(payload)
     except QueryFailed as failed:
         assert failed.code == "LLM_REPLY_INVALID"
         return
-    observation = sc.Observation(
-        id="o", inquiry_id=question.inquiry.id, incident_id="i", status="answered", observed_ns=T, age_s=0.0,
-        request_sha256=question.inquiry.request_sha256, answer=answer.model_dump(mode="json"),
-    )  # fmt: skip
-    after = ranked(members, told(observation, question.inquiry, {"language_model": MODEL}))
-    score = {h.cause.entity: h.score for h in before}
-    assert {h.cause.entity for h in after} == set(score)
-    assert all(0 <= h.score - score[h.cause.entity] <= 0.5 + 1e-9 for h in after)
+    after = ranked(members, told(observed(question, answer), question.inquiry, {"language_model": MODEL}))
+    assert decisive(after) == decisive(before)
+    score = {h.cause.entity: h.score for h in before.hypotheses}
+    assert {h.cause.entity for h in after.hypotheses} == set(score)
+    assert all(0 <= h.score - score[h.cause.entity] <= 0.5 + 1e-9 for h in after.hypotheses)
+
+
+def test_a_model_that_prefers_the_third_moves_it_before_the_second_and_its_words_are_marked():
+    members = [anomaly("cart", 1e-9), anomaly("pay", 1e-5), anomaly("ship", 0.9e-5, text="\x1b[2J")]
+    before = ranked(members).hypotheses
+    last = before[2].cause.entity
+    about = case_of(before, members, T)
+    (question,) = plan("i", 1.0, [], {"language_model": MODEL}, 60 * NS, about)
+    reader = Scripted(says("c3", about.candidates[2].exhibits[0].id, note="the \x1b[2Jdisk"), says("c3"))
+    answer = asyncio.run(
+        MODEL.run(MODEL.parameters.model_validate(question.inquiry.parameters), "default", Context(llm=reader))
+    )
+    after = ranked(members, told(observed(question, answer), question.inquiry, {"language_model": MODEL}))
+    assert [h.cause.entity for h in after.hypotheses[:2]] == ["cart", last]
+    (words,) = [e.text for e in after.hypotheses[1].evidence if e.kind == "reasoned_prefers"]
+    assert words.endswith("in the model's own words: \u201cthe [2Jdisk\u201d")
+
+
+def test_every_kind_of_a_reasoner_is_known_by_its_name_to_have_no_say():
+    assert all(kind.startswith("reasoned_") for kind in MODEL.evidence)
