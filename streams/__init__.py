@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from streams import _dead as dead_letters
-from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points, Source
+from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points, Rejected, Source
 from streams._derive_logs import DeriveLogs
 from streams._derive_spans import DeriveSpans
 from streams._embedded import EmbeddedLog
@@ -15,6 +15,7 @@ from streams._engine import SOURCES, Engine, Runner
 from streams._errors import ImportError_, RecordingError, SnapshotError, SourceError, StreamsError, TransportError
 from streams._histograms import HistogramState, HistogramWindower
 from streams._import import Importer, import_
+from streams._intake import HTTP, TRUST, Intake, Reached, Reply, Replying, Signature, json_of, trust_of
 from streams._kafka_acl import Access
 from streams._kafka_names import deployment_of, real_name, topic_of
 from streams._kafka_settings import KafkaSecurity, KafkaSettings, OAuth
@@ -38,15 +39,16 @@ if TYPE_CHECKING:
     from streams import _kafka as kafka
 
 __all__ = [
-    "CLOCK", "FROM", "GENERATION", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "PUBLIC", "SEQ", "SOURCE",
-    "SOURCES", "STATE_BYTES_PER_SERIES", "Access", "Decoded", "DeriveLogs", "DeriveSpans", "EmbeddedLog", "Engine",
-    "HistogramPoints", "HistogramState", "HistogramWindower", "ImportError_", "Importer", "KafkaSecurity",
-    "KafkaSettings", "Ledger", "LiveTime", "Log", "MemoryLog", "Normalise", "OAuth", "Place", "Points", "Recording",
-    "RecordingError", "RecordingWriter", "Runner", "Serving", "SnapshotError", "SnapshotStore", "Source",
-    "SourceError", "StagePlan", "Stored", "StreamSettings", "StreamsError", "Stretch", "Task", "TransportError",
-    "WindowState", "Windower", "dead_letters", "deployment_of", "imbalance", "import_", "is_reference", "kafka",
+    "CLOCK", "FROM", "GENERATION", "HTTP", "KIND", "NO_HISTOGRAMS", "NO_POINTS", "PANE_NS", "PUBLIC", "SEQ",
+    "SOURCE", "SOURCES", "STATE_BYTES_PER_SERIES", "TRUST", "Access", "Decoded", "DeriveLogs", "DeriveSpans",
+    "EmbeddedLog", "Engine", "HistogramPoints", "HistogramState", "HistogramWindower", "ImportError_", "Importer",
+    "Intake", "KafkaSecurity", "KafkaSettings", "Ledger", "LiveTime", "Log", "MemoryLog", "Normalise", "OAuth",
+    "Place", "Points", "Reached", "Recording", "RecordingError", "RecordingWriter", "Rejected", "Reply",
+    "Replying", "Runner", "Serving", "Signature", "SnapshotError", "SnapshotStore", "Source", "SourceError",
+    "StagePlan", "Stored", "StreamSettings", "StreamsError", "Stretch", "Task", "TransportError", "WindowState",
+    "Windower", "dead_letters", "deployment_of", "imbalance", "import_", "is_reference", "json_of", "kafka",
     "pack", "part_of_histograms", "part_of_logs", "part_of_windows", "plan", "real_name", "report", "rows_of",
-    "sender_of", "still_after_ns", "summed", "topic_of", "unpack", "writer_of",
+    "sender_of", "still_after_ns", "summed", "topic_of", "trust_of", "unpack", "writer_of",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours

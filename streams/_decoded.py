@@ -94,6 +94,15 @@ NO_HISTOGRAMS = HistogramPoints(
 )
 
 
+class Rejected(NamedTuple):
+    """Samples of a message that are of no use while others are. `value`: bytes to keep as the dead letter."""
+
+    reason: str
+    samples: int
+    what: str
+    value: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """What one message held. `definitions` answers for every id in `points` and `histograms`.
@@ -101,7 +110,8 @@ class Decoded:
     rows, book: int32 (n,), numbers that the decoder has for the series of `points`, if it has any; the same number is
     the same series as long as `book` is the same object. A memory aid of whoever reads, and nothing more.
     logs, spans: record batches with exactly `schemas.LOG_FIELDS` / `SPAN_FIELDS`, or None.
-    records: changes, calendar entries and the like, to be put on their own topics.
+    records: changes, calendar entries and the like, to be put on their own topics. rejected: samples beside `points`
+    and `histograms` that could not be used.
     """
 
     points: Points = NO_POINTS
@@ -112,6 +122,7 @@ class Decoded:
     records: tuple[Record, ...] = ()
     rows: NDArray[np.int32] | None = None
     book: object = None
+    rejected: tuple[Rejected, ...] = ()
 
 
 class Source(Protocol):

@@ -25,6 +25,7 @@ from streams._decoded import Decoded, Points, Quick, Source
 from streams._errors import SourceError
 from streams._framing import Framing
 from streams._id_table import I16, IdTable
+from streams._intake import TRUST, trust_of
 from streams._ledger import Ledger
 from streams._settings import WARM_POINTS, StreamSettings
 from streams._state import pack, unpack
@@ -141,16 +142,17 @@ class Normalise:
         log = f"{message.topic}/{message.partition}"
         sender = message.header(SOURCE) or log
         clock = state.time.clock_of(sender, log)
+        trust = trust_of(message)
         span = state.time.open_ns(log), message.received_ns + self._settings.max_skew_ns
         newest = 0
         if len(decoded.points.series):
-            newest = self._points(state, clock, decoded, sender, span, out)
+            newest = self._points(state, clock, decoded, sender, span, trust, out)
         if decoded.histograms.points:
             definitions = decoded.definitions
             newest = max(newest, self._batches.histograms(
                 decoded.histograms, definitions,
                 lambda ids: self._admission.admit(
-                    state.shards, clock, ids, definitions, state.framing, state.through_ns, out
+                    state.shards, clock, ids, definitions, state.framing, state.through_ns, out, trust
                 ),
                 span, sender, ledger, out,
             ))  # fmt: skip
@@ -158,14 +160,22 @@ class Normalise:
             newest = max(newest, self._batches.rows(sc.LOGS, decoded.logs, span, sender, ledger, out))
         if decoded.spans is not None:
             newest = max(newest, self._batches.rows(sc.SPANS, decoded.spans, span, sender, ledger, out))
+        for bad in decoded.rejected:
+            ledger.add("samples.decoded", bad.samples)
+            ledger.add("samples.rejected", bad.samples, bad.reason)
+            out.append(_dead.of_samples(
+                bad.value, count=bad.samples, reason=bad.reason, what=f"{bad.what} (from {sender})", stage=_NAME,
+                source=sender, event_ns=message.received_ns,
+            ))  # fmt: skip
+        said = tuple((name, value) for name, value in message.headers if name in (SOURCE, TRUST))
         for record in decoded.records:
-            _record(record, out)
+            _record(record, said, out)
         if newest > 0:
             state.time.hear(clock, sender, log, newest)
 
     def _points(
         self, state: NormaliseState, clock: SourceClock, decoded: Decoded, sender: str, span: tuple[int, int],
-        out: list[Any],
+        trust: int, out: list[Any],
     ) -> int:  # fmt: skip
         """Newest time taken, 0 if none was."""
         points = decoded.points
@@ -179,8 +189,9 @@ class Normalise:
             has_new = bool((shards < 0).any())
         if has_new:
             shards = self._admission.admit(
-                state.shards, clock, points.series, decoded.definitions, state.framing, state.through_ns, out
-            )
+                state.shards, clock, points.series, decoded.definitions, state.framing, state.through_ns, out,
+                trust,
+            )  # fmt: skip
             over = shards < 0
             if over.any():
                 points = self._reject(state, points, over, decoded, sender, LIMIT, out)
@@ -280,8 +291,8 @@ class Normalise:
         )
 
 
-def _record(record: sc.Record, out: list[Any]) -> None:
-    """Changes, calendar entries and edges that a source brought, each on its topic."""
+def _record(record: sc.Record, said: tuple[tuple[str, bytes], ...], out: list[Any]) -> None:
+    """Changes, calendar entries and edges that a source brought, each on its topic; `said`: who brought it."""
     if isinstance(record, sc.Change):
         topic, key, at_ns = sc.CHANGES, record.entity_id, record.at_ns
     elif isinstance(record, sc.CalendarEntry):
@@ -290,7 +301,8 @@ def _record(record: sc.Record, out: list[Any]) -> None:
         topic, key, at_ns = sc.TOPOLOGY, record.id, record.first_ns
     else:
         return
-    out.append(sc.emit(topic, record, id=record.id, key=key, source=_SOURCE, event_ns=at_ns))
+    emit = sc.emit(topic, record, id=record.id, key=key, source=_SOURCE, event_ns=at_ns)
+    out.append(replace(emit, headers=(*emit.headers, *said)))
 
 
 def _unfit(points: Points, span: tuple[int, int], reason: str) -> Bool:
