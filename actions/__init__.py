@@ -9,6 +9,7 @@ from actions._view import View
 from actions._worker import Ports, Worker, WorkerSettings
 from actions._gatekeeper import PolicyGatekeeper
 from actions._plans import NotAskable, asked_of
+from actions._override import OVERRIDE, OverrideInvalid, is_override_by, override_kept, override_of, sign_override
 from actions._safety import SafetySettings
 from actions._machine_types import Approved, Rejected
 from actions._drive import With
@@ -106,6 +107,12 @@ __all__ = [
     "ORDER",
     "notice_row",
     "With",
+    "OVERRIDE",
+    "OverrideInvalid",
+    "is_override_by",
+    "override_kept",
+    "override_of",
+    "sign_override",
     "Rejected",
     "Approved",
     "SafetySettings",

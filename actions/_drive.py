@@ -225,4 +225,6 @@ def _told(action: Action, record: Record) -> bytes:
         "residue": [[one.step, one.left] for one in action.residue],
         # What asked (inputs, decision, evidence) is bound by the first entry, whatever becomes of the row.
         **({"asked": sha256(action.origin.asked.encode())} if begins else {}),
+        **({"overrides": action.origin.overrides, "by": [*action.origin.barred]} if begins and action.origin.barred
+           else {}),
     })  # fmt: skip

@@ -16,7 +16,7 @@ from actions._docket import PREFIX, Docket, action_digest, approval_ids, at_exec
 from actions._keyring import KeyRing
 from actions._ledger import Keep, Ledger
 from actions._machine_types import Action, Gated, Mode, Refused, Reserved
-from actions._modes import ORDER
+from actions._modes import ORDER, Bound, lowest
 from actions._policies import PolicyEngine, approvers_of
 from actions._ports import Clock, DryRun, EffectRequest, Reservation
 from actions._view import View
@@ -51,6 +51,8 @@ class PolicyGatekeeper:
             return Gated(now, "permit", "REVERT", "act", now)
         event = _event(action)
         decision, mode = self._decision(event, now)
+        if action.origin.barred:  # people chose the parameters, so people decide on them
+            mode = lowest([Bound(mode, ""), Bound("approve", "")]).mode
         return Gated(now, decision.effect, decision.reason, mode, self.view.evidence_ns(event))
 
     async def invite(self, action: Action, dry_run: DryRun) -> tuple[Keep, ...]:
@@ -70,7 +72,8 @@ class PolicyGatekeeper:
         if decision.effect in ("deny", "advise") or mode in ("shadow", "advise"):
             return Reservation(Refused(now, decision.reason, True))
         docket, approvals = self._docket(action.key), tuple[str, ...]()
-        if docket is None and (decision.effect == "require_approval" or mode == "approve" or plan.is_unsafe):
+        wants_people = decision.effect == "require_approval" or mode == "approve" or plan.is_unsafe
+        if docket is None and (wants_people or action.origin.barred):
             return Reservation(Refused(now, "APPROVAL_MISSING", True))
         if docket is not None:
             ask = self._ask(action, decision, dry_run) if step == 0 else replace(docket.ask, plan_digest=plan.digest)
@@ -110,9 +113,9 @@ class PolicyGatekeeper:
         return Ask(
             aud=self.deployment, action_id=action.key, action_digest=action_digest(plan), plan_digest=plan.digest,
             dryrun_digest=dry_run.digest, policy_digest=decision.policy_digest, target_uid=_uid(dry_run),
-            target_version=dry_run.target_version, barred=self.barred, roles=self.roles | set(approvers.required),
-            quorum=approvers.quorum, required=approvers.required, grade="B" if is_final else "A",
-            lifetime_s=300 if is_final else 900,
+            target_version=dry_run.target_version, barred=self.barred.union(action.origin.barred),
+            roles=self.roles | set(approvers.required), quorum=approvers.quorum, required=approvers.required,
+            grade="B" if is_final else "A", lifetime_s=300 if is_final else 900,
         )  # fmt: skip
 
     def _docket(self, key: str) -> Docket | None:

@@ -58,7 +58,8 @@ class Origin:
     """Who asked, and as what; told again with every move. No part of key or digest: the change is the same.
 
     tier: of the service; version: of verb, runbook and policies together, to which trust is tied; reverts: key of the
-    action that a timed revert takes back; asked: the record that asked, as JSON text.
+    action that a timed revert takes back; asked: the record that asked, as JSON text. overrides: key of the action in
+    whose place people put this one; barred: who chose its parameters, and so cannot approve it.
     """
 
     action_id: str = ""
@@ -67,6 +68,8 @@ class Origin:
     version: str = ""
     reverts: str = ""
     asked: str = ""
+    overrides: str = ""
+    barred: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

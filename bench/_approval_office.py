@@ -96,7 +96,7 @@ class Office:
             "console": bridge, "slack": bridge._replace(people={"U1": ADA, "U2": GRACE, "U3": EDSGER}), "itsm": bridge,
         }  # fmt: skip
         self.desk = ApprovalDesk(
-            self.ledger, self._commit, self._tell, self.current, lambda: self.now_s, bridges, self._override
+            self.ledger, self._commit, self._tell, self.current, lambda: self.now_s, bridges, _Override(self)
         )
         self.app = approvals_app(self.desk, self.current, Identity(lambda: self.now_s, **identity))
 
@@ -110,12 +110,6 @@ class Office:
         self.told.append((key, decided))
         at_ns = self.now_s * NS
         advance(self.ledger, key, Approved(at_ns, self.plan.digest) if decided == "approved" else Rejected(at_ns))
-
-    async def _override(self, key: str, parameters: Mapping[str, Any], person: str) -> str:
-        """As the worker does it: another change is another action, and who changed it has proposed it."""
-        plan = Plan((Step(change(int(parameters["replicas"])), "conditional"),))
-        barred = self.desk.docket(key).ask.barred | {person}
-        return self.wait(plan, barred=barred)
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, Any]]:
         """One request, in process: status and JSON."""
@@ -140,6 +134,24 @@ class Office:
     def people(self) -> list[str]:
         """Who counts now."""
         return list(self.desk.standing(self.desk.docket(self.id)).people)
+
+
+class _Override:
+    """As the worker does it: another change is another action, and who changed it has proposed it."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    def check(self, id: str, parameters: Mapping[str, Any], person: str) -> Plan:
+        return Plan((Step(change(int(parameters["replicas"])), "conditional"),))
+
+    async def propose(self, id: str, parameters: Mapping[str, Any], person: str) -> str:
+        office = self._office
+        advance(office.ledger, id, Rejected(office.now_s * NS))
+        return office.wait(self.check(id, parameters, person), barred=office.desk.docket(id).ask.barred | {person})
+
+    async def resume(self) -> None:
+        """Nothing dies here in between."""
 
 
 async def _asgi(app: Any, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:

@@ -7,9 +7,12 @@ ends it (a fault of the ledger, a signal, a crash), the next one takes everythin
 import asyncio
 import json
 import secrets
+import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -47,6 +50,7 @@ from schemas.core import NS, Emit, Message
 from schemas.signatures import private_key, public_key
 from tidegate import _pipeline
 from tidegate._act_feed import VIEW_NS, Feed
+from tidegate._act_override import Overrides
 from tidegate._act_ports import Hooks, Orders, SystemClock, Tasks
 from tidegate._act_telemetry import PrometheusTelemetry
 from tidegate._action_gateway_client import GatewayClient
@@ -68,27 +72,28 @@ class ActWorker:
     """`broken`: why it had to end, empty while it runs or after a clean stop."""
 
     def __init__(self, settings: Settings, feed_of: FeedOf) -> None:
-        """Raises SettingsError, LedgerFault, PolicyError, TransportError."""
+        """Raises SettingsError, LedgerFault, PolicyError, TransportError; a ledger that it made is then gone again."""
         self.settings, act = settings, settings.act
-        self.ledger = open_ledger(act.ledger, Sealer("tidegate/act"))
+        self._sign_key = _private_key(settings)
         self.view = View({name: one.profile() for name, one in settings.actions.services.items()})
         self.clock, self._log = SystemClock(), structlog.get_logger()
         self.verbs = _pipeline.verbs(settings.actions.executors)
         self.policies: PolicyEngine = _pipeline.engine(settings)
         keys = {issuer: public_key(text) for issuer, text in settings.control.keys.items()}
-        self.orders = Orders(act.kill_file, self.ledger, keys, act.supervisor_file)
-        self._sign_key = _private_key(settings)
-        people = settings.approvals
-        known, where = partial(known_head, self.ledger), people.people
-        self._people = PeopleFile(where, people.root_keys(), people.deployment, known) if where else None
-        self.feed = feed_of({0: place} if (place := self.ledger.position(ACTIONS, 0)) is not None else {})
-        self.broken = ""
+        people, self.broken = settings.approvals, ""
+        self._listener = _listen("127.0.0.1", act.listen_port)
+        with _kept_if_it_starts(act.ledger, self._listener):
+            self.ledger = open_ledger(act.ledger, Sealer("tidegate/act"))
+            self.orders = Orders(act.kill_file, self.ledger, keys, act.supervisor_file)
+            known, where = partial(known_head, self.ledger), people.people
+            self._people = PeopleFile(where, people.root_keys(), people.deployment, known) if where else None
+            self.feed = feed_of({0: place} if (place := self.ledger.position(ACTIONS, 0)) is not None else {})
 
     async def run(self, stop: threading.Event, on_ready: Callable[[str], None] = lambda address: None) -> None:
         """Until `stop` is set or something fails that only a new start can mend."""
         tasks = Tasks()
         self.worker = self._worker(tasks)
-        listener = _listen("127.0.0.1", self.settings.act.listen_port)
+        listener = self._listener
         config = uvicorn.Config(self._app(), log_config=None, access_log=False, lifespan="off", server_header=False)
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -126,8 +131,9 @@ class ActWorker:
         worker = Worker(self.ledger, ports, WorkerSettings(SafetySettings(levels=actions.modes)))
         bridges = self.settings.approvals.bridges()
         self.desk = ApprovalDesk(
-            self.ledger, worker.commit, self._decided, self._ring, lambda: worker.now // NS, bridges, head=self._head
-        )
+            self.ledger, worker.commit, self._decided, self._ring, lambda: worker.now // NS, bridges,
+            Overrides(worker, self.verbs, self.policies), self._head,
+        )  # fmt: skip
         return worker
 
     def _ring(self) -> KeyRing:
@@ -247,6 +253,19 @@ class _Bus:
 
     async def send(self, record: Emit) -> bool:
         return await self._send(record)
+
+
+@contextmanager
+def _kept_if_it_starts(place: str, listener: socket.socket) -> Iterator[None]:
+    """A ledger that was not there before is not left behind by a start that fails."""
+    is_new = "://" not in place and not Path(place).exists()
+    try:
+        yield
+    except BaseException:
+        listener.close()
+        for rest in ("", "-wal", "-shm") if is_new else ():
+            Path(place + rest).unlink(missing_ok=True)
+        raise
 
 
 def run_act_worker(

@@ -6,7 +6,7 @@ somebody's name. The description is `openapi()`, at `/v1/openapi.json` and in do
 """
 
 import json
-from base64 import urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -135,12 +135,16 @@ class _Api:
         return _heard(await self._desk.click("console", request.path_params["id"], person, **body))
 
     async def parameters(self, request: Request) -> Response:
-        person = self._person(request)
-        found = await self._any_json(request)
+        """By who is logged in, or by `rejection` (an envelope) and `signature`, both in base64."""
+        id, found = request.path_params["id"], await self._any_json(request)
         if not isinstance(found, dict) or not isinstance(found.get("parameters"), dict):
             raise ApproveError("`parameters` is no object", code="BODY_INVALID")
-        id = await self._desk.override(request.path_params["id"], found["parameters"], person)
-        return JSONResponse({"id": id}, 201)
+        if found.keys() == {"parameters", "rejection", "signature"}:
+            rejection, signature = _bytes(found["rejection"]), _bytes(found["signature"])
+            heard, made = await self._desk.override_signed(id, found["parameters"], rejection, signature)
+            return JSONResponse(_said(heard) | {"id": made}, 201 if made else 403)
+        person = self._person(request)
+        return JSONResponse({"id": await self._desk.override(id, found["parameters"], person)}, 201)
 
     async def slack(self, request: Request) -> Response:
         """A button of Slack (block_actions): `value` is `DECISION ACTION_ID [ROLE]`."""
@@ -219,13 +223,23 @@ def _standing(found: Standing) -> dict[str, Any]:
     return {"state": found.state, "people": list(found.people), "missing": list(found.missing), "lost": lost}
 
 
+def _bytes(text: object) -> bytes:
+    try:
+        return b64decode(str(text), validate=True)
+    except ValueError as error:
+        raise ApproveError(f"this is no base64: {error}", code="BODY_INVALID") from error
+
+
 def _heard(heard: Heard) -> Response:
+    return JSONResponse(_said(heard), 200 if heard.verdict.is_accepted else 403)
+
+
+def _said(heard: Heard) -> dict[str, Any]:
     verdict = heard.verdict
-    document = {
+    return {
         "accepted": verdict.is_accepted, "reason": verdict.reason, "text": verdict.text, "person": verdict.person,
         "ring_version": verdict.ring_version, "standing": _standing(heard.standing),
     }  # fmt: skip
-    return JSONResponse(document, 200 if verdict.is_accepted else 403)
 
 
 def _refusal(status: int, code: str, what: str) -> Response:

@@ -6,12 +6,13 @@ that are printed, and the challenge must repeat exactly that ask. Otherwise noth
 
 import http.client
 import json
+from base64 import b64encode
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from actions import Ask, challenge, faults_of, seal
+from actions import Ask, challenge, faults_of, seal, sign_override
 from schemas import Approval
 from tidegate._approve_settings import Me
 from tidegate._errors import ApproveError
@@ -65,12 +66,24 @@ class Office:
         self, document: dict[str, Any], me: Me, key: Ed25519PrivateKey, decision: str, aud: str
     ) -> dict[str, Any]:
         """Sign exactly what `shown` gave, and hand it in; what became of it."""
+        return self.call("POST", f"{_path(document)}/votes", self._signed(document, me, key, decision, aud))[1]
+
+    def override(
+        self, document: dict[str, Any], me: Me, key: Ed25519PrivateKey, parameters: dict[str, Any], aud: str
+    ) -> dict[str, Any]:
+        """Reject what `shown` gave and sign what is wanted instead; what became of it, with the `id` of the other."""
+        envelope = self._signed(document, me, key, "reject", aud)
+        signature = sign_override(envelope, parameters, key)
+        told = {"rejection": b64encode(envelope).decode(), "signature": b64encode(signature).decode()}
+        body = json.dumps({"parameters": parameters, **told}).encode()
+        return self.call("POST", f"{_path(document)}/parameters", body)[1]
+
+    def _signed(self, document: dict[str, Any], me: Me, key: Ed25519PrivateKey, decision: str, aud: str) -> bytes:
         ask = _ask(document["ask"])
         if ask.aud != aud:
             raise ApproveError(f"it is of the deployment '{ask.aud}'", code="WRONG_AUDIENCE", todo=f"We are '{aud}'")
-        path = f"/v1/approvals/{quote(ask.action_id, safe=':')}"
         body = {"person": me.person, "role": me.role, "kid": me.kid, "decision": decision}
-        _, answer = self.call("POST", f"{path}/challenges", json.dumps(body).encode())
+        _, answer = self.call("POST", f"{_path(document)}/challenges", json.dumps(body).encode())
         asked = Approval.model_validate(answer["approval"])
         mine = challenge(ask, me.person, me.role, me.kid, asked.nonce, asked.issued_s, decision)
         if asked != mine:
@@ -79,7 +92,11 @@ class Office:
             )
         if answer["passkey"] is not None:
             raise ApproveError(f"'{me.kid}' is a passkey", code="PASSKEY", todo="Use the console in a browser")
-        return self.call("POST", f"{path}/votes", seal(mine, key))[1]
+        return seal(mine, key)
+
+
+def _path(document: dict[str, Any]) -> str:
+    return f"/v1/approvals/{quote(document['ask']['action_id'], safe=':')}"
 
 
 def _ask(found: dict[str, Any]) -> Ask:

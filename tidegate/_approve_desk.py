@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -25,7 +25,9 @@ from actions import (
     hearing,
     invite,
     inviting,
+    is_override_by,
     load_docket,
+    override_kept,
     seal,
 )
 from actions._docket import PREFIX
@@ -38,7 +40,22 @@ from tidegate._people_file import HEAD, known_head
 Decided = Literal["approved", "rejected"]
 Commit = Callable[[Transaction], Awaitable[Committed | Refusal]]
 Tell = Callable[[str, Decided], Awaitable[None]]
-Override = Callable[[str, Mapping[str, Any], str], Awaitable[str]]
+
+
+class Override(Protocol):
+    """Puts an action with other parameters, as a person wants them, in the place of the one that waits."""
+
+    def check(self, id: str, parameters: Mapping[str, Any], person: str) -> object:
+        """Raises ActionsError if that could not be."""
+        ...
+
+    async def propose(self, id: str, parameters: Mapping[str, Any], person: str) -> str:
+        """Rejects the one that waits; the key of the other. Raises ActionsError, ApproveError."""
+        ...
+
+    async def resume(self) -> None:
+        """After a restart: what was wanted and not proposed."""
+        ...
 
 
 class Heard(NamedTuple):
@@ -61,8 +78,8 @@ class Bridge(NamedTuple):
 class ApprovalDesk:
     """commit: one transaction that is no move, durable when it returns. tell: the worker moves the action on.
 
-    ring: read anew for each question, so a revocation counts at once. now_s: UTC seconds. override: proposes the action
-    with other parameters, as asked by a person; returns the new id. head: of the list that `ring` has read; kept in the
+    ring: read anew for each question, so a revocation counts at once. now_s: UTC seconds. override: where
+    people may change parameters. head: of the list that `ring` has read; kept in the
     ledger with what was decided by it, so that a list whose end was cut off is found after a restart, too.
     """
 
@@ -141,18 +158,55 @@ class ApprovalDesk:
         return await self.vote(id, seal(approval, by.key))
 
     async def override(self, id: str, parameters: Mapping[str, Any], person: str) -> str:
-        """The same change with other parameters, proposed by the person: nothing signed before fits its digest."""
-        self._open(id)
-        if self._override is None:
-            raise ApproveError("parameters cannot be changed here", where=id[:80], code="NO_OVERRIDE")
-        return await self._override(id, parameters, person)
+        """The same change with other parameters, proposed by the person: nothing signed before fits its digest.
+
+        The caller has recognised the person, who must have a role that may decide on it. Raises ApproveError,
+        ActionsError; then nothing has changed.
+        """
+        async with self._one_at_a_time:
+            docket, override = self._open(id), self._overriding(id)
+            if not self._ring().roles.get(person, frozenset()) & docket.ask.roles:
+                raise ApproveError(f"{person[:80]} may not decide on it", where=id[:80], code="NOBODY")
+            return await override.propose(id, parameters, person)
+
+    async def override_signed(
+        self, id: str, parameters: Mapping[str, Any], envelope: bytes, signature: bytes
+    ) -> tuple[Heard, str]:
+        """The same by a person's own key: a signed rejection, and a signature over it and the parameters.
+
+        What became of the rejection, and the new id, empty where it does not count. Raises as `override`.
+        """
+        async with self._one_at_a_time:
+            before, override, ring = self._open(id), self._overriding(id), self._ring()
+            after, verdict, found = hear(before, envelope, ring, **self._times())
+            if verdict.reason == "VETOED":
+                if not is_override_by(envelope, parameters, signature, ring.keys[verdict.kid]):
+                    raise ApproveError("the parameters are not signed", where=id[:80], code="BAD_SIGNATURE")
+                override.check(id, parameters, verdict.person)
+            elif verdict.is_accepted:
+                raise ApproveError("it is no rejection", where=id[:80], code="BODY_INVALID", todo="Sign `reject`")
+            row = self._ledger.action(id)
+            transaction = hearing(before, after, verdict, row.version if row else 0, self._at_ns())
+            if transaction is not None:
+                kept = (override_kept(id, parameters, verdict.person),) if verdict.is_accepted else ()
+                await self._keep(replace(transaction, keeps=(*transaction.keeps, *kept)), id)
+            if not verdict.is_accepted:
+                return Heard(verdict, found), ""
+            return Heard(verdict, found), await override.propose(id, parameters, verdict.person)
 
     async def resume(self) -> None:
         """After a restart: what was decided and not passed on."""
+        if self._override is not None:
+            await self._override.resume()
         for docket in self.waiting():
             found = self.standing(docket)
             if found.state != "waiting":
                 await self._tell(docket.ask.action_id, found.state)
+
+    def _overriding(self, id: str) -> Override:
+        if self._override is None:
+            raise ApproveError("parameters cannot be changed here", where=id[:80], code="NO_OVERRIDE")
+        return self._override
 
     def _open(self, id: str) -> Docket:
         docket = self.docket(id)

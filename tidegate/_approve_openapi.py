@@ -47,8 +47,10 @@ def _document() -> dict[str, Any]:
                               _object(["decision"], role=_TEXT, decision=_DECISION), security=_BEARER)
             },
             "/v1/approvals/{id}/parameters": {
-                "post": _call("Propose it with other parameters; all approvals of it are void", _object(id=_TEXT),
-                              _object(parameters={"type": "object"}), security=_BEARER, status="201")
+                "post": _call("Reject it and propose it with other parameters: who is logged in, or a signed rejection",
+                              _object(id=_TEXT),
+                              _object(["parameters"], parameters={"type": "object"}, rejection=_TEXT, signature=_TEXT),
+                              security=[{}, *_BEARER], status="201")
             },
             "/v1/chat/slack": {
                 "post": _call("A button of Slack, value `DECISION ACTION_ID [ROLE]`; grade C", _ref("Heard"),

@@ -41,9 +41,15 @@ def register(app: typer.Typer) -> None:
 def approve(
     id: Action, settings: Config = None, to: To = "", key: Key = None, role: Role = "", token: Token = None,
     passphrase: Secret = None, yes: Yes = False, json_: Json = False,
+    other: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Propose it with this parameter; repeat it.")
+    ] = None,
 ) -> None:  # fmt: skip
-    """See exactly what would be done, and sign it with your key. Exit code 4 if it is not taken."""
-    _decide("approve", id, settings, to, key, role, token, passphrase, yes, json_)
+    """See exactly what would be done, and sign it with your key. Exit code 4 if it is not taken.
+
+    With --set it is rejected as it is and proposed with other parameters, which others then approve, not you.
+    """
+    _decide("approve", id, settings, to, key, role, token, passphrase, yes, json_, _parameters(other or []))
 
 
 def reject(
@@ -72,7 +78,7 @@ def waiting(settings: Config = None, to: To = "", token: Token = None, json_: Js
 
 def _decide(
     decision: str, id: str, settings: Path | None, to: str, key: Path | None, role: str, token: Path | None,
-    passphrase: Path | None, yes: bool, json_: bool,
+    passphrase: Path | None, yes: bool, json_: bool, other: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     from tidegate._approve_client import Office
 
@@ -86,14 +92,23 @@ def _decide(
         )
     office = Office(to or read.url, _text(token))
     document = office.shown(id)
-    _show(document, decision, me.person, me.role)
+    _show(document, "reject" if other else decision, me.person, me.role)
+    if other:
+        typer.echo(f"  and propose it with {json.dumps(other)}, to be approved by others than you", err=True)
     if json_ and not yes:
         raise SettingsError("nobody is asked with --json", todo="Add --yes, having seen what is signed")
     if not yes and not typer.confirm(f"Sign `{decision}` as {me.person}?", err=True):
         raise typer.Exit(NOT_TAKEN)
-    answer = office.decide(document, me, _unlocked(me.key_file, passphrase), decision, read.deployment)
+    unlocked = _unlocked(me.key_file, passphrase)
+    if other:
+        answer = office.override(document, me, unlocked, other, read.deployment)
+        id, decision = answer["id"] or id, "override"
+    else:
+        answer = office.decide(document, me, unlocked, decision, read.deployment)
     if json_:
         say({"id": id, "decision": decision, **answer})
+    elif other and answer["id"]:
+        typer.echo(f"proposed as {id}")
     else:
         now = answer["standing"]
         typer.echo(f"{answer['reason']} {answer['text']}".rstrip())
@@ -102,6 +117,20 @@ def _decide(
         )
     if not answer["accepted"]:
         raise typer.Exit(NOT_TAKEN)
+
+
+def _parameters(told: list[str]) -> dict[str, Any]:
+    """Each value is JSON where it can be read as such, else text."""
+    found = dict[str, Any]()
+    for one in told:
+        name, is_said, text = one.partition("=")
+        if not is_said or not name:
+            raise SettingsError(f"'{one[:80]}' is no NAME=VALUE", where="--set")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
 
 
 def _show(document: dict[str, Any], decision: str, person: str, role: str) -> None:

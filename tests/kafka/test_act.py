@@ -1,20 +1,17 @@
 """The action worker on a real broker: what it reads and tells, and what becomes of an action while Kafka is away."""
 
-import asyncio
-import threading
 import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from support.act_place import HERS, PERSON, gated_now, gateway_of, git, order, repository, settings_of
+from support.act_place import approve, gated_now, gateway_of, git, order, repository, states, until
+from support.act_place import run as run_place
 from support.kafka import Broker
 
-from actions import seal
 from schemas import ACTIONS, CONTROL, ActionEvent, emit
 from schemas.core import Emit
 from streams import KafkaSettings, kafka, real_name
 from streams._kafka_messages import headers_of, to_message
-from tidegate._act import ActWorker
 from tidegate._act_kafka import KafkaFeed
 
 
@@ -37,40 +34,7 @@ def decided(event: ActionEvent) -> Emit:
 
 
 def run(place, settings, scene):
-    stop = threading.Event()
-
-    async def whole():
-        feed_of = lambda positions: KafkaFeed(settings, positions, time.time_ns())
-        worker = ActWorker(settings_of(place), feed_of)
-        running = asyncio.create_task(worker.run(stop))
-        while not hasattr(worker, "desk"):
-            await asyncio.sleep(0.01)
-        try:
-            return await scene(worker)
-        finally:
-            stop.set()
-            await running
-            assert not worker.broken
-
-    return asyncio.run(whole())
-
-
-async def until(holds, seconds=40.0):
-    for _ in range(int(seconds / 0.05)):
-        if holds():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it did not come to that")
-
-
-def states(worker):
-    return [row.state for row in worker.ledger.contents().actions]
-
-
-async def approve(worker):
-    (docket,) = worker.desk.waiting()
-    asked = await worker.desk.challenge(docket.ask.action_id, PERSON, "operator", "ada-1", "approve")
-    await worker.desk.vote(docket.ask.action_id, seal(asked, HERS))
+    return run_place(place, scene, lambda positions: KafkaFeed(settings, positions, time.time_ns()))
 
 
 def told(settings: KafkaSettings) -> list[ActionEvent]:

@@ -1,5 +1,6 @@
 """A deployment in one directory: a repository, a gateway process, settings of a worker, a person who may approve."""
 
+import asyncio
 import subprocess
 import threading
 import time
@@ -9,20 +10,24 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.gateway import KEY, PARAMETERS, TARGET, VERBS
 
-from actions import NEUTRAL, PeopleHead, PersonRecord, append_record, load_policies
+from actions import NEUTRAL, PeopleHead, PersonRecord, append_record, load_policies, seal
 from actions._keyring import KeyRing
 from schemas import ActionEvent, Cause, Control, Hypothesis, emit, record_id
 from schemas.core import NS
 from schemas.signatures import public_text, signed
 from streams import EmbeddedLog
+from tidegate._act import ActWorker
+from tidegate._act_feed import LogFeed
 from tidegate._action_gateway import ActionGateway
 from tidegate._action_gateway_serve import run_action_gateway
 from tidegate._action_gateway_settings import ActGateway
 from tidegate._settings import Settings
 
+HIS = Ed25519PrivateKey.from_private_bytes(b"\x0b" * 32)
 HERS = Ed25519PrivateKey.from_private_bytes(b"\x09" * 32)
 ROOT_KEY = Ed25519PrivateKey.from_private_bytes(b"\x0a" * 32)
 PERSON = "idp#ada"
+COLLEAGUE = "idp#ben"
 POLICY = """\
 rules:
   - id: permit_all
@@ -42,8 +47,8 @@ def git(*told, cwd):
     return subprocess.run(["git", *told], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def repository(place):
-    """A bare repository in which checkout runs v42."""
+def bare_repository(place):
+    """`bare.git`, in which checkout runs v42."""
     bare, work = place / "bare.git", place / "work"
     git("init", "-q", "--bare", "-b", "main", str(bare), cwd=place)
     git("clone", "-q", str(bare), str(work), cwd=place)
@@ -52,19 +57,29 @@ def repository(place):
     git("add", "-A", cwd=work)
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first", cwd=work)
     git("push", "-q", "origin", "HEAD:main", cwd=work)
+
+
+def repository(place):
+    """With the kill files of gateway and worker."""
+    bare_repository(place)
     for name in ("kill.jsonl", "worker-kill.jsonl"):
         (place / name).write_text("")
+
+
+def gateway_told(place, **more):
+    """Settings of a gateway that holds the repository."""
+    return {
+        "deployment": "shop", "permit_keys": {"decide-1": public_text(KEY)},
+        "control_keys": {"on-call": public_text(KEY)}, "scopes": ["default/"], "store": str(place / "store.sqlite"),
+        "kill_file": str(place / "kill.jsonl"), "listen": f"unix:{place / 'gw.sock'}",
+        "executors": {"git": {"url": str(place / "bare.git")}},
+    } | more  # fmt: skip
 
 
 @contextmanager
 def gateway_of(place):
     """The gateway's process code on its socket, in a thread of its own."""
-    told = ActGateway.model_validate({
-        "deployment": "shop", "permit_keys": {"decide-1": public_text(KEY)},
-        "control_keys": {"on-call": public_text(KEY)}, "scopes": ["default/"], "store": str(place / "store.sqlite"),
-        "kill_file": str(place / "kill.jsonl"), "listen": f"unix:{place / 'gw.sock'}",
-        "executors": {"git": {"url": str(place / "bare.git")}},
-    })  # fmt: skip
+    told = ActGateway.model_validate(gateway_told(place))
     stop, ready = threading.Event(), threading.Event()
     thread = threading.Thread(
         target=lambda: run_action_gateway(ActionGateway(told), on_ready=lambda address: ready.set(), stop=stop)
@@ -103,13 +118,14 @@ def settings_of(place, **act):
 def people(place):
     ring, head, lines = KeyRing(), PeopleHead(), []
     now_s = int(time.time()) - 100
-    public = HERS.public_key().public_bytes_raw()
-    for record in (
-        PersonRecord("enrol", now_s, person=PERSON, kid="ada-1", public=public, grade="A"),
-        PersonRecord("roles", now_s, person=PERSON, roles=("operator",)),
-    ):
-        ring, head, line = append_record(ring, head, record, "shop", "root", ROOT_KEY)
-        lines.append(line)
+    for person, kid, key in ((PERSON, "ada-1", HERS), (COLLEAGUE, "ben-1", HIS)):
+        public = key.public_key().public_bytes_raw()
+        for record in (
+            PersonRecord("enrol", now_s, person=person, kid=kid, public=public, grade="A"),
+            PersonRecord("roles", now_s, person=person, roles=("operator",)),
+        ):
+            ring, head, line = append_record(ring, head, record, "shop", "root", ROOT_KEY)
+            lines.append(line)
     (place / "people").write_bytes(b"".join(line + b"\n" for line in lines))
 
 
@@ -143,6 +159,44 @@ def told_by_worker(place):
     found = [m for m in log.messages(["tidegate.actions.v1"]) if m.header("ce_source") == "tidegate/act"]
     log.close()
     return [ActionEvent.from_bytes(m.value) for m in found if m.header("ce_type").startswith("io.tidegate.action.")]
+
+
+def run(place, scene, feed_of=None, **act):
+    """The worker on this machine's clock while `scene(worker)` lasts; it reads the embedded log unless told else."""
+    settings, stop = settings_of(place, **act), threading.Event()
+
+    async def whole():
+        worker = ActWorker(settings, feed_of or (lambda positions: LogFeed(place / "log.sqlite")))
+        running = asyncio.create_task(worker.run(stop))
+        while not hasattr(worker, "desk"):
+            await asyncio.sleep(0.01)
+        try:
+            return await scene(worker)
+        finally:
+            stop.set()
+            await running
+            assert not worker.broken
+
+    return asyncio.run(whole())
+
+
+async def until(holds, seconds=40.0):
+    for _ in range(int(seconds / 0.05)):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not come to that")
+
+
+def states(worker):
+    return [row.state for row in worker.ledger.contents().actions]
+
+
+async def approve(worker, person=PERSON, kid="ada-1", key=HERS):
+    """Whoever it is signs the one action that waits."""
+    (docket,) = worker.desk.waiting()
+    asked = await worker.desk.challenge(docket.ask.action_id, person, "operator", kid, "approve")
+    return await worker.desk.vote(docket.ask.action_id, seal(asked, key))
 
 
 def order(kind="kill", scope="all", key=KEY):

@@ -1,32 +1,37 @@
 """The worker as it runs: records of the embedded log, a gateway process over its socket, people at the desk, a file."""
 
 import asyncio
-import threading
 
 import pytest
 from support.act_place import (
-    HERS,
+    COLLEAGUE,
+    HIS,
     PERSON,
+    approve,
     gated_now,
     gateway_of,
     git,
     order,
     repository,
+    run,
     settings_of,
+    states,
     tell,
     told_by_worker,
+    until,
 )
 from support.actions import seal as chain
 from support.gateway import KEY
 from typer.testing import CliRunner
 
-from actions import seal
+from actions import ActionsError, Rejected, With, override_kept
 from actions._ledger import Keep, Transaction, write
 from actions._ledger_model import ModelLedger
+from actions._ledger_open import open_ledger
 from schemas import Control
 from schemas.core import NS
+from streams import TransportError
 from tidegate._act import ActWorker
-from tidegate._act_feed import LogFeed
 from tidegate._act_ports import Orders
 from tidegate._commands_act_worker import places
 from tidegate._errors import SettingsError
@@ -40,43 +45,6 @@ def gateway(tmp_path):
     repository(tmp_path)
     with gateway_of(tmp_path) as place:
         yield place
-
-
-def run(where, scene, **act):
-    """The worker on this machine's clock while `scene(worker)` lasts."""
-    settings, stop = settings_of(where, **act), threading.Event()
-
-    async def whole():
-        worker = ActWorker(settings, lambda positions: LogFeed(where / "log.sqlite"))
-        running = asyncio.create_task(worker.run(stop))
-        while not hasattr(worker, "desk"):
-            await asyncio.sleep(0.01)
-        try:
-            return await scene(worker)
-        finally:
-            stop.set()
-            await running
-            assert not worker.broken
-
-    return asyncio.run(whole())
-
-
-async def until(holds, seconds=15.0):
-    for _ in range(int(seconds / 0.05)):
-        if holds():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it did not come to that")
-
-
-def states(worker):
-    return [row.state for row in worker.ledger.contents().actions]
-
-
-async def approve(worker):
-    (docket,) = worker.desk.waiting()
-    asked = await worker.desk.challenge(docket.ask.action_id, PERSON, "operator", "ada-1", "approve")
-    return await worker.desk.vote(docket.ask.action_id, seal(asked, HERS))
 
 
 def test_a_decided_revert_is_approved_done_by_the_gateway_and_told(gateway):
@@ -175,3 +143,74 @@ def test_revoke_wants_exactly_one_scope(tmp_path):
     told_it = ["revoke", "--key", str(tmp_path / "k"), "--issuer", "a", "--all", "--verb", "v"]
     result = CliRunner().invoke(app, told_it)
     assert isinstance(result.exception, SettingsError) and result.exception.code == "SCOPE_UNCLEAR"
+
+
+async def ask_for(worker, version):
+    """Ada wants another version than the one that waits; the key of what takes its place."""
+    await until(lambda: states(worker) == ["awaiting_approval"])
+    (docket,) = worker.desk.waiting()
+    key = await worker.desk.override(docket.ask.action_id, {"to_version": version}, PERSON)
+    await until(lambda: [one.ask.action_id for one in worker.desk.waiting()] == [key])
+    return key
+
+
+def test_other_parameters_wait_for_somebody_else_and_are_what_is_done(gateway):
+    tell(gateway, gated_now())
+
+    async def scene(worker):
+        key = await ask_for(worker, "v40")
+        assert (await approve(worker)).verdict.reason == "SELF_APPROVAL"
+        assert (await approve(worker, COLLEAGUE, "ben-1", HIS)).standing.people == (COLLEAGUE,)
+        await until(lambda: worker.worker.read(key).state == "verifying")
+        return worker.worker.read(key)
+
+    action = run(gateway, scene)
+    assert "v40" in git("show", "HEAD:apps/checkout/kustomization.yaml", cwd=gateway / "bare.git")
+    assert action.origin.barred == (PERSON,) and action.plan.steps[0].change.undo_parameters["to_version"] == "v42"
+
+
+@pytest.mark.parametrize("wanted", [{"to_version": "v41"}, {"to_version": ""}, {"more": 1}, {"service": "*"}])
+def test_parameters_that_do_not_fit_are_refused_and_what_waits_goes_on_waiting(gateway, wanted):
+    tell(gateway, gated_now())
+
+    async def scene(worker):
+        await until(lambda: states(worker) == ["awaiting_approval"])
+        (docket,) = worker.desk.waiting()
+        with pytest.raises(ActionsError):
+            await worker.desk.override(docket.ask.action_id, wanted, PERSON)
+        assert states(worker) == ["awaiting_approval"]
+
+    run(gateway, scene)
+
+
+def test_parameters_that_were_wanted_when_the_worker_died_are_proposed_by_the_next(gateway):
+    tell(gateway, gated_now())
+
+    async def scene(worker):
+        await until(lambda: states(worker) == ["awaiting_approval"])
+        (key,) = worker.ledger.open_actions()
+        wanted = override_kept(key, {"to_version": "v40"}, PERSON)
+        await worker.worker.feed(key, Rejected(worker.worker.now), With(keeps=(wanted,)))
+
+    async def again(worker):
+        await until(lambda: sorted(states(worker)) == ["awaiting_approval", "rejected"])
+        (docket,) = worker.desk.waiting()
+        assert PERSON in docket.ask.barred and not worker.ledger.kept("override/")
+
+    run(gateway, scene)
+    run(gateway, again)
+
+
+def nowhere(positions):
+    raise TransportError("no broker answers", code="BROKER_AWAY", todo="Start one")
+
+
+def test_a_start_that_fails_leaves_no_ledger_behind_and_keeps_one_that_was_there(tmp_path):
+    settings = settings_of(tmp_path)
+    with pytest.raises(TransportError):
+        ActWorker(settings, nowhere)
+    assert not list(tmp_path.glob("ledger*"))
+    write(open_ledger(str(tmp_path / "ledger"), chain), Transaction(NS, keeps=(Keep("kept", b"x"),)))
+    with pytest.raises(TransportError):
+        ActWorker(settings, nowhere)
+    assert open_ledger(str(tmp_path / "ledger"), chain).kept("kept")

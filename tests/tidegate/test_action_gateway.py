@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.act_place import bare_repository, git
+from support.act_place import gateway_told as told
 from support.gateway import KEY, NOW, OTHER, PARAMETERS, TARGET, VERBS, permitted, request
 from support.gateway_dying import POINTS
 
@@ -19,7 +21,7 @@ from actions import Answer, DryRun, ProbeRequest, TargetAway, gateway_wire
 from actions._errors import ParametersInvalid
 from schemas import Control
 from schemas.core import NS
-from schemas.signatures import public_text, signed
+from schemas.signatures import signed
 from tidegate._action_gateway import ActionGateway
 from tidegate._action_gateway_client import GatewayClient
 from tidegate._action_gateway_serve import run_action_gateway
@@ -30,33 +32,13 @@ ROOT = Path(__file__).resolve().parents[2]
 CHANGE = VERBS.change("gitops.revert", TARGET, PARAMETERS, "r")
 
 
-def git(*told, cwd):
-    return subprocess.run(["git", *told], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
-
-
 @pytest.fixture
 def place(tmp_path):
     """A directory with a repository, an empty kill file and the gateway's settings."""
-    bare, work = tmp_path / "bare.git", tmp_path / "work"
-    git("init", "-q", "--bare", "-b", "main", str(bare), cwd=tmp_path)
-    git("clone", "-q", str(bare), str(work), cwd=tmp_path)
-    (work / "apps/checkout").mkdir(parents=True)
-    (work / "apps/checkout/kustomization.yaml").write_text("images:\n  - newTag: v42\n")
-    git("add", "-A", cwd=work)
-    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first", cwd=work)
-    git("push", "-q", "origin", "HEAD:main", cwd=work)
+    bare_repository(tmp_path)
     (tmp_path / "kill.jsonl").write_text("")
     (tmp_path / "gateway.yaml").write_text(yaml.safe_dump(told(tmp_path)))
     return tmp_path
-
-
-def told(place, **more):
-    return {
-        "deployment": "shop", "permit_keys": {"decide-1": public_text(KEY)},
-        "control_keys": {"on-call": public_text(KEY)},
-        "scopes": ["default/"], "store": str(place / "store.sqlite"), "kill_file": str(place / "kill.jsonl"),
-        "listen": f"unix:{place / 'gw.sock'}", "executors": {"git": {"url": str(place / "bare.git")}},
-    } | more  # fmt: skip
 
 
 STARTED: list[subprocess.Popen] = []

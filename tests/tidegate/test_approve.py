@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import random
+from base64 import b64encode
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -28,6 +29,7 @@ from actions import (
     overridden,
     parse_entry,
     seal,
+    sign_override,
 )
 from actions._docket import MOST_CHALLENGES
 from actions._ledger import NonceIssue, Priority
@@ -169,17 +171,48 @@ def test_at_execution_everything_is_looked_at_again(office):
 
 
 def test_other_parameters_are_another_action_and_who_chose_them_does_not_approve_them(office):
+    body, envelope = {"parameters": {"replicas": 9}}, office.sign(GRACE)
     office.open_again(oidc=verifier())
     office.ring = office.ring.with_roles(f"{ISSUER}#ada", frozenset({"senior"}))
-    body = {"parameters": {"replicas": 9}}
     status, answer = office.call("POST", path(office, "/parameters"), body, authorization=f"Bearer {token()}")
     assert status == 201 and answer["id"] != office.id
     old, new = office.desk.docket(office.id), office.desk.docket(answer["id"])
     assert new.ask.plan_digest != old.ask.plan_digest and f"{ISSUER}#ada" in new.ask.barred
+    assert office.state() == "rejected"
     office.open_again()
-    envelope = office.sign(GRACE)
     office.id = answer["id"]
     assert office.vote(envelope) == "OTHER_ACTION" and office.people() == []
+
+
+def other_parameters(office, envelope, wanted, signed=None, by=ADA):
+    signature = sign_override(envelope, signed or wanted, KEYS[by])
+    body = {
+        "parameters": wanted, "rejection": b64encode(envelope).decode(), "signature": b64encode(signature).decode(),
+    }  # fmt: skip
+    return office.call("POST", path(office, "/parameters"), body)
+
+
+def test_a_persons_own_key_puts_other_parameters_in_the_place_of_what_waits(office):
+    status, answer = other_parameters(office, office.sign(ADA, "reject"), {"replicas": 9})
+    assert (status, answer["reason"], office.state()) == (201, "VETOED", "rejected")
+    office.id = answer["id"]
+    assert office.vote(office.sign(ADA)) == "SELF_APPROVAL" and office.vote(office.sign(GRACE)) == "ACCEPTED"
+
+
+@pytest.mark.parametrize("how", ["changed on the way", "signed by another", "an approval", "without the role"])
+def test_parameters_that_nobody_signed_change_nothing(office, how):
+    office.ring = office.ring.with_roles(ADA, frozenset({"viewer"} if how == "without the role" else {"senior"}))
+    envelope = office.sign(ADA, "approve" if how == "an approval" else "reject")
+    signed, by = {"replicas": 5 if how == "changed on the way" else 9}, GRACE if how == "signed by another" else ADA
+    status, answer = other_parameters(office, envelope, {"replicas": 9}, signed, by)
+    assert status >= 400 and office.state() == "awaiting_approval", answer
+
+
+def test_who_is_logged_in_without_a_role_changes_no_parameters(office):
+    office.open_again(oidc=verifier())
+    told = {"authorization": f"Bearer {token()}"}
+    status, answer = office.call("POST", path(office, "/parameters"), {"parameters": {"replicas": 9}}, **told)
+    assert (status, answer["error"]["code"], office.state()) == (403, "NOBODY", "awaiting_approval")
 
 
 def test_a_passkey_signs_over_http(office):

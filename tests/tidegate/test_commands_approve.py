@@ -81,6 +81,18 @@ def test_an_approval_that_is_not_taken_is_exit_code_four(tmp_path, office):
     assert done.exit_code == 4 and document(done)["reason"] == "ROLE_MISSING"
 
 
+def test_other_parameters_are_proposed_with_ones_own_key_for_others_to_approve(tmp_path, office):
+    told = ["--settings", settings_of(tmp_path, office, ADA), "--yes", "--json"]
+    done = run("approve", office.id, "--set", "replicas=9", *told)
+    new = document(done)["id"]
+    assert done.exit_code == 0 and new != office.id and office.state() == "rejected"
+    assert json.loads(office.desk.docket(new).shown["diff"]) and '{"replicas": 9}' in done.stderr
+    again = run("approve", new, *told)
+    assert again.exit_code == 4 and document(again)["reason"] == "SELF_APPROVAL"
+    unsaid = run("approve", new, "--set", "replicas", *told)
+    assert isinstance(unsaid.exception, SettingsError)
+
+
 def test_what_waits_is_listed(tmp_path, office):
     rows = document(run("waiting", "--to", office.url, "--json"))["approvals"]
     assert [row["id"] for row in rows] == [office.id] and rows[0]["standing"]["missing"] == ["anyone", "anyone"]
