@@ -235,13 +235,17 @@ def _undo_read(walk: Walk, event: Read) -> None:
 
 
 def _again(walk: Walk, reason: str) -> None:
-    """Fence and read once more under a new epoch, until `give_up_ns`; then a person gets what is not known."""
-    attempt = walk.attempt()
-    if walk.now >= walk.action.give_up_ns:
+    """Fence and read once more under a new epoch, until `give_up_ns`; then a person gets what is not known.
+
+    Only time in which somebody listened counts: what a clock jumps over, a lost effect has not had time to land in.
+    """
+    attempt, unheard_ns = walk.attempt(), max(0, walk.now - walk.action.due_ns)
+    give_up_ns = walk.action.give_up_ns + unheard_ns
+    if walk.now >= give_up_ns:
         left: Left | None = "unknown" if attempt.is_sent else None
         walk.escalate(f"{reason}:GAVE_UP", left)
     else:
-        walk.renew(reason, attempt.direction, is_sent=attempt.is_sent)
+        walk.renew(reason, attempt.direction, is_sent=attempt.is_sent, give_up_ns=give_up_ns)
 
 
 def _measured(walk: Walk, event: Measured) -> None:
@@ -321,8 +325,9 @@ def _recovered(walk: Walk, event: Recovered) -> None:
         _release(walk, "TAKEN_UP")
     elif attempt is not None and attempt.phase == "sent":
         walk.reconcile("TAKEN_UP", attempt.direction)
-    elif attempt is not None:
-        walk.renew("TAKEN_UP", attempt.direction, is_sent=attempt.is_sent)
+    elif attempt is not None:  # how long others have waited is told by their clock, so it is waited anew
+        give_up_ns = walk.wait(action.plan.times.reconcile_ns)
+        walk.renew("TAKEN_UP", attempt.direction, is_sent=attempt.is_sent, give_up_ns=give_up_ns)
     else:
         walk.stay("TAKEN_UP")
         if action.state == "proposed":
