@@ -8,7 +8,7 @@ from schemas._artefacts import Artefact, CalibrationMap, EvidenceHistory, Patter
 from schemas._base import Json, Record
 from schemas._diagnosis import (
     Anomaly, AnomalyKind, Cause, ConfidenceState, Diagnosis, Evidence, Hypothesis, Incident, Inquiry, Observation,
-    Unknown,
+    Standing, Unknown,
 )  # fmt: skip
 from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError
 from schemas._events import emit, emit_texts, headers_of, read, record_type, rfc3339
@@ -17,30 +17,32 @@ from schemas._frames import (
     decode_histograms, decode_rows, encode_frame, encode_histograms, encode_rows,
 )  # fmt: skip
 from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, series_hash, series_id, sha256, shard_of
-from schemas._reference import CalendarEntry, Change, ChangeKind, TopologyEdge
+from schemas._labels import Basis, Label, Verdict
+from schemas._reference import Alert, CalendarEntry, Change, ChangeKind, TopologyEdge
 from schemas._series import SeriesDefs
 from schemas._telemetry import (
     Coverage, DeadLetter, Entity, EvidencePointer, Gap, SeriesDef, Signal, SnapshotManifest, Watermark,
 )  # fmt: skip
 from schemas._topics import (
-    ACTIONS, ANOMALIES, APPROVALS, AUDIT, CALENDAR, CHANGES, CONTROL, DEAD_LETTERS, DIAGNOSES, FEEDBACK, FOREVER,
-    FRAMES, HISTOGRAMS, INCIDENTS, INQUIRIES, LOGS, MARKS, OBSERVATIONS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW,
-    RECORDS, SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, Content, Topic,
+    ACTIONS, ALERTS, ANOMALIES, APPROVALS, AUDIT, CALENDAR, CHANGES, CONTROL, DEAD_LETTERS, DIAGNOSES, FEEDBACK,
+    FOREVER, FRAMES, HISTOGRAMS, INCIDENTS, INQUIRIES, LOGS, MARKS, OBSERVATIONS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS,
+    RAW, RECORDS, SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, Content, Topic,
 )  # fmt: skip
 
 __all__ = [
-    "ACTIONS", "ANOMALIES", "APPROVALS", "AUDIT", "CALENDAR", "CHANGES", "CONTROL", "DEAD_LETTERS", "DIAGNOSES",
-    "FEEDBACK", "FOREVER", "FRAMES", "FRAME_FIELDS", "HISTOGRAMS", "HISTOGRAM_FIELDS", "INCIDENTS", "INQUIRIES",
-    "LOGS", "LOG_FIELDS", "MARKS", "OBSERVATIONS", "OTLP_LOGS", "OTLP_METRICS", "OTLP_SPANS", "RAW", "RECORDS",
-    "SERIES", "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState", "Anomaly",
-    "AnomalyKind", "Approval", "Artefact", "AuditLeaf", "CalendarEntry", "CalibrationMap", "Cause", "Change",
-    "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
+    "ACTIONS", "ALERTS", "ANOMALIES", "APPROVALS", "AUDIT", "CALENDAR", "CHANGES", "CONTROL", "DEAD_LETTERS",
+    "DIAGNOSES", "FEEDBACK", "FOREVER", "FRAMES", "FRAME_FIELDS", "HISTOGRAMS", "HISTOGRAM_FIELDS", "INCIDENTS",
+    "INQUIRIES", "LOGS", "LOG_FIELDS", "MARKS", "OBSERVATIONS", "OTLP_LOGS", "OTLP_METRICS", "OTLP_SPANS", "RAW",
+    "RECORDS", "SERIES", "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState",
+    "Alert", "Anomaly", "AnomalyKind", "Approval", "Artefact", "AuditLeaf", "CalendarEntry", "CalibrationMap", "Cause",
+    "Change", "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
     "Diagnosis", "Effect", "Entity", "EntityId", "EnvelopeSignature", "Evidence", "EvidenceHistory", "EvidencePointer",
     "Feedback", "FollowUp", "Frame", "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible",
     "Inquiry", "Json", "Observation", "Order", "Pattern", "ProposedChange", "RankerWeights", "Record", "RecordInvalid",
     "SchemaError",
     "SeriesDef", "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic",
     "TopologyEdge", "Unknown", "Watermark",
+    "Basis", "Label", "Standing", "Verdict",
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",

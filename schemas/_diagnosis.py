@@ -70,6 +70,12 @@ class Incident(Record):
     title: str
     anomalies: int = 0
     opened_by: Literal["detection", "label", "alert"] = "detection"
+    merged_into: str | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Where the state is `merged`: the incident that goes on for it."""
+    split_from: str | None = Field(default=None, exclude_if=lambda found: found is None)
+    """The incident that this one was part of, until what joined them was withdrawn."""
+    services: list[str] = Field(default=[], exclude_if=lambda found: not found)
+    """Plain names of the disturbed services, most severe first."""
 
 
 class Cause(Record):
@@ -121,6 +127,20 @@ class Unknown(Record):
     reason: str
 
 
+class Standing(Record):
+    """What the confidence of the first candidate was made of; calibration is fitted on it.
+
+    odds: natural log, against all others. likeness: to confirmed causes, 0 to 1. missing: signals that are silent and
+    never were.
+    """
+
+    TYPE: ClassVar[str] = "standing"
+    odds: float
+    likeness: Probability = 1.0
+    completeness: Probability = 1.0
+    missing: int = Field(default=0, ge=0)
+
+
 class Diagnosis(Record):
     """Ranked hypotheses about one incident, or an abstention with its reason. Later revisions replace earlier."""
 
@@ -141,6 +161,8 @@ class Diagnosis(Record):
     """Digests of the artefacts used: ranker weights, calibration map, code."""
     unknown: list[Unknown] = Field(default=[], exclude_if=lambda found: not found)
     """What was asked and is not known; left out where it is empty."""
+    standing: Standing | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Of the first hypothesis; left out where there is none."""
 
 
 class Inquiry(Record):

@@ -1,4 +1,6 @@
-"""Reference records: what changed, what calls what, what day it is. Versioned, joined as of event time."""
+"""Reference records: what changed, what calls what, what day it is, what others raised. Versioned, joined as of event
+time.
+"""
 
 from typing import ClassVar, Literal
 
@@ -24,6 +26,8 @@ class Change(Record):
     reference: str | None = None
     """A commit, pull request or ticket."""
     author: str | None = None
+    environment: str | None = None
+    """Where it was changed, for example `production`, by the sender; None where it does not say."""
     is_synthetic: bool = False
     """True where it was added to a recorded data set that had no change events."""
 
@@ -53,3 +57,36 @@ class CalendarEntry(Record):
     end_ns: int
     services: list[str] = []
     """Empty: all."""
+
+
+class Alert(Record):
+    """What another system raised and addressed to somebody: an alert of a rule, an incident of a pager, a ticket.
+
+    One record a change of state, under one id from firing to resolved. It says what others knew and when, so it may be
+    shown beside what Tidegate found, and count as a signal; it is nobody's diagnosis.
+    """
+
+    TYPE: ClassVar[str] = "alert"
+    id: str
+    tenant: str = "default"
+    entity_id: str
+    service: str
+    kind: Literal["alert", "incident", "ticket"] = "alert"
+    state: Literal["firing", "acknowledged", "resolved"]
+    name: str
+    """The rule or the number of the ticket; the same for every occurrence of one rule."""
+    title: str
+    severity: str = ""
+    """As the sender wrote it."""
+    at_ns: int
+    """Since when it fires, by the sender."""
+    said_ns: int
+    """When this state was told."""
+    until_ns: int | None = None
+    """When it ended, None while it goes on."""
+    system: str
+    """Which system raised it, for example `alertmanager`."""
+    reference: str | None = None
+    author: str | None = None
+    """The person who acknowledged, resolved or filed it."""
+    labels: dict[str, str] = {}

@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 from schemas._actions import ActionEvent, Approval, AuditLeaf, Checkpoint, Control, Feedback, FollowUp, SignedApproval
 from schemas._base import Record
 from schemas._diagnosis import Anomaly, Diagnosis, Incident, Inquiry, Observation
-from schemas._reference import CalendarEntry, Change, TopologyEdge
+from schemas._labels import Label
+from schemas._reference import Alert, CalendarEntry, Change, TopologyEdge
 from schemas._telemetry import Coverage, DeadLetter, Gap, SeriesDef, SnapshotManifest, Watermark
 
 Content = Literal["source", "frame", "histogram", "logs", "spans", "records", "dead"]
@@ -57,6 +58,7 @@ SERIES = "tidegate.series.v1"
 CHANGES = "tidegate.changes.v1"
 TOPOLOGY = "tidegate.topology.v1"
 CALENDAR = "tidegate.calendar.v1"
+ALERTS = "tidegate.alerts.v1"
 ANOMALIES = "tidegate.anomalies.v1"
 INCIDENTS = "tidegate.incidents.v1"
 DIAGNOSES = "tidegate.diagnoses.v1"
@@ -85,6 +87,7 @@ TOPICS: dict[str, Topic] = {
         Topic(CHANGES, "entity", "records", False, True, (Change,), 400, MIB, "compact,delete"),
         Topic(TOPOLOGY, "edge", "records", False, True, (TopologyEdge,), 400, MIB, "compact,delete"),
         Topic(CALENDAR, "entity", "records", False, True, (CalendarEntry,), 400, MIB, "compact,delete"),
+        Topic(ALERTS, "alert id", "records", False, True, (Alert,), 400, MIB, "compact,delete"),
         Topic(ANOMALIES, "correlation domain", "records", False, False, (Anomaly, Gap), 30),
         Topic(INCIDENTS, "incident id", "records", False, True, (Incident,), 400, MIB, "compact,delete"),
         Topic(DIAGNOSES, "incident id", "records", False, False, (Diagnosis,), 400),
@@ -92,7 +95,7 @@ TOPICS: dict[str, Topic] = {
         Topic(OBSERVATIONS, "incident id", "records", False, False, (Observation,), 30),
         Topic(ACTIONS, "target", "records", False, False, (ActionEvent, FollowUp), 400),
         Topic(APPROVALS, "action id", "records", False, False, (Approval, SignedApproval), 400),
-        Topic(FEEDBACK, "action id", "records", False, False, (Feedback,), FOREVER),
+        Topic(FEEDBACK, "action id", "records", False, False, (Feedback, Label), FOREVER),
         Topic(AUDIT, "one partition", "records", False, False, (AuditLeaf, Checkpoint), FOREVER),
         Topic(CONTROL, "scope", "records", False, True, (Control,), FOREVER, MIB, "compact,delete"),
         Topic(SNAPSHOTS, "stage", "records", False, False, (SnapshotManifest,), FOREVER, MIB, "compact"),
