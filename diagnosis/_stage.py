@@ -23,7 +23,7 @@ from diagnosis._rules import judgements, scene_of
 from diagnosis._signs import History, missing_signals
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
-CODE = "2"
+CODE = "3"
 """Changes whenever the same records may give another diagnosis."""
 FORMAT = 1
 EVIDENCE_BEFORE_S = 90.0
@@ -48,8 +48,8 @@ class DiagnoseState:
 class Diagnose:
     """A `schemas.core.Stage`. Without a calibration diagnoses are UNCALIBRATED.
 
-    history: what bystanders and causes showed in past incidents; calibration: from scores to probabilities; both fitted
-    elsewhere. rules: hard rules by kind.
+    history: what bystanders and causes showed in past incidents; calibration: from scores to probabilities, by tenant
+    in `calibrations` where one has its own; both fitted elsewhere. rules: hard rules by kind.
     queries: what may be asked, by kind. mode: `off` asks nothing and reads no observations. The journal holds topics
     that it reads and also writes to, without marks: nobody waits for it there, least of all itself.
     """
@@ -61,20 +61,22 @@ class Diagnose:
     def __init__(
         self, weights: sc.RankerWeights, settings: Settings | None = None, *,
         queries: Mapping[str, Query] | None = None, mode: Mode = "off", history: sc.EvidenceHistory | None = None,
-        calibration: sc.CalibrationMap | None = None, rules: Mapping[str, Rule] | None = None,
+        calibration: sc.CalibrationMap | None = None, calibrations: Mapping[str, sc.CalibrationMap] | None = None,
+        rules: Mapping[str, Rule] | None = None,
     ) -> None:  # fmt: skip
         self._weights = weights
         self._settings = settings or Settings()
         self._mode: Mode = mode
         self._queries = dict(queries or {})
         self._history = History(history or NO_HISTORY)
-        self._calibration = calibration
+        self._calibration, self._calibrations = calibration, dict(calibrations or {})
         self._rules = dict(rules or {})
         self._versions = {"ranker": weights.digest, "code": CODE}
         if history is not None:
             self._versions["history"] = history.digest
         if calibration is not None:
             self._versions["calibration"] = calibration.digest
+        self._versions |= {f"calibration.{name}": one.digest for name, one in sorted(self._calibrations.items())}
         if mode != "off":
             self._versions |= {f"query.{kind}": query.version for kind, query in sorted(self._queries.items())}
 
@@ -276,7 +278,7 @@ class Diagnose:
         told = _inquire.findings(questions, self._queries)
         since = open_.opened_ns - int(EVIDENCE_BEFORE_S * NS)
         late = [anomaly for anomaly in members if anomaly.start_ns >= since]
-        found, completeness = self._ranked(late or members, edges, changes, told)
+        found, completeness = self._ranked(tenant, late or members, edges, changes, told)
         hypotheses, abstained = found.hypotheses, found.abstained
         diagnosis = sc.Diagnosis(
             id=sc.record_id("diagnosis", open_.id, open_.revision),
@@ -292,6 +294,7 @@ class Diagnose:
             completeness=completeness,
             versions=self._versions,
             unknown=_inquire.unknown(questions),
+            standing=None if found.standing is None else sc.Standing(**found.standing._asdict()),
         )
         yield sc.emit(sc.DIAGNOSES, diagnosis, id=diagnosis.id, key=open_.id, source=SOURCE, event_ns=at_ns)
         if self._mode != "off" and not questions and _inquire.is_open(hypotheses, abstained):
@@ -304,7 +307,8 @@ class Diagnose:
             yield from (self._asked(question.inquiry) for question in asked)
 
     def _ranked(
-        self, members: list[sc.Anomaly], edges: list[sc.TopologyEdge], changes: list[sc.Change], told: list[Told]
+        self, tenant: str, members: list[sc.Anomaly], edges: list[sc.TopologyEdge], changes: list[sc.Change],
+        told: list[Told],
     ) -> tuple[Ranking, float]:
         """The ranking, and the mean completeness of the windows that it rests on."""
         table = evidence_table(members, edges, changes, told=told, history=self._history)
@@ -314,7 +318,8 @@ class Diagnose:
         completeness = float(f"{sum(seen) / len(seen):.12g}") if seen else 1.0
         around = Circumstances(
             services=len({end for call in calls for end in call}), completeness=completeness,
-            missing=missing_signals(self._history.record, members), calibration=self._calibration,
+            missing=missing_signals(self._history.record, members),
+            calibration=self._calibrations.get(tenant, self._calibration),
         )  # fmt: skip
         return ranking(table, self._weights, said, around), completeness
 

@@ -9,6 +9,14 @@ from learning._calibrate import (
     risk_coverage,
     shrunk,
 )
+from learning._curves import (
+    GATE,
+    Curves,
+    Risk,
+    Share,
+    curves,
+    share_of,
+)
 from learning._forecast import (
     Chosen,
     Event,
@@ -32,6 +40,15 @@ from learning._history import (
     fit_history,
     with_patterns,
 )
+from learning._labels import (
+    Coverage,
+    Judged,
+    coverage,
+    is_right,
+    judged,
+    labels_of_actions,
+    settled,
+)
 from learning._ranker import (
     PRIOR,
     Case,
@@ -45,11 +62,15 @@ from learning._ranker import (
 __all__ = [
     "Case",
     "Chosen",
+    "Coverage",
+    "Curves",
     "Evaluation",
     "Event",
     "Fitted",
+    "GATE",
     "Grid",
     "Interval",
+    "Judged",
     "MODELS",
     "OWN_OUTCOMES",
     "Outcome",
@@ -57,14 +78,21 @@ __all__ = [
     "Past",
     "QUICK",
     "Reliability",
+    "Risk",
     "Rolled",
+    "Share",
     "choose",
+    "coverage",
+    "curves",
     "evaluate",
     "fit_calibration",
     "fit_history",
     "fit_ranker",
     "fitted",
     "horizon",
+    "is_right",
+    "judged",
+    "labels_of_actions",
     "leave_group_out",
     "on_grid",
     "pinball",
@@ -72,6 +100,8 @@ __all__ = [
     "reliability",
     "risk_coverage",
     "roll",
+    "settled",
+    "share_of",
     "shrunk",
     "with_patterns",
 ]

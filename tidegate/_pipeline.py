@@ -59,6 +59,7 @@ def build(
     weights = load_weights(settings.diagnosis.weights)
     history = load_history(settings.diagnosis.history)
     calibration = load_calibration(settings.diagnosis.calibration)
+    tenants = {name: load_calibration(path) for name, path in sorted(settings.diagnosis.calibrations.items())}
     known = verbs(settings.actions.executors)
     policies = engine(settings)
     runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
@@ -83,6 +84,7 @@ def build(
             mode=mode,
             history=history,
             calibration=calibration,
+            calibrations=tenants,
             rules=_catalogue.find("rules"),
         ),
         Decide(known, runbooks, policies, decide),
@@ -98,6 +100,7 @@ def build(
         "policies": policies.digest,
         "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude=_ELSEWHERE))),
     }  # fmt: skip
+    provenance |= {f"calibration.{name}": one.digest for name, one in tenants.items()}
     return Pipeline(stages[begin : end + 1], provenance, outside)
 
 

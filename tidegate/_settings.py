@@ -58,6 +58,8 @@ class Diagnosis(Section):
     """EvidenceHistory as JSON: what bystanders and causes showed in past incidents; the shipped one if empty."""
     calibration: Path | None = None
     """CalibrationMap as JSON; the shipped one if empty: fitted on public data, advisory."""
+    calibrations: dict[str, Path] = {}
+    """CalibrationMap of a tenant, by its name, as `tidegate calibration fit` writes it; others have `calibration`."""
     investigate: bool = False
     """Ask about incidents whose cause is open (needs `tidegate investigate`); a replay then reads recorded answers."""
     deadline_s: float = Field(default=60, gt=0, le=3600)

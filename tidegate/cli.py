@@ -21,6 +21,7 @@ from tidegate._commands_check import register as register_checks
 from tidegate._commands_deploy import register as register_deploy
 from tidegate._commands_forecast import register as register_forecast
 from tidegate._commands_investigate import register as register_investigate
+from tidegate._commands_label import register as register_label
 from tidegate._commands_live import register as register_live
 from tidegate._commands_policy import register as register_policy
 from tidegate._commands_run import register as register_run
@@ -54,6 +55,7 @@ def _root(
 register_main(app)
 register_brief(app)
 register_forecast(app)
+register_label(app)
 register_live(app)
 register_run(app)
 register_upgrade(app)
