@@ -17,6 +17,7 @@ from schemas.core import NS, Message
 from streams._errors import ImportError_
 from streams._import import import_
 from streams._recording import Recording
+from streams.importers._nezha_rows import _instant
 from streams.importers.nezha import Nezha
 
 DAY = 1_674_950_400  # 2023-01-29
@@ -245,3 +246,9 @@ def test_fault_free_minutes_of_all_days_can_be_moved_to_before_the_incident(tmp_
 def test_a_baseline_without_an_incident_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImportError_, match="baseline=all goes with incident=ID"):
         run(tmp_path / "a.tar.zst", whole(), baseline="all")
+
+
+def test_seconds_that_lie_years_from_the_written_time_beside_them_are_not_believed() -> None:
+    text = "2022-08-22 03:51:19.607158889 +0000 UTC m=+0.113112869"
+    assert _instant("1861140279", text) == _instant("1661140279", text) == 1_661_140_279 * NS
+    assert _instant("1661140279", "x") == 1_661_140_279 * NS
