@@ -111,7 +111,8 @@ class Decoded:
     the same series as long as `book` is the same object. A memory aid of whoever reads, and nothing more.
     logs, spans: record batches with exactly `schemas.LOG_FIELDS` / `SPAN_FIELDS`, or None.
     records: changes, calendar entries and the like, to be put on their own topics. rejected: samples beside `points`
-    and `histograms` that could not be used.
+    and `histograms` that could not be used. is_occasional: it comes now and then (a webhook), so it does not say how
+    far time has come, and nobody waits for more of it.
     """
 
     points: Points = NO_POINTS
@@ -123,6 +124,7 @@ class Decoded:
     rows: NDArray[np.int32] | None = None
     book: object = None
     rejected: tuple[Rejected, ...] = ()
+    is_occasional: bool = False
 
 
 class Source(Protocol):

@@ -76,7 +76,8 @@ class Normalise:
 
     name = _NAME
     outputs = (
-        sc.FRAMES, sc.HISTOGRAMS, sc.LOGS, sc.SPANS, sc.SERIES, sc.CHANGES, sc.TOPOLOGY, sc.CALENDAR, sc.DEAD_LETTERS,
+        sc.FRAMES, sc.HISTOGRAMS, sc.LOGS, sc.SPANS, sc.SERIES, sc.CHANGES, sc.TOPOLOGY, sc.CALENDAR, sc.ALERTS,
+        sc.DEAD_LETTERS,
     )  # fmt: skip
     ordered = False
     makes_time = True
@@ -170,7 +171,7 @@ class Normalise:
         said = tuple((name, value) for name, value in message.headers if name in (SOURCE, TRUST))
         for record in decoded.records:
             _record(record, said, out)
-        if newest > 0:
+        if newest > 0 and not decoded.is_occasional:
             state.time.hear(clock, sender, log, newest)
 
     def _points(
@@ -299,9 +300,12 @@ def _record(record: sc.Record, said: tuple[tuple[str, bytes], ...], out: list[An
         topic, key, at_ns = sc.CALENDAR, record.id, record.start_ns
     elif isinstance(record, sc.TopologyEdge):
         topic, key, at_ns = sc.TOPOLOGY, record.id, record.first_ns
+    elif isinstance(record, sc.Alert):
+        topic, key, at_ns = sc.ALERTS, record.id, record.said_ns
     else:
         return
-    emit = sc.emit(topic, record, id=record.id, key=key, source=_SOURCE, event_ns=at_ns)
+    id = sc.record_id("alert", record.id, record.state, at_ns) if isinstance(record, sc.Alert) else record.id
+    emit = sc.emit(topic, record, id=id, key=key, source=_SOURCE, event_ns=at_ns)
     out.append(replace(emit, headers=(*emit.headers, *said)))
 
 

@@ -67,6 +67,8 @@ def _event(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], byt
 def _event_ns(record: sc.Record) -> int:
     if isinstance(record, sc.Change):
         return record.at_ns
+    if isinstance(record, sc.Alert):
+        return record.said_ns
     return record.start_ns if isinstance(record, sc.CalendarEntry) else record.first_ns  # type: ignore[attr-defined]
 
 

@@ -14,7 +14,10 @@ from schemas.core import NS, Message
 from streams import FROM, SOURCES, Engine, Ledger, MemoryLog, RecordingError, report
 from tidegate._pipeline import Pipeline, ledger_of
 
-KEPT = (sc.ANOMALIES, sc.TOPOLOGY, sc.CHANGES, sc.CALENDAR, sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS, sc.DEAD_LETTERS)
+KEPT = (
+    sc.ANOMALIES, sc.TOPOLOGY, sc.CHANGES, sc.CALENDAR, sc.ALERTS, sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS,
+    sc.DEAD_LETTERS,
+)  # fmt: skip
 """What a run leaves behind, for `explain` and for people."""
 
 REFERENCE = (sc.CHANGES, sc.CALENDAR, sc.TOPOLOGY)

@@ -1,21 +1,22 @@
-"""Records of our own on the raw topic: changes and calendar entries that a gateway or an importer took as CloudEvents.
+"""Records of our own on the raw topic: changes, calendar entries, edges and alerts that came as CloudEvents.
 
 They travel through the raw topic like everything else, so a replay sees them exactly when the live run did.
 """
 
-from schemas import CalendarEntry, Change, Record, RecordInvalid, TopologyEdge, read
+from schemas import Alert, CalendarEntry, Change, Record, RecordInvalid, TopologyEdge, read
 from schemas.core import Message
 from streams._decoded import Decoded
 from streams._errors import SourceError
 
 _TIMES: dict[type[Record], tuple[str, ...]] = {
     Change: ("at_ns",), CalendarEntry: ("start_ns", "end_ns"), TopologyEdge: ("first_ns", "last_ns"),
+    Alert: ("at_ns", "said_ns"),
 }  # fmt: skip
 """What comes from outside, and its times: they must fit a timestamp."""
 
 
 class Records:
-    """CloudEvents of the types `io.tidegate.change`, `.calendar` and `.edge`, binary mode."""
+    """CloudEvents of the types `io.tidegate.change`, `.calendar`, `.edge` and `.alert`, binary mode."""
 
     kind = "records"
     topics: tuple[str, ...] = ()
@@ -26,7 +27,7 @@ class Records:
             record = read(message)
         except RecordInvalid as error:
             raise SourceError(error.what, where=error.where, todo=error.todo, code=error.code) from error
-        if not isinstance(record, Change | CalendarEntry | TopologyEdge):
+        if not isinstance(record, tuple(_TIMES)):
             raise SourceError(
                 f"a record of type '{record.TYPE}' does not come from outside", code="RECORD_UNEXPECTED",
                 todo=f"Types that do: {', '.join(f'io.tidegate.{kind.TYPE}' for kind in _TIMES)}",
