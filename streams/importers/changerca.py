@@ -117,7 +117,7 @@ def _rows(case: Case, morgue: Morgue) -> tuple[list[Row], set[tuple[str, str]]]:
         peer, side = (caller, "server") if service == callee else (callee, "client")
         mine = gauges.setdefault(service, {})
         for second, success, cpu, memory, latency in _samples(file, morgue):
-            values = (
+            values: tuple[tuple[str, str, float], ...] = (
                 ("success_rate", peer, success),
                 ("latency", peer, latency),
                 ("cpu_usage_rate", "", cpu),
