@@ -26,6 +26,8 @@ class SourceClock:
     is_idle: bool = False
     is_final: bool = False
     series: int = 0
+    over: int = 0
+    """Samples of series that were one too many."""
 
 
 @dataclass(slots=True)
@@ -160,7 +162,9 @@ class EventTime:
     def dump(self) -> dict[str, Any]:
         return {
             "through_ns": self.through_ns,
-            "clocks": {k: [c.newest_ns, c.log, c.is_idle, c.is_final, c.series] for k, c in self.clocks.items()},
+            "clocks": {
+                k: [c.newest_ns, c.log, c.is_idle, c.is_final, c.series, c.over] for k, c in self.clocks.items()
+            },
             "logs": {
                 name: [t.through_ns, t.is_final, {s: [h.newest_ns, h.is_idle] for s, h in t.senders.items()}]
                 for name, t in self.logs.items()

@@ -56,7 +56,9 @@ class Intake:
     sentence what cannot be decoded (right for senders that a person can mend); else it is kept and a dead letter.
     signatures: how the system signs, the first whose header is there counts. delivery: header with an id that is the
     same when a delivery is sent again. event_types: CloudEvents whose type begins so come to this source from
-    `/v1/events` as well, as structured JSON. status: of the answer, where the source has no `reply`.
+    `/v1/events` as well, as structured JSON. status: of the answer, where the source has no `reply`. signal: what
+    follows the sender's name in `tidegate-source`, the kind if empty. explains: a refusal as a google.rpc.Status in the
+    encoding of the request, or as one line of text.
     """
 
     paths: tuple[str, ...]
@@ -69,6 +71,8 @@ class Intake:
     delivery: str = ""
     event_types: tuple[str, ...] = ()
     status: int = 204
+    signal: str = ""
+    explains: Literal["status", "text"] = "status"
 
 
 @runtime_checkable

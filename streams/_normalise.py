@@ -195,6 +195,7 @@ class Normalise:
             )  # fmt: skip
             over = shards < 0
             if over.any():
+                clock.over += int(over.sum())
                 points = self._reject(state, points, over, decoded, sender, LIMIT, out)
                 shards = shards[~over]
         if not len(points.series):

@@ -7,6 +7,7 @@ ids are hex. Unknown fields are ignored in both.
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from google.protobuf import json_format
@@ -15,6 +16,7 @@ from google.protobuf.message import Message as Proto
 
 from schemas.core import Message
 from streams._errors import SourceError
+from streams._intake import JSON_TYPE, PROTOBUF_TYPE, Intake, Reply
 from streams._otlp_encode import varint
 
 P = TypeVar("P", bound=Proto)
@@ -23,6 +25,19 @@ _HEX_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "s
 _SPACE: Final = b" \t\r\n"
 _NEWLINE: Final = 0x0A  # also the first byte of nearly every protobuf export request: field 1, length-delimited
 _NOT_JSON: Final = (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError, json_format.Error)
+
+
+def otlp_intake(signal: str) -> Intake:
+    """OTLP/HTTP of one signal. What cannot be decoded is kept: a sender would only drop what is refused."""
+    return Intake(
+        (f"/v1/{signal}",), (PROTOBUF_TYPE, JSON_TYPE), max_bytes=1 << 30, reads_first=False, status=200, signal=signal
+    )  # fmt: skip
+
+
+def otlp_reply(headers: Mapping[str, str]) -> Reply:
+    """An empty export response in the encoding of the request."""
+    is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == JSON_TYPE
+    return Reply(200, body=b"{}", media_type=JSON_TYPE) if is_json else Reply(200, media_type=PROTOBUF_TYPE)
 
 
 def parse(data: bytes, kind: type[P]) -> P:

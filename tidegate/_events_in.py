@@ -48,6 +48,18 @@ def read_event(headers: Mapping[str, str], body: bytes, principal: Principal, so
     return Taken(said, record.to_bytes())
 
 
+def told_type(headers: Mapping[str, str], body: bytes) -> tuple[str, bytes]:
+    """The type of an event and the whole of it as structured JSON. Raises Refused: 415 (neither mode), 400."""
+    attributes, value = _event(headers, body)
+    if "ce-specversion" not in headers:
+        return attributes.get("type", ""), body
+    try:
+        whole = json.dumps({**attributes, "data": json.loads(value)}).encode()
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"not a CloudEvent: the data is not JSON: {str(error)[:200]}") from error
+    return attributes.get("type", ""), whole
+
+
 def _event(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
     """Attributes and data of an event in either mode."""
     is_binary, kind = "ce-specversion" in headers, media_type(headers)

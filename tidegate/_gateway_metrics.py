@@ -15,8 +15,10 @@ from tidegate._webhooks import HookHealth
 class GatewayMetrics:
     """A collector of one process. `requests` counts answers by (path, status)."""
 
-    def __init__(self, live: Live, hooks: Callable[[], Sequence[HookHealth]]) -> None:
-        self.requests: Counter[tuple[str, int]] = Counter()
+    def __init__(
+        self, live: Live, hooks: Callable[[], Sequence[HookHealth]], requests: Counter[tuple[str, int]]
+    ) -> None:  # fmt: skip
+        self.requests = requests
         self._live, self._hooks = live, hooks
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)

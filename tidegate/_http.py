@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from streams._otlp_encode import varint
 
-JSON, PROTOBUF = "application/json", "application/x-protobuf"
+JSON, PROTOBUF, TEXT = "application/json", "application/x-protobuf", "text/plain"
 _MOST_MEMBERS = 100  # of one gzip body: senders write one, loggers a few; a million empty ones would cost minutes
 _BODY_S = 60.0
-_GRPC = {400: 3, 401: 16, 403: 7, 408: 4, 413: 8, 415: 3, 429: 8, 500: 13, 503: 14}  # google.rpc.Code
+_GRPC = {400: 3, 401: 16, 403: 7, 408: 4, 409: 6, 413: 8, 415: 3, 429: 8, 500: 13, 503: 14}  # google.rpc.Code
 
 
 class Refused(Exception):
@@ -27,18 +27,20 @@ class Refused(Exception):
         self.status, self.what, self.retry_after_s = status, what, retry_after_s
         super().__init__(what)
 
-    def response(self, encoding: str = JSON) -> Response:
-        """The refusal as a google.rpc.Status, protobuf or JSON."""
+    def response(self, encoding: str = JSON, *, as_text: bool = False) -> Response:
+        """The refusal as a google.rpc.Status, protobuf or JSON; or as a line of text."""
         code = _GRPC.get(self.status, 2)
-        if encoding == PROTOBUF:
+        if as_text:
+            encoding, body = TEXT, f"{self.what}\n".encode()
+        elif encoding == PROTOBUF:
             text = self.what.encode()
             body = bytes((0x08, code, 0x12)) + varint(len(text)) + text
         else:
-            body = json.dumps({"code": code, "message": self.what}).encode()
+            encoding, body = JSON, json.dumps({"code": code, "message": self.what}).encode()
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(self.retry_after_s)
-        return Response(body, self.status, headers, media_type=PROTOBUF if encoding == PROTOBUF else JSON)
+        return Response(body, self.status, headers, media_type=encoding)
 
 
 def media_type(headers: Mapping[str, str]) -> str:

@@ -10,14 +10,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import schemas as sc
 from schemas.core import NS, Emit
 from streams import (
+    CLOCK,
     KIND,
     SOURCE,
     SOURCES,
+    TRUST,
     EmbeddedLog,
     Engine,
     LiveTime,
@@ -46,6 +48,19 @@ class StageHealth:
     behind: int
 
 
+class SourceHealth(NamedTuple):
+    """One sender. arrived_ns: when it was last heard of, newest_ns: the newest event time it brought, 0 before any.
+
+    series: how many it brought. over: samples of series beyond the limits.
+    """
+
+    arrived_ns: int
+    newest_ns: int
+    is_idle: bool
+    series: int
+    over: int
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """How the engine stood at `at_ns` of the wall clock; never changed, so any thread may read it."""
@@ -58,6 +73,8 @@ class Health:
     """Records that stages could not take, by code."""
     sources_active: int
     sources_idle: int
+    sources: Mapping[str, SourceHealth]
+    """By sender, as `tidegate-source` names it."""
 
     @property
     def watermark_ns(self) -> int:
@@ -107,8 +124,9 @@ class Live:
             _live_state.save_versions(self.log, self.versions, self._restored)
         self._arrived = self._restored.arrived
         self._intake = threading.Lock()
-        self._waiting: deque[int] = deque()
+        self._waiting: deque[tuple[str, int]] = deque()
         self._waiting_bytes = 0
+        self._waiting_of: dict[str, tuple[int, int]] = {}
         self._find_waiting()
         started = self.now_ns()
         self._time = LiveTime(
@@ -124,13 +142,17 @@ class Live:
     # --- intake, any thread ---
 
     def take(
-        self, kind: str, value: bytes, *, source: str, tenant: str, headers: Sequence[tuple[str, bytes]] = ()
-    ) -> None:
+        self, kind: str, value: bytes, *, source: str, tenant: str, headers: Sequence[tuple[str, bytes]] = (),
+        trust: int = 1,
+    ) -> None:  # fmt: skip
         """Append one message to the raw topic; it is durable when this returns. Raises TransportError.
 
-        kind: the source plug-in that will read it. source, tenant: of the authenticated sender. headers: put in front.
+        kind: the source plug-in that will read it. source, tenant, trust: of the authenticated sender. headers: put in
+        front.
         """
-        said = ((KIND, kind.encode()), (SOURCE, source.encode()), (TENANT, tenant.encode()))
+        said = (
+            (KIND, kind.encode()), (SOURCE, source.encode()), (TENANT, tenant.encode()), (TRUST, b"%d" % trust),
+        )  # fmt: skip
         with self._intake:
             now = self.now_ns()
             self._append(Emit(sc.RAW, source.encode(), value, (*headers, *said), now), now)
@@ -139,13 +161,37 @@ class Live:
 
     def _append(self, emit: Emit, now_ns: int) -> None:
         self.log.append([emit], writer=SOURCES, received_ns=now_ns)
-        self._waiting.append(len(emit.value))
-        self._waiting_bytes += len(emit.value)
+        self._wait(emit.key.decode(), len(emit.value))
+
+    def _wait(self, source: str, size: int) -> None:
+        self._waiting.append((source, size))
+        self._waiting_bytes += size
+        messages, held = self._waiting_of.get(source, (0, 0))
+        self._waiting_of[source] = messages + 1, held + size
+
+    def _work_off(self) -> None:
+        """The oldest that waits was read."""
+        source, size = self._waiting.popleft()
+        self._waiting_bytes -= size
+        messages, held = self._waiting_of[source]
+        if messages == 1:
+            del self._waiting_of[source]
+        else:
+            self._waiting_of[source] = messages - 1, held - size
 
     @property
     def backlog(self) -> tuple[int, int]:
         """Messages and bytes that were taken and not yet normalised."""
         return len(self._waiting), self._waiting_bytes
+
+    def waiting(self, source: str) -> tuple[int, int]:
+        """The same of one sender."""
+        return self._waiting_of.get(source, (0, 0))
+
+    def new_series(self, source: str) -> int:
+        """Series that a sender ever brought and samples of those beyond the limits, as of the last look."""
+        found = self.health.sources.get(source)
+        return found.series + found.over if found else 0
 
     def read(self, topics: Sequence[str], after: int, limit: int = 100) -> list[Stored]:
         """Records of the log above a sequence, in order."""
@@ -205,7 +251,7 @@ class Live:
         self._unsaved += total
         with self._intake:
             for _ in range(min(total, len(self._waiting))):
-                self._waiting_bytes -= self._waiting.popleft()
+                self._work_off()
         while moved := sum(runner.poll(self.log, _BATCH) for runner in self.engine.runners[1:]):
             total += moved
         return total
@@ -225,9 +271,9 @@ class Live:
         after = self._first.after
         while batch := self.log.read(self._first.stage.inputs, after, _BATCH):
             for stored in batch:
-                self._waiting.append(len(stored.message.value))
-                self._waiting_bytes += len(stored.message.value)
-                if sender := sender_of(stored.message):
+                sender = sender_of(stored.message)
+                self._wait(sender, len(stored.message.value))
+                if sender:
                     self._arrived[sender] = stored.message.received_ns
             after = batch[-1].sequence
 
@@ -252,7 +298,12 @@ class Live:
         clocks = [clock for clock in self._first.state.clocks.values() if clock.newest_ns]
         idle = sum(clock.is_idle for clock in clocks)
         ledger: dict[str, Any] = report(_pipeline.ledger_of(runners))
-        return Health(now_ns, stages, ledger, refused, len(clocks) - idle, idle)
+        arrived = dict(self._arrived)
+        sources = {
+            name: SourceHealth(arrived.get(name, 0), clock.newest_ns, clock.is_idle, clock.series, clock.over)
+            for name, clock in self._first.state.clocks.items() if name != CLOCK
+        }  # fmt: skip
+        return Health(now_ns, stages, ledger, refused, len(clocks) - idle, idle, sources)
 
 
 def _is_over(since_ns: int, now_ns: int, span_ns: int) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from actions import Mode
 from schemas.core import NS
@@ -13,10 +13,11 @@ from streams import StreamSettings
 from tidegate._act_settings import Act
 from tidegate._approve_settings import Approvals
 from tidegate._errors import SettingsError
+from tidegate._gateway_settings import Gateway
 from tidegate._investigate_settings import Investigate
 from tidegate._kafka_settings import Kafka
 from tidegate._opa_settings import Opa
-from tidegate._section import Section, secret_of
+from tidegate._section import Section
 from tidegate._service_settings import Service
 
 
@@ -80,63 +81,6 @@ class Actions(Section):
     """An OPA server that is asked instead."""
     runbooks: Path | None = None
     """Directory of runbooks; the shipped ones if empty."""
-
-
-class _Secret(Section):
-    token: SecretStr | None = Field(default=None, min_length=16)
-    """Sixteen characters or more."""
-    token_file: Path | None = None
-    """A file that holds the token instead, so that this one needs no secret."""
-
-    def secret(self) -> str:
-        """The token, from here or from its file; empty if there is none. Raises SettingsError."""
-        text = secret_of(self.token, self.token_file, "a token")
-        if self.token_file is not None and len(text) < 16:
-            raise SettingsError(
-                "the token has fewer than 16 characters", where=str(self.token_file), todo="Write a longer one"
-            )
-        return text
-
-
-class Token(_Secret):
-    """Who may speak to the gateway: a bearer token stands for one source of one tenant."""
-
-    source: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    can_send: bool = True
-    can_read: bool = False
-    """May read incidents and the stream of actions of its tenant."""
-
-    @model_validator(mode="after")
-    def _has_one_secret(self) -> Self:
-        if (self.token is None) == (self.token_file is None):
-            raise ValueError("give `token` or `token_file`, and not both")
-        return self
-
-
-class Webhook(_Secret):
-    """Where actions are sent as CloudEvents; a token, if any, goes along as `Authorization: Bearer`."""
-
-    url: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
-
-
-class Gateway(Section):
-    """`up`: who may send, how much, and who is told."""
-
-    tokens: tuple[Token, ...] = ()
-    """Without any, only this machine may connect (or `--insecure`)."""
-    max_body_bytes: int = Field(default=20 << 20, gt=0)
-    """Of one request, as sent and unpacked; the OpenTelemetry Collector's own limit."""
-    max_backlog_bytes: int = Field(default=64 << 20, gt=0)
-    """Taken but not yet normalised; beyond, senders are told to come again (429)."""
-    max_backlog_messages: int = Field(default=20_000, gt=0)
-    webhooks: tuple[Webhook, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_room_for_one(self) -> Self:
-        if self.max_backlog_bytes < self.max_body_bytes:
-            raise ValueError("max_backlog_bytes is smaller than max_body_bytes: a large request would never be taken")
-        return self
 
 
 class Shards(Section):

@@ -11,19 +11,22 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
+from starlette.applications import Starlette
 
 from tidegate._errors import GatewayError
 from tidegate._gateway import Gateway
+from tidegate._gateway_settings import Webhook
 from tidegate._live import Live
 from tidegate._principals import Principals
-from tidegate._settings import Settings, Webhook
+from tidegate._settings import Settings
+from tidegate._tls import server_options
 from tidegate._webhooks import OnEvent, Webhooks
 
 PORT = 4318
@@ -54,6 +57,7 @@ def run_up(
         )  # fmt: skip
     hooks = (*settings.gateway.webhooks, *(_webhook(url) for url in webhooks))
     stopping = stop or threading.Event()
+    options = server_options(settings.gateway.tls)
     listener = _listen(host, port)
     try:
         live = Live(directory, settings, now_ns=now_ns, rebuild=rebuild)
@@ -67,16 +71,18 @@ def run_up(
             status=lambda: "stopping" if stopping.is_set() else "ok",
         )  # fmt: skip
         try:
-            with _signals(stopping), _served(gateway, listener, stopping) as is_up:
+            with _signals(stopping), _served(gateway.app, listener, stopping, options) as is_up:
                 sender.start()
                 if is_up():
-                    on_ready(_address(listener))
+                    on_ready(_address(listener, options))
                 while not stopping.is_set() and is_up():
                     if not live.pump(stopping.is_set):
                         live.news.wait(_REST_S)
                         live.news.clear()
                 if not stopping.is_set():
-                    raise GatewayError("the server ended by itself", where=_address(listener), todo="Please report it")
+                    raise GatewayError(
+                        "the server ended by itself", where=_address(listener, options), todo="Please report it"
+                    )
             deadline = time.monotonic() + _DRAIN_S
             live.pump(lambda: time.monotonic() > deadline)
         finally:
@@ -90,11 +96,13 @@ def run_up(
 
 
 @contextmanager
-def _served(gateway: Gateway, listener: socket.socket, stopping: threading.Event) -> Iterator[Callable[[], bool]]:
-    """Serve inside; yields whether the server is up. Leaving ends it: nothing is taken any more."""
+def _served(
+    app: Starlette, listener: socket.socket, stopping: threading.Event, options: Mapping[str, Any] | None = None
+) -> Iterator[Callable[[], bool]]:
+    """Serve inside; yields whether the server is up. Leaving ends it: nothing is taken any more. options: of TLS."""
     config = uvicorn.Config(
-        gateway.app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
-        timeout_graceful_shutdown=_GRACE_S, h11_max_incomplete_event_size=65_536,
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
+        timeout_graceful_shutdown=_GRACE_S, h11_max_incomplete_event_size=65_536, **(options or {}),
     )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="gateway", daemon=True)
@@ -140,9 +148,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, options: Mapping[str, Any] | None = None) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if options else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _webhook(url: str) -> Webhook:

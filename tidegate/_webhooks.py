@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import schemas as sc
 from streams import EmbeddedLog, Stored, TransportError
-from tidegate._settings import Webhook
+from tidegate._gateway_settings import Webhook
 from tidegate._show import cloud_event
 
 PLACES = "webhooks.sqlite"

@@ -5,14 +5,16 @@ Compiling takes seconds, so by itself the fast one starts only when a run has sh
 """
 
 import importlib.util
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from schemas.core import Message
 from streams._decoded import Decoded
 from streams._entities import tenant_of
 from streams._errors import SourceError
+from streams._intake import Reply
 from streams._otlp_metrics import LABELS_MAX_BYTES, Definitions, decode_metrics
-from streams._otlp_wire import located, looks_like_json
+from streams._otlp_wire import located, looks_like_json, otlp_intake, otlp_reply
 from streams._settings import WARM_POINTS
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class OtlpMetrics:
 
     kind = "otlp_metrics"
     topics = ("otlp_metrics",)
+    intake = otlp_intake("metrics")
 
     def __init__(self, fast: bool | None = None, labels_max_bytes: int = LABELS_MAX_BYTES) -> None:
         self._definitions, self._labels_max_bytes = Definitions(labels_max_bytes), labels_max_bytes
@@ -73,6 +76,9 @@ class OtlpMetrics:
 
         self._definitions.forget()  # the fast one keeps them in a tenth of the space
         return FastMetrics(self.plain, self._labels_max_bytes)
+
+    def reply(self, headers: Mapping[str, str], decoded: Decoded | None) -> Reply:
+        return otlp_reply(headers)
 
 
 PLUGIN = OtlpMetrics

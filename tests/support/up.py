@@ -97,7 +97,7 @@ def serving(live: Live, **options: Any) -> Iterator["Caller"]:
     """A gateway over real HTTP; the test itself pumps."""
     listener = _listen("127.0.0.1", 0)
     gateway = Gateway(live, Principals(live.settings.gateway), **options)
-    with _served(gateway, listener, threading.Event()):
+    with _served(gateway.app, listener, threading.Event()):
         yield Caller(_address(listener))
     listener.close()
 

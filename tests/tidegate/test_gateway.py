@@ -14,7 +14,7 @@ from support.up import START_NS, Caller, Clock, feed, serving, settings, shop_em
 
 import schemas as sc
 from schemas.core import NS, Emit
-from streams import KIND, SOURCE, EmbeddedLog
+from streams import KIND, SOURCE, TRUST, EmbeddedLog
 from streams._otlp_encode import gauge, request
 from tidegate._live import TENANT, Live
 
@@ -169,7 +169,7 @@ def test_source_and_tenant_come_from_the_token_and_cannot_be_claimed(guarded):
     assert call("POST", "/v1/metrics", METRICS, **PROTO, **claimed, **bearer(SHOP)).status == 200
     (message,) = raw(live)
     assert [message.header(n) for n in (KIND, SOURCE, TENANT)] == ["otlp_metrics", "shop/metrics", "shop"]
-    assert [name for name, _ in message.headers] == [KIND, SOURCE, TENANT]
+    assert [name for name, _ in message.headers] == [KIND, SOURCE, TENANT, TRUST]
 
 
 @pytest.mark.parametrize("said", [{}, bearer("shop-token-012345678"), {"authorization": f"Basic {SHOP}"}, bearer("ä")])
