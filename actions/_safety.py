@@ -19,6 +19,7 @@ from actions._kill import Order, breaker_of
 from actions._ledger import Take
 from actions._machine_types import Action, Mode
 from actions._modes import Bound, lowest, set_level
+from actions._overruled import Overruled
 from actions._ports import Illness
 from actions._verbs import service_of
 from schemas import Feedback
@@ -61,13 +62,16 @@ class Safety:
         """Older versions that a replay has shown to decide the same."""
         self.breach_ns = 0
         """Of a breach of safety that no person has lifted."""
+        self.held = ""
+        """Why nothing forward may happen right now, whatever else is allowed; empty where nothing is amiss."""
+        self.overruled = Overruled()
         self._earned: dict[tuple[str, str, str], Bound] = {}
         self._past: dict[str, list[Past]] = {}
         self._advised: dict[str, frozenset[tuple[str, str]]] = {}
 
     def learn(self, action: Action) -> None:
         """Take in an action that has ended, in order of their ends."""
-        outcome = outcome_of(action)
+        outcome, self.overruled = outcome_of(action), self.overruled.learn(action)
         if action.state in ("advised", "shadowed") and action.origin.action_id:
             names = {(step.change.verb, service_of(step.change.target)) for step in action.plan.steps}
             self._advised[action.origin.action_id] = frozenset(names)
@@ -90,7 +94,8 @@ class Safety:
         self._earned.clear()
 
     def heard(self, said: Feedback) -> None:
-        """What people said of a decision that was not carried out: it counts for a breaker that was open then."""
+        """What people said: of a decision that was not carried out, it counts for a breaker that was open then."""
+        self.overruled = self.overruled.heard(said)
         for name in self._advised.get(said.action_id or "", ()):
             known = self.breakers.get(name, Breaker())
             if known.is_open and said.said_ns >= known.opened_ns:
@@ -99,6 +104,7 @@ class Safety:
     def trip(self, reason: str, at_ns: int) -> None:
         """Stop acting everywhere: an invariant, audit log or ledger is in doubt, or people override too often."""
         self.breakers[EVERYWHERE] = _breaker.trip(self.breakers.get(EVERYWHERE, Breaker()), reason, at_ns)
+        self.overruled = Overruled()
 
     def heed(self, order: Order) -> None:
         """A signed order opens or resets a breaker, as of its time; what opened it later stays."""
@@ -110,6 +116,7 @@ class Safety:
             self.breakers[name] = _breaker.trip(known, "ORDERED", order.issued_ns)
         elif order.issued_ns >= known.opened_ns:
             self.breakers[name] = _breaker.reset()
+            self.overruled = Overruled() if name == EVERYWHERE else self.overruled
             if name == EVERYWHERE and order.issued_ns >= self.breach_ns:
                 self.breach_ns = 0
                 self._earned.clear()
@@ -130,6 +137,8 @@ class Safety:
                 bounds.append(_canary.bound(canary, step.change.target))
         if mass_illness(groups):
             bounds.append(Bound("advise", "MASS_ILLNESS"))
+        if self.held:
+            bounds.append(Bound("advise", self.held))
         return lowest(bounds)
 
     def why_not(self, action: Action, step: int, groups: tuple[Illness, ...], now_ns: int) -> Held | None:

@@ -59,6 +59,8 @@ TELL_NS = NS // 5
 ALL = 1 << 30
 ORDER = "order/"
 """Facts of the ledger: signed orders as they came, by id."""
+TRIP = "trip/"
+"""Facts of the ledger: when everything was stopped without an order, and why; gone with the order that resets it."""
 SAID = "said/"
 """What people said of decisions, by the id of the record."""
 AT_ONCE = 200
@@ -112,19 +114,21 @@ class Worker:
 
     async def begin(self) -> None:
         """Take everything up from the ledger: what has ended, what may be old, what was under way."""
-        orders = sorted(self._orders(), key=lambda order: order.issued_ns)
+        said: list[tuple[int, Order | str]] = [(order.issued_ns, order) for order in self._orders()]
+        said += [(int(name.removeprefix(TRIP)), reason.decode()) for name, reason in self.ledger.kept(TRIP)]
+        said.sort(key=lambda one: one[0])
         for row in self.ledger.ended(-1, ALL):
-            while orders and orders[0].issued_ns < (row.ended_ns or 0):
-                self.safety.heed(orders.pop(0))
+            while said and said[0][0] < (row.ended_ns or 0):
+                self._reset_or_trip(*said.pop(0))
             self.safety.learn(load_action(row.body))
         self.safety.take_trials(kept_trials(self.ledger))
         self.safety.same = frozenset(name.removeprefix(SAME) for name, _ in self.ledger.kept(SAME))
         self.safety.breach_ns = max((int(value) for _, value in self.ledger.kept(BREACH)), default=0)
-        for order in orders:
-            self.safety.heed(order)
-        said = (Feedback.from_bytes(body) for _, body in self.ledger.kept(SAID))
-        for one in sorted(said, key=lambda one: (one.said_ns, one.id)):
-            self.safety.heard(one)
+        for one in said:
+            self._reset_or_trip(*one)
+        told = (Feedback.from_bytes(body) for _, body in self.ledger.kept(SAID))
+        for feedback in sorted(told, key=lambda one: (one.said_ns, one.id)):
+            self.safety.heard(feedback)
         await self.reread(check=True)
         for key in self.ledger.open_actions():
             await self.feed(key, Recovered(self.now))
@@ -193,6 +197,18 @@ class Worker:
         keeps = (Keep(f"{BREACH}{self.now}", str(self.now).encode()),)
         await self.commit(Transaction(self.now, keeps=keeps, outbox=(notice_row(said),)))
 
+    async def trip(self, reason: str, what: str) -> None:
+        """Stop acting everywhere, also after a restart, until a signed order resets the breaker of everything."""
+        now = self.now
+        text = f"nothing acts any more: {what}; `tidegate revoke --resume --breaker *@*` lifts it"
+        said = Notice(record_id("notice", "trip", reason, now), "page", f"trip:{reason}", text[:400], "", now)
+        leaf = canonical({
+            "action": "", "version": 0, "from": "", "to": "tripped", "reason": reason, "at_ns": now, "plan": "",
+        })  # fmt: skip
+        kept = (Keep(f"{TRIP}{now}", reason.encode()),)
+        self.safety.trip(reason, now)
+        await self.commit(Transaction(now, Priority.KILL, keeps=kept, leaves=(leaf,), outbox=(notice_row(said),)))
+
     async def heed(self, control: Control) -> None:
         """Keep a verified order, once, with its audit entry; a resume of a target frees it where it was blocked."""
         order, name, now = order_of(control), ORDER + control.id, self.now
@@ -203,6 +219,8 @@ class Worker:
         keeps = [Keep(name, control.to_bytes())]
         if breaker_of(order.scope) == EVERYWHERE and not order.is_stop:
             keeps += [Keep(kept, None) for kept, value in self.ledger.kept(BREACH) if int(value) <= order.issued_ns]
+            trips = (kept for kept, _ in self.ledger.kept(TRIP))
+            keeps += [Keep(kept, None) for kept in trips if int(kept.removeprefix(TRIP)) <= order.issued_ns]
         leaf = canonical({
             "action": "", "version": 0, "from": "", "to": f"order_{control.kind}", "reason": "ORDER", "at_ns": now,
             "plan": sha256(control.to_bytes()),
@@ -217,6 +235,7 @@ class Worker:
         if not any(known == name for known, _ in self.ledger.kept(name)):
             await self.commit(Transaction(self.now, keeps=(Keep(name, said.to_bytes()),)))
             self.safety.heard(said)
+            await self._count()
 
     def read(self, key: str) -> Action:
         """Raises KeyError."""
@@ -324,6 +343,7 @@ class Worker:
             self._cache.pop(action.key)
             self.safety.learn(action)
             await self._tell_blocked(action)
+            await self._count()
         for command in prepared.commands:
             name = f"{type(command).__name__} {action.key[7:19]}"
             self.ports.crew.start(name, self._perform(action, command))
@@ -403,6 +423,17 @@ class Worker:
             unknown = any(not self._explains(key, step) for key, step in survey.marks)
             blocked = "UNKNOWN_MARK" if unknown else ""
             await self.commit(Transaction(self.now, targets=(Reread(target, epoch, blocked),)))
+
+    def _reset_or_trip(self, at_ns: int, said: Order | str) -> None:
+        if isinstance(said, str):
+            self.safety.trip(said, at_ns)
+        else:
+            self.safety.heed(said)
+
+    async def _count(self) -> None:
+        if self.safety.overruled.is_too_often:
+            told = self.safety.overruled.decisions.values()
+            await self.trip("OVERRULED", f"people have overruled {sum(told)} of the last {len(told)} decisions")
 
     def _explains(self, key: str, step: int) -> bool:
         row = self.ledger.action(key)

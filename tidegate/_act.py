@@ -9,7 +9,7 @@ import json
 import secrets
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ from schemas import ACTIONS, ActionEvent, Control, Feedback, RecordInvalid, read
 from schemas.core import NS, Emit, Message
 from schemas.signatures import private_key, public_key
 from tidegate import _pipeline
+from tidegate._act_audit import AuditKeeper
 from tidegate._act_feed import VIEW_NS, Feed
 from tidegate._act_override import Overrides
 from tidegate._act_ports import Hooks, Orders, SystemClock, Tasks
@@ -56,6 +57,7 @@ from tidegate._act_telemetry import PrometheusTelemetry
 from tidegate._action_gateway_client import GatewayClient
 from tidegate._approvals_http import approvals_app
 from tidegate._approve_desk import ApprovalDesk, Decided
+from tidegate._audit_follow import Anchor
 from tidegate._errors import SettingsError
 from tidegate._people_file import PeopleFile, known_head
 from tidegate._settings import Settings
@@ -71,9 +73,9 @@ FeedOf = Callable[[dict[int, int]], Feed]
 class ActWorker:
     """`broken`: why it had to end, empty while it runs or after a clean stop."""
 
-    def __init__(self, settings: Settings, feed_of: FeedOf) -> None:
+    def __init__(self, settings: Settings, feed_of: FeedOf, anchors: Sequence[Anchor] = ()) -> None:
         """Raises SettingsError, LedgerFault, PolicyError, TransportError; a ledger that it made is then gone again."""
-        self.settings, act = settings, settings.act
+        self.settings, act, self._anchors = settings, settings.act, anchors
         self._sign_key = _private_key(settings)
         self.view = View({name: one.profile() for name, one in settings.actions.services.items()})
         self.clock, self._log = SystemClock(), structlog.get_logger()
@@ -93,16 +95,21 @@ class ActWorker:
         """Until `stop` is set or something fails that only a new start can mend."""
         tasks = Tasks()
         self.worker = self._worker(tasks)
+        follows = self.settings.act.audit.log is not None
+        self.audit = AuditKeeper(self.settings.act.audit, self.ledger, self.worker, self._anchors) if follows else None
         listener = self._listener
         config = uvicorn.Config(self._app(), log_config=None, access_log=False, lifespan="off", server_header=False)
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         await self.worker.begin()
+        if self.audit is not None:
+            await self.audit.look()
         await self.desk.resume()
-        loops = (
+        loops = [
             self.worker.keep_time(), self.worker.keep_watch(), self.worker.keep_telling(), self._read(),
             self._keep_orders(), self._forget(),
-        )  # fmt: skip
+        ]  # fmt: skip
+        loops += [self.audit.run()] if self.audit else []
         for number, loop in enumerate(loops):
             tasks.start(f"loop {number}", loop)
         serving = asyncio.create_task(server.serve([listener]))
@@ -114,6 +121,8 @@ class ActWorker:
             self.broken = f"{type(tasks.failed.result()).__name__}: {tasks.failed.result()}"
         await asyncio.gather(serving, return_exceptions=True)
         await tasks.stop()
+        if self.audit is not None:
+            self.audit.close()
         self.feed.close()
         self.ledger.close()
 
@@ -231,7 +240,7 @@ class ActWorker:
         told = {
             "broken": self.broken, "stopped": sorted(watch.scopes), "kill_file": self.orders.fault,
             "broker": self.feed.is_connected, "open_actions": len(self.ledger.open_actions()),
-            "faults": self.worker.faults,
+            "faults": self.worker.faults, "audit": self.audit.fault if self.audit else "",
         }  # fmt: skip
         return JSONResponse(told, status_code=200 if not self.broken and not self.orders.fault else 503)
 
@@ -272,17 +281,17 @@ def run_act_worker(
     settings: Settings,
     feed_of: FeedOf,
     *,
+    anchors: Sequence[Anchor] = (),
     on_ready: Callable[[str], None] = lambda address: None,
     stop: threading.Event | None = None,
 ) -> str:
     """Run it to its end; why it had to end, empty after a clean stop."""
     stopping = stop or threading.Event()
     with _signals(stopping):
-        return asyncio.run(_run(settings, feed_of, stopping, on_ready))
+        return asyncio.run(_run(ActWorker(settings, feed_of, anchors), stopping, on_ready))
 
 
-async def _run(settings: Settings, feed_of: FeedOf, stop: threading.Event, on_ready: Callable[[str], None]) -> str:
-    worker = ActWorker(settings, feed_of)
+async def _run(worker: ActWorker, stop: threading.Event, on_ready: Callable[[str], None]) -> str:
     await worker.run(stop, on_ready)
     return worker.broken
 

@@ -24,6 +24,35 @@ class Measure(Section):
     """False: it only must not become worse."""
 
 
+class ActAudit(Section):
+    """The audit log that the worker writes beside its ledger. Where there is one: no audit, no action."""
+
+    log: Path | None = None
+    """Its directory; without it the sealed entries stay in the ledger, where whoever has the file can cut them off."""
+    key_file: Path | None = None
+    """PEM, Ed25519: signs the checkpoints."""
+    origin: str = "tidegate/audit"
+    """Name of the log, in every checkpoint."""
+    anchor_files: tuple[Path, ...] = ()
+    """Checkpoints are added to these, which should lie where the worker's user can only append."""
+    anchor_git: tuple[Path, ...] = ()
+    """And committed in these repositories."""
+    anchor_kafka: bool = False
+    """And put on the topic of the audit log."""
+    every_s: float = Field(default=30, gt=0)
+    """How often a checkpoint is signed and handed over."""
+    verify_s: float = Field(default=3600, gt=0)
+    """How often the whole log is held against what lies with the anchors; at each start too."""
+    unanchored_s: float = Field(default=900, gt=0)
+    """So long the anchors may be away before nothing acts any more."""
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> Self:
+        if self.log is not None and self.key_file is None:
+            raise ValueError("an audit log needs `key_file`: `tidegate control keygen FILE` makes one")
+        return self
+
+
 class Act(Section):
     """One worker a deployment. A ledger on PostgreSQL lets another machine take over."""
 
@@ -40,6 +69,7 @@ class Act(Section):
     """Signed orders, one a line; `tidegate revoke` appends to it. It has to be there, empty means: go on."""
     supervisor_file: Path | None = None
     """Touched by whoever supervises; older than 10 s, nothing more than advice. Without it nobody is awaited."""
+    audit: ActAudit = ActAudit()
     people_url: tuple[str, ...] = ()
     """Posted to when people must hear of something, all of them; the standard error is told in any case."""
     listen_port: int = Field(default=8791, ge=0, le=65535)

@@ -19,6 +19,7 @@ class KafkaAnchor:
     """patience_s: how long the brokers have to acknowledge."""
 
     def __init__(self, settings: KafkaSettings, patience_s: float = 10.0) -> None:
+        self._settings = settings
         self.name, self._topic, self._patience_s = "kafka", real_name(AUDIT, settings.prefix), patience_s
         self._producer = producer(settings)
 
@@ -32,6 +33,9 @@ class KafkaAnchor:
         if self._producer.flush(self._patience_s) or failed:
             why = failed[0] if failed else f"no answer in {self._patience_s:.0f} s"
             raise AuditLogError(f"a checkpoint was not acknowledged: {why}", where=self._topic)
+
+    def notes(self) -> list[str]:
+        return anchored(self._settings, self._patience_s)
 
 
 def anchored(

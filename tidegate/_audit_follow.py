@@ -6,6 +6,8 @@ backup or is another one: that is found before anything new is done. Checkpoints
 of and tried again with the next, since what is done does not wait for it.
 """
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,6 +18,7 @@ from tidegate._audit_log import AuditLog
 from tidegate._errors import AuditLogError
 
 AT_ONCE = 1000
+_NOTES = re.compile(r"[^\n]+\n[^\n]+\n[^\n]+\n\n(?:\u2014 [^\n]*\n)+")
 
 
 class Anchor(Protocol):
@@ -25,6 +28,10 @@ class Anchor(Protocol):
 
     def put(self, checkpoint: Checkpoint) -> None:
         """Durable when it returns. Raises AuditLogError."""
+        ...
+
+    def notes(self) -> Sequence[str]:
+        """The checkpoints that lie there, as they are there. Raises AuditLogError."""
         ...
 
 
@@ -47,11 +54,23 @@ class Follower:
 
         Raises AuditLogError, code LEDGER_WENT_BACK where the ledger has not what the log has: distrust it then.
         """
+        copied = self.copy(ledger)
+        return Followed(copied, self.anchored, self.hand_over(now=now))._replace(anchored=self.anchored)
+
+    def copy(self, ledger: Ledger) -> int:
+        """How many entries were new. Raises AuditLogError, AuditInvalid."""
         self._check(ledger)
         copied = 0
         while rows := ledger.leaves(self._log.head.size, AT_ONCE):
             self._log.take([row.leaf for row in rows])
             copied += len(rows)
+        return copied
+
+    def hand_over(self, *, now: bool = False) -> dict[str, str]:
+        """Gives the newest checkpoint to every anchor that has it not; anchor to why, where one does not take it.
+
+        It reads no ledger, so it may wait in another thread. Raises AuditLogError where the log cannot be written.
+        """
         if now and (self._log.newest is None or self._log.head.size > self._log.signed.size):
             self._log.checkpoint()
         failed = {}
@@ -66,7 +85,7 @@ class Follower:
             else:
                 self._put[anchor.name] = newest.size
         self.anchored = min(self._put.values(), default=0) if len(self._put) == len(self._anchors) else 0
-        return Followed(copied, self.anchored, failed)
+        return failed
 
     def _check(self, ledger: Ledger) -> None:
         size, head = ledger.head()[0], self._log.head
@@ -80,6 +99,18 @@ class Follower:
                 "the ledger's entries are not those of its audit log", where=str(self._log.place),
                 code="LEDGER_WENT_BACK", todo="It was restored or is another one: keep both, and ask people",
             )  # fmt: skip
+
+
+def notes_in(text: str, where: str) -> list[str]:
+    """The checkpoints in a text: signed notes one after the other, or records one a line. Raises AuditLogError."""
+    if text.startswith("{"):
+        try:
+            return [str(json.loads(line)["note"]) for line in text.splitlines()]
+        except (ValueError, KeyError, TypeError) as error:
+            raise AuditLogError(f"the checkpoints cannot be read: {error}", where=where) from error
+    if not _NOTES.findall(text) or _NOTES.sub("", text).strip():
+        raise AuditLogError("it holds something else than checkpoints", where=where)
+    return _NOTES.findall(text)
 
 
 class FileAnchor:
@@ -99,12 +130,21 @@ class FileAnchor:
         except OSError as error:
             raise AuditLogError(f"a checkpoint cannot be put there: {error}", where=str(self._path)) from error
 
+    def notes(self) -> Sequence[str]:
+        try:
+            return notes_in(self._path.read_text(), str(self._path)) if self._path.exists() else ()
+        except (OSError, ValueError) as error:
+            raise AuditLogError(f"an anchor cannot be read: {error}", where=str(self._path)) from error
+
 
 class GitAnchor:
     """Commits checkpoints to a file of a repository, whose remote somebody else keeps; pushing is theirs."""
 
     def __init__(self, repository: Path, file: str = "checkpoints.txt") -> None:
         self.name, self._repository, self._file = f"git:{repository}", repository, file
+
+    def notes(self) -> Sequence[str]:
+        return FileAnchor(self._repository / self._file).notes()
 
     def put(self, checkpoint: Checkpoint) -> None:
         try:

@@ -32,6 +32,7 @@ def worker(config: Config = None, brokers: Brokers = "", log: Log = None) -> Non
     """Take what was decided, ask the gateway to do it, measure whether it helped. SIGTERM stops it."""
     from tidegate._act import run_act_worker
     from tidegate._act_feed import Feed, LogFeed
+    from tidegate._audit_follow import Anchor
 
     structlog.configure(
         processors=[
@@ -50,8 +51,15 @@ def worker(config: Config = None, brokers: Brokers = "", log: Log = None) -> Non
 
         return KafkaFeed(settings.kafka.plain(brokers), positions, time.time_ns())
 
+    anchors = list[Anchor]()
+    if settings.act.audit.anchor_kafka:
+        from tidegate._anchor_kafka import KafkaAnchor
+
+        anchors.append(KafkaAnchor(settings.kafka.plain(brokers)))
     out = structlog.get_logger()
-    broken = run_act_worker(settings, feed_of, on_ready=lambda address: out.info("worker ready", address=address))
+    broken = run_act_worker(
+        settings, feed_of, anchors=anchors, on_ready=lambda address: out.info("worker ready", address=address)
+    )
     if broken:
         raise TidegateError(
             f"it had to end: {broken}", code="ACT_ENDED", todo="Start it again: it takes everything up from its ledger"

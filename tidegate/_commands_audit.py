@@ -6,7 +6,6 @@ command typed wrong gives; the JSON object tells them apart.)
 """
 
 import json
-import re
 import time
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from actions import LogKey, Report, Tree, includes, is_consistent, leaf_hash, leaf_of, log_key, read_note
+from tidegate._audit_follow import notes_in
 from tidegate._audit_log import body_of, kept_bodies, read_key, read_lines, read_notes, verify_place
 from tidegate._commands import Json, say
 from tidegate._commands_audit_follow import register as register_follow
@@ -22,7 +22,6 @@ from tidegate._errors import AuditLogError
 
 EXIT = {"ok": 0, "tampered": 2, "incomplete": 3, "unanchored": 4}
 PROOF = "tidegate.proof/v1"
-_NOTES = re.compile(r"[^\n]+\n[^\n]+\n[^\n]+\n\n(?:\u2014 [^\n]*\n)+")
 Log = Annotated[Path, typer.Option("--log", help="Directory of the log.")]
 Key = Annotated[str, typer.Option("--key", help="NAME+HASH+KEY or a file with it; else the one in the log.")]
 Anchors = Annotated[
@@ -247,14 +246,9 @@ def _notes_in(path: Path, reader: LogKey) -> list[str]:
     if path.is_dir():
         return list(read_notes(path, reader).texts)
     try:
-        text = path.read_text()
-        if text.startswith("{"):
-            return [str(json.loads(line)["note"]) for line in text.splitlines()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return notes_in(path.read_text(), str(path))
+    except (OSError, ValueError) as error:
         raise AuditLogError(f"the checkpoints cannot be read: {error}", where=str(path)) from error
-    if not _NOTES.findall(text) or _NOTES.sub("", text).strip():
-        raise AuditLogError("it holds something else than checkpoints", where=str(path))
-    return _NOTES.findall(text)
 
 
 def _write(path: Path, text: str) -> None:

@@ -28,7 +28,8 @@ from actions._modes import ORDER, Bound, lowest, set_level
 from actions._paging import MOST, Paging
 from actions._ports import Illness, Notice, Watch
 from actions._safety import Safety, SafetySettings, outcome_of
-from schemas import Control
+from actions._saga import Residue
+from schemas import Control, Feedback
 from schemas.core import NS
 
 HOUR = 3600 * NS
@@ -233,3 +234,37 @@ def test_a_storm_of_escalations_is_ten_pages_and_none_is_dropped():
     assert len(told) <= MOST
     last = list(paging.fold(waiting, 700 * NS))
     assert {n for _, numbers in last for n in numbers} == {n for n, _ in waiting}
+
+
+def overruled(times, of):
+    """A safety that has seen so many decisions, the first `times` of which people rejected."""
+    safety = Safety(SafetySettings())
+    for n in range(of):
+        state = "rejected" if n < times else "succeeded"
+        safety.learn(Action(plan_of(step_of()), state=state, origin=Origin(action_id=f"a{n}"), at_ns=n))
+    return safety
+
+
+def test_more_than_a_fifth_of_the_last_decisions_overruled_is_too_often_but_not_among_few():
+    assert [overruled(times, of).overruled.is_too_often for times, of in ((3, 10), (2, 10), (9, 9), (4, 20))] == [
+        True, False, False, False]  # fmt: skip
+
+
+def test_a_person_who_says_it_was_wrong_or_changes_the_target_back_overrules_it_too():
+    safety = overruled(2, 9)
+    foreign = Action(
+        plan_of(step_of()), state="escalated", origin=Origin(action_id="f"), residue=(Residue(0, "foreign"),)
+    )
+    safety.learn(foreign)
+    assert safety.overruled.is_too_often
+    said = {"incident_id": "i", "said_by": "ada", "said_ns": 9}
+    for verdict, is_too_often in (("right", False), ("wrong", True)):
+        safety = overruled(2, 10)
+        safety.heard(Feedback(id=verdict, action_id="a5", verdict=verdict, **said))
+        assert safety.overruled.is_too_often is is_too_often
+
+
+def test_what_was_counted_when_everything_stopped_does_not_count_again():
+    safety = overruled(3, 10)
+    safety.trip("OVERRULED", NS)
+    assert not safety.overruled.is_too_often

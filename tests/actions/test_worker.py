@@ -6,8 +6,9 @@ from support.actions import seal
 
 from actions._ledger import Free, Hold, Transaction, write
 from actions._ledger_sqlite import SqliteLedger
+from actions._machine_types import Action, Origin
 from actions._ports import Answer, Illness
-from actions._safety import SafetySettings
+from actions._safety import EVERYWHERE, SafetySettings
 from actions._worker import WorkerSettings
 from schemas import ActionEvent, Control, Feedback, FollowUp, read
 from schemas.core import Message
@@ -348,3 +349,32 @@ def test_unset_levels_ask_people():
 
     world = stand(scene, settings=WorkerSettings(SafetySettings(has_canary=False, must_earn=False)))
     assert world.states == ["awaiting_approval"]
+
+
+def test_a_stop_without_an_order_is_kept_through_a_restart_until_a_signed_order_lifts_it():
+    async def scene(world):
+        await world.worker.trip("AUDIT_FAILED", "the log cannot be written")
+        await world.restart()
+        tripped = world.worker.safety.breakers[EVERYWHERE].is_open
+        fields = {"id": "r", "kind": "resume", "scope": "breaker:*@*", "issuer": "o", "signature": "s"}
+        await world.worker.heed(Control(**fields, issued_ns=world.worker.now + 1))
+        await world.restart()
+        return world, tripped
+
+    world, tripped = stand(scene)
+    assert tripped and not world.worker.safety.breakers[EVERYWHERE].is_open and not world.worker.ledger.kept("trip/")
+
+
+def test_people_who_overrule_too_much_stop_everything_once():
+    async def scene(world):
+        for n in range(10):
+            state = "rejected" if n < 3 else "succeeded"
+            done = Action(plan_of(step_of(f"t/flag/{n}")), state=state, origin=Origin(action_id=f"a{n}"), at_ns=n)
+            world.worker.safety.learn(done)
+        for _ in range(2):
+            await world.worker._count()
+        return world
+
+    world = stand(scene)
+    assert [name for name, reason in world.worker.ledger.kept("trip/") if reason == b"OVERRULED"]
+    assert len(world.worker.ledger.kept("trip/")) == 1

@@ -161,12 +161,12 @@ def told_by_worker(place):
     return [ActionEvent.from_bytes(m.value) for m in found if m.header("ce_type").startswith("io.tidegate.action.")]
 
 
-def run(place, scene, feed_of=None, **act):
+def run(place, scene, feed_of=None, anchors=(), **act):
     """The worker on this machine's clock while `scene(worker)` lasts; it reads the embedded log unless told else."""
     settings, stop = settings_of(place, **act), threading.Event()
 
     async def whole():
-        worker = ActWorker(settings, feed_of or (lambda positions: LogFeed(place / "log.sqlite")))
+        worker = ActWorker(settings, feed_of or (lambda positions: LogFeed(place / "log.sqlite")), anchors)
         running = asyncio.create_task(worker.run(stop))
         while not hasattr(worker, "desk"):
             await asyncio.sleep(0.01)
