@@ -1,0 +1,132 @@
+"""Webhooks of other systems: documented bodies in, records out; nothing that is sent breaks a parser."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import schemas as sc
+from schemas.core import NS, Message
+from streams._errors import SourceError
+from streams._normalise import Normalise
+from tidegate import _catalogue
+
+GOLDEN = sorted((Path(__file__).parents[1] / "golden/webhooks").glob("*.json"))
+NOW = 1_772_450_000 * NS  # 2026-03-02T11:13:20Z
+SOURCES = {kind: source for kind, source in _catalogue.find("sources").items() if getattr(source, "intake", None)}
+JSON_SOURCES = sorted({json.loads(file.read_text())["kind"] for file in GOLDEN})
+
+
+def message(kind: str, body: bytes, headers: dict[str, str] | None = None) -> Message:
+    said = (("tidegate-kind", kind), *((f"http-{name}", value) for name, value in (headers or {}).items()))
+    return Message(sc.RAW, 0, 0, b"", body, tuple((n, v.encode()) for n, v in said), NOW, NOW)
+
+
+def told(record: sc.Record) -> dict[str, Any]:
+    """A record as the golden files write it: `at` and so on as text, its type."""
+    fields = record.model_dump()
+    times = {name[:-3]: value for name, value in fields.items() if name.endswith("_ns")}
+    return {**fields, **{n: None if v is None else sc.rfc3339(v) for n, v in times.items()}, "type": record.TYPE}
+
+
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda f: f.stem)
+def test_what_a_system_posts_becomes_exactly_these_records(file: Path) -> None:
+    case = json.loads(file.read_text())
+    body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
+    found = SOURCES[case["kind"]].decode(message(case["kind"], body.encode(), case["headers"])).records
+    assert len(found) == len(case["expect"])
+    for record, expected in zip(found, case["expect"], strict=True):
+        assert {name: told(record)[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda f: f.stem)
+def test_a_delivery_that_comes_twice_names_the_same_records_and_fits_its_topic(file: Path) -> None:
+    case = json.loads(file.read_text())
+    body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
+    source = SOURCES[case["kind"]]
+    (first, second) = (source.decode(message(case["kind"], body.encode(), case["headers"])) for _ in range(2))
+    assert first.records == second.records
+    assert [type(r).from_bytes(r.to_bytes(), strict=True) for r in first.records] == list(first.records)
+    stage = Normalise([source])
+    _, out = stage.step(stage.initial(), message(case["kind"], body.encode(), case["headers"]))
+    topics = [e.topic for e in out if getattr(e, "topic", "") in (sc.CHANGES, sc.ALERTS, sc.CALENDAR, sc.TOPOLOGY)]
+    assert len(topics) == len(first.records)
+
+
+def holes(value: Any) -> Any:
+    """The same body with one field left away or of another type, for each field."""
+    if isinstance(value, dict):
+        for name in value:
+            for other in (None, 7, "x", [], {}, [1], -1, "\ud800", 1e400):
+                yield {**value, name: other}
+            yield {k: v for k, v in value.items() if k != name}
+            yield from ({**value, name: inner} for inner in holes(value[name]))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from ([*value[:i], inner, *value[i + 1 :]] for inner in holes(item))
+
+
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda f: f.stem)
+def test_a_field_that_is_absent_or_wrong_is_named_or_not_needed(file: Path) -> None:
+    case = json.loads(file.read_text())
+    for body in holes(case["body"]):
+        try:
+            records = (
+                SOURCES[case["kind"]].decode(message(case["kind"], json.dumps(body).encode(), case["headers"])).records
+            )
+        except SourceError as error:
+            assert error.code.endswith("_INVALID") and error.what
+        else:
+            assert all(record.to_bytes() for record in records)
+
+
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda f: f.stem)
+def test_fields_that_a_later_version_adds_change_nothing(file: Path) -> None:
+    case = json.loads(file.read_text())
+    if isinstance(case["body"], str):
+        return
+    source, more = SOURCES[case["kind"]], {**case["body"], "a_new_field": {"deep": [1, {"x": None}]}}
+    before, after = (
+        source.decode(message(case["kind"], json.dumps(body).encode(), case["headers"])).records
+        for body in (case["body"], more)
+    )
+    assert before == after
+
+
+@pytest.mark.parametrize("kind", JSON_SOURCES)
+@settings(max_examples=60, deadline=None)
+@given(body=st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_no_body_breaks_a_parser(kind: str, body: bytes | str) -> None:
+    try:
+        SOURCES[kind].decode(message(kind, body if isinstance(body, bytes) else body.encode("utf-8", "replace")))
+    except SourceError as error:
+        assert error.code.endswith("_INVALID")
+
+
+@pytest.mark.parametrize("kind", JSON_SOURCES)
+def test_what_nests_without_end_is_refused(kind: str) -> None:
+    with pytest.raises(SourceError):
+        SOURCES[kind].decode(message(kind, b'{"alerts":' + b"[" * 100_000))
+
+
+def test_an_alert_keeps_its_id_until_it_is_over_and_is_counted_as_a_line() -> None:
+    body = json.loads((GOLDEN[0].parent / "alertmanager.group.json").read_text())["body"]
+    source = SOURCES["alertmanager"]
+    first = source.decode(message("alertmanager", json.dumps(body).encode()))
+    body["alerts"][0] |= {"status": "resolved", "endsAt": "2026-03-02T10:20:00Z"}
+    second = source.decode(message("alertmanager", json.dumps(body).encode()))
+    assert first.records[0].id == second.records[0].id and second.records[0].state == "resolved"
+    rows = first.logs.to_pylist()
+    assert [row["location"] for row in rows] == [
+        "alertmanager/HighErrorRate/firing", "alertmanager/HighErrorRate/resolved",
+    ]  # fmt: skip
+    assert first.is_occasional and rows[0]["t"].value == NOW
+
+
+def test_whoever_configures_a_webhook_can_name_the_service() -> None:
+    body = json.dumps(json.loads((GOLDEN[0].parent / "argocd.synced.json").read_text())["body"]).encode()
+    (change,) = SOURCES["argocd"].decode(message("argocd", body, {"x-tidegate-service": "payments"})).records
+    assert (change.service, change.entity_id) == ("payments", "default/service/payments")
