@@ -75,7 +75,7 @@ from actions._people import NO_RECORD, PeopleHead, PersonRecord, append_record, 
 from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
 from actions._machine_types import Found, Mode
 from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
-from actions._kill import order_of, stopped
+from actions._kill import SUPERVISED_NS, is_supervised, order_of, stopped
 from actions._machine_errors import LedgerFault
 from actions._ports import Answer, DryRun, EffectRequest, ProbeRequest, Unavailable, Watch
 from actions._policies import (
@@ -265,6 +265,8 @@ __all__ = [
     "open_envelope",
     "open_ledger",
     "opening",
+    "SUPERVISED_NS",
+    "is_supervised",
     "order_of",
     "overridden",
     "parse_entry",

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from actions import (
+    SUPERVISED_NS,
     ActionsError,
     Approved,
     EffectRequest,
@@ -41,6 +42,7 @@ from actions import (
     Worker,
     WorkerSettings,
     asked_of,
+    is_supervised,
     mint,
     notice_row,
     open_ledger,
@@ -82,7 +84,8 @@ class ActWorker:
         self.verbs = _pipeline.verbs(settings.actions.executors)
         self.policies: PolicyEngine = _pipeline.engine(settings)
         keys = {issuer: public_key(text) for issuer, text in settings.control.keys.items()}
-        people, self.broken = settings.approvals, ""
+        people, self.broken, self._is_alone = settings.approvals, "", False
+        self._began_ns = self.clock.now_ns()
         self._listener = _listen("127.0.0.1", act.listen_port)
         with _kept_if_it_starts(act.ledger, self._listener):
             self.ledger = open_ledger(act.ledger, Sealer("tidegate/act"))
@@ -220,7 +223,19 @@ class ActWorker:
                 await self.worker.heed(control)
                 self.orders.heard.pop(control.id, None)
                 self._log.warning("order kept", kind=control.kind, scope=control.scope, issuer=control.issuer)
+            await self._watch_supervisor()
             await asyncio.sleep(KEEP_ORDERS_S)
+
+    async def _watch_supervisor(self) -> None:
+        """People hear once that nobody supervises any more, and what that means."""
+        is_silent = not is_supervised(self.orders.look(), self.worker.now)
+        is_new = is_silent and not self._is_alone and self.worker.now - self._began_ns > SUPERVISED_NS
+        self._is_alone = is_new or (is_silent and self._is_alone)
+        if is_new:
+            text = "the supervisor is silent: nothing but advice until `tidegate act supervise` runs again"
+            said = Notice(record_id("notice", "supervisor", self.worker.now), "page", "supervisor", text, "",
+                          self.worker.now)  # fmt: skip
+            await self.worker.commit(Transaction(self.worker.now, outbox=(notice_row(said),)))
 
     async def _forget(self) -> None:
         while True:
@@ -239,6 +254,7 @@ class ActWorker:
         watch = self.orders.look()
         told = {
             "broken": self.broken, "stopped": sorted(watch.scopes), "kill_file": self.orders.fault,
+            "supervised": is_supervised(watch, self.worker.now),
             "broker": self.feed.is_connected, "open_actions": len(self.ledger.open_actions()),
             "faults": self.worker.faults, "audit": self.audit.fault if self.audit else "",
         }  # fmt: skip

@@ -68,7 +68,7 @@ class Act(Section):
     kill_file: Path = Path("tidegate-kill.jsonl")
     """Signed orders, one a line; `tidegate revoke` appends to it. It has to be there, empty means: go on."""
     supervisor_file: Path | None = None
-    """Touched by whoever supervises; older than 10 s, nothing more than advice. Without it nobody is awaited."""
+    """Touched by `tidegate act supervise`; older than 10 s, nothing more than advice. Without it nobody is awaited."""
     audit: ActAudit = ActAudit()
     people_url: tuple[str, ...] = ()
     """Posted to when people must hear of something, all of them; the standard error is told in any case."""

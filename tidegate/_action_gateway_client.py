@@ -7,7 +7,7 @@ is `lost`. It needs no HTTP library: one request, one connection, closed afterwa
 import asyncio
 import json
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from actions import (
     ActionsError,
@@ -89,7 +89,15 @@ class GatewayClient:
             return False
         return True
 
-    async def _ask(self, path: str, body: bytes) -> dict[str, Any]:
+    async def is_well(self) -> bool:
+        """Whether it answers, and says that it can work."""
+        try:
+            await self._ask("/healthz", b"", "GET")
+        except (_NotSent, _Unclear):
+            return False
+        return True
+
+    async def _ask(self, path: str, body: bytes, method: str = "POST") -> dict[str, Any]:
         """The answer to a request that was taken. Raises _NotSent or _Unclear."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -98,7 +106,7 @@ class GatewayClient:
                 except OSError as error:
                     raise _NotSent(str(error)) from error
                 try:
-                    return await self._exchange(reader, writer, path, body)
+                    return await self._exchange(reader, writer, f"{method} {urljoin('/v1/', path)}", body)
                 finally:
                     writer.close()
         except (OSError, EOFError, ValueError, TimeoutError) as error:
@@ -111,9 +119,9 @@ class GatewayClient:
         return await asyncio.open_connection(parts.hostname, parts.port, limit=MOST_BYTES)
 
     async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: str, body: bytes
     ) -> dict[str, Any]:
-        head = [f"POST /v1/{path} HTTP/1.1", "Host: gateway", "Connection: close",
+        head = [f"{asked} HTTP/1.1", "Host: gateway", "Connection: close",
                 "Content-Type: application/json", f"Content-Length: {len(body)}"]  # fmt: skip
         if self._token:
             head.append(f"Authorization: Bearer {self._token}")

@@ -22,6 +22,7 @@ Issuer = Annotated[str, typer.Option("--issuer", help="Your name in `control.key
 
 def add(act: typer.Typer) -> None:
     act.command("worker")(worker)
+    act.command("supervise")(supervise)
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +65,16 @@ def worker(config: Config = None, brokers: Brokers = "", log: Log = None) -> Non
         raise TidegateError(
             f"it had to end: {broken}", code="ACT_ENDED", todo="Start it again: it takes everything up from its ledger"
         )
+
+
+def supervise(
+    config: Config = None,
+    every_s: Annotated[float, typer.Option(min=0.1, max=5, help="How often to look.")] = 2.0,
+) -> None:
+    """Touch `act.supervisor_file` while worker and gateway are well: without it for 10 s, nothing but advice."""
+    from tidegate._act_supervise import run_supervisor
+
+    run_supervisor(Settings.read(config), every_s)
 
 
 def revoke(
