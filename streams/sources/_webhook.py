@@ -13,7 +13,7 @@ import pyarrow as pa
 
 import schemas as sc
 from schemas.core import NS, Message
-from streams._entities import pod_owner, tenant_of
+from streams._entities import UNKNOWN_SERVICE, pod_owner, tenant_of
 from streams._errors import SourceError
 from streams._intake import json_of
 from streams._otlp_rows import _batch
@@ -158,12 +158,12 @@ def service_in(message: Message, labels: Mapping[str, str], *names: str) -> str:
     named = plain(message.header(SERVICE)) or next((labels[name] for name in _LABELS if labels.get(name)), "")
     pod = labels.get("pod") or labels.get("pod_name") or ""
     others = (pod_owner(pod), *names, labels.get("job", ""))
-    return short(named or next((name for name in others if name), "unknown_service"))
+    return short(named or next((name for name in others if name), UNKNOWN_SERVICE))
 
 
 def short(name: str) -> str:
-    """The last part of a path, because a slash parts entity ids: `shop/checkout` is `checkout`."""
-    return name.rstrip("/").rsplit("/", 1)[-1] or "unknown_service"
+    """The last part of a path, because a slash parts entity ids: `shop/checkout` is `checkout`; empty stays empty."""
+    return name.rstrip("/").rsplit("/", 1)[-1] or (UNKNOWN_SERVICE if name else "")
 
 
 def entity_of(message: Message, service: str) -> str:

@@ -130,3 +130,37 @@ def test_whoever_configures_a_webhook_can_name_the_service() -> None:
     body = json.dumps(json.loads((GOLDEN[0].parent / "argocd.synced.json").read_text())["body"]).encode()
     (change,) = SOURCES["argocd"].decode(message("argocd", body, {"x-tidegate-service": "payments"})).records
     assert (change.service, change.entity_id) == ("payments", "default/service/payments")
+
+
+def decoded(name: str) -> Any:
+    case = json.loads((GOLDEN[0].parent / f"{name}.json").read_text())
+    return SOURCES[case["kind"]].decode(message(case["kind"], json.dumps(case["body"]).encode(), case["headers"]))
+
+
+def test_an_event_of_a_pod_is_a_line_of_the_instance_at_its_own_time() -> None:
+    (row,) = decoded("kubernetes.event.core").logs.to_pylist()
+    assert (row["entity"], row["service"]) == ("default/instance/checkout/checkout-7d9f8b6c5d-x2k4p", "checkout")
+    assert (row["location"], row["severity"]) == ("kubernetes/Pod/BackOff", 13)
+    assert row["t"].value == 1_772_449_200 * NS
+
+
+def test_what_kubectl_prints_while_it_watches_is_read_object_by_object() -> None:
+    body = json.loads((GOLDEN[0].parent / "kubernetes.event.core.json").read_text())["body"]
+    text = json.dumps(body, indent=2) + "\n" + json.dumps(body)
+    assert SOURCES["kubernetes"].decode(message("kubernetes", text.encode())).logs.num_rows == 2
+
+
+def test_business_metrics_are_series_of_their_own_signal() -> None:
+    found = decoded("business.orders")
+    said = {d.name: (d.signal, d.kind, d.unit) for d in found.definitions.values()}
+    assert said == {"orders": ("business", "count", "1"), "basket": ("business", "gauge", "EUR")}
+    assert found.points.value.tolist() == [17.0, 31.5] and found.points.t[1] == NOW
+
+
+def test_a_cloud_event_is_the_same_line_in_both_modes() -> None:
+    case = json.loads((GOLDEN[0].parent / "cloudevents.structured.json").read_text())["body"]
+    headers = {f"ce-{name}": value for name, value in case.items() if name not in ("data", "datacontenttype")}
+    binary = SOURCES["cloudevents"].decode(message("cloudevents", json.dumps(case["data"]).encode(), headers))
+    assert binary.logs.to_pylist() == decoded("cloudevents.structured").logs.to_pylist()
+    (row,) = binary.logs.to_pylist()
+    assert (row["service"], row["location"]) == ("checkout", "cloudevents/com.example.order.cancelled")
