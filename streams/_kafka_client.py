@@ -23,6 +23,9 @@ _Client = TypeVar("_Client")
 LOG = logging.getLogger("tidegate.kafka")
 LOG.addHandler(logging.NullHandler())  # without a handler, warnings would go to standard error
 
+ANSWER_MS = 10_000
+"""A request without an answer for so long is asked anew on another connection. What a broken network swallowed would
+else be waited for a minute (the default), and a stage stand still so long; all that is asked may be asked twice."""
 _PRODUCER: dict[str, Any] = {
     "acks": "all",
     "enable.idempotence": True,
@@ -52,7 +55,7 @@ def client_config(settings: KafkaSettings, *, role: Role = "admin") -> dict[str,
         )
     config: dict[str, Any] = {
         "bootstrap.servers": settings.brokers, "client.id": settings.prefix, "socket.keepalive.enable": True,
-        "reconnect.backoff.max.ms": 2000, "logger": LOG, **_security(settings),
+        "reconnect.backoff.max.ms": 2000, "socket.timeout.ms": ANSWER_MS, "logger": LOG, **_security(settings),
     }  # fmt: skip
     if role == "producer":
         config |= _PRODUCER

@@ -269,6 +269,8 @@ def _find(client: AdminClient, settings: KafkaSettings, names: list[str]) -> dic
         try:
             config = {key: str(entry.value) for key, entry in answer.result().items()}
         except KafkaException as error:
+            if error.args[0].code() in MISSING:  # made a moment ago: this broker has not heard of it yet
+                continue
             raise kafka_error(error.args[0], settings, doing="describe", topic=resource.name) from error
         found[resource.name] = _Found(*counts[resource.name], config)
     return found

@@ -1,10 +1,11 @@
 """The table of topics holds together, and a difference on the broker is told by what it would do."""
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 import schemas as sc
 from streams import KafkaSettings
-from streams._kafka_topics import _differences, _Found, config_of
+from streams._kafka_topics import _differences, _find, _Found, config_of
 
 WEEK_MS, DAY_MS = 7 * 86_400_000, 86_400_000
 SETTINGS = KafkaSettings("b:9092")
@@ -89,3 +90,25 @@ def test_only_a_difference_whose_end_keeps_at_least_as_much_is_safe(topic, chang
 def test_too_few_copies_are_named_and_more_are_welcome():
     assert [d.what for d in found(sc.FRAMES, 4, copies=1)] == ["replication"]
     assert found(sc.FRAMES, 4, copies=5) == []
+
+
+class HalfHeard:
+    """Two brokers: one describes a topic, the other, asked for its settings, has not heard of it yet."""
+
+    def describe_topics(self, topics, request_timeout):
+        known = SimpleNamespace(partitions=[SimpleNamespace(replicas=[1, 2, 3])])
+        return {name: done(known) for name in ("old", "new")}
+
+    def describe_configs(self, resources, request_timeout):
+        unknown = KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        return {r: done({"retention.ms": SimpleNamespace(value=1)} if r.name == "old" else unknown) for r in resources}
+
+
+def done(value):
+    future = Future()
+    (future.set_exception if isinstance(value, Exception) else future.set_result)(value)
+    return future
+
+
+def test_a_topic_that_not_every_broker_has_heard_of_is_not_there_yet():
+    assert set(_find(HalfHeard(), KafkaSettings("a:1"), ["old", "new"])) == {"old"}

@@ -160,10 +160,24 @@ class Cluster:
         for node in self._nodes.values():
             node.kill()
 
-    def restart(self, *, hard: bool = False) -> None:
-        """Stop (or kill) every node and start it again; returns when all are ready."""
-        (self.kill if hard else self.stop)()
+    def restart(self, number: int | None = None, *, hard: bool = False) -> None:
+        """Stop (or kill) every node, or this one, and start it again; returns when all are ready."""
+        for node in self._nodes.values() if number is None else [self._nodes[number]]:
+            (node.kill if hard else node.stop)()
         self.start()
+
+    def settle(self) -> None:
+        """Wait until every node is there and every replica in sync: nothing of an earlier trouble is left."""
+        wait_for(self._is_in_sync, self._nodes.values())
+
+    def _is_in_sync(self) -> bool:
+        if not self.is_ready():
+            return False
+        try:
+            topics = self.admin().list_topics(timeout=5).topics.values()
+        except KafkaException:
+            return False
+        return all(len(p.isrs) == len(p.replicas) and p.leader > 0 for t in topics for p in t.partitions.values())
 
     def heal(self) -> None:
         """No fault in any proxy, every node up and ready."""
