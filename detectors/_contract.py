@@ -28,6 +28,8 @@ class Detector(Protocol):
     accepts_by_trait = True: `accepts` looks at nothing but name, unit, signal, kind, temporality, is_event,
         is_histogram, bounds, trust and whether there is a denominator. Then it is asked once for all series that
         agree in those, else once for each.
+    joins_entities = True: it judges all its series of an entity together. Its state has a column `entity`, int64 (n,),
+        -1 where nobody said; it is filled when a series is first seen, with a number that is the entity's everywhere.
     every_s: it wants only tumbling windows that begin at a multiple of this many seconds, because it looks at what
         takes hours and should cost little.
     It may be `Choosy` or `Quick`. Columns of a block are computed when they are read: read those that you need.

@@ -5,6 +5,7 @@ seen. Only then does it learn, so a window is never judged by a baseline that ha
 a window leave (the smallest p); the rest are counted, because a storm must not drown what follows.
 """
 
+import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,6 +163,10 @@ class Detect:
             index[fresh] = np.arange(size, size + len(fresh))
             size += len(fresh)
         state.tables[kind] = grow(detector, state.tables[kind], size)
+        if len(unknown) and getattr(detector, "joins_entities", False):
+            entity = state.tables[kind]["entity"]
+            for position in unknown[answers == ACCEPTED].tolist():
+                entity[index[rows[position]]] = _entity_number(defs[int(block.series[position])].entity_id)
         state.index[kind] = index
         local = index[rows].astype(np.int64)
         positions = np.flatnonzero(local >= 0)
@@ -212,6 +217,11 @@ def _accepted(detector: Detector, block: WindowBlock, unknown: I64, defs: Mappin
         if definition is not None:
             answers[i] = ACCEPTED if detector.accepts(definition) else REFUSED
     return answers
+
+
+def _entity_number(entity_id: str) -> int:
+    """The same in every process and after every move of shards; never negative."""
+    return int.from_bytes(hashlib.sha256(entity_id.encode()).digest()[:8], "big") >> 1
 
 
 def _anomaly(
