@@ -1,5 +1,8 @@
 """The table of topics holds together, and a difference on the broker is told by what it would do."""
 
+from concurrent.futures import Future
+from types import SimpleNamespace
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
