@@ -124,6 +124,7 @@ class Decoded:
     rows: NDArray[np.int32] | None = None
     book: object = None
     rejected: tuple[Rejected, ...] = ()
+    counted: Mapping[str, int] = field(default_factory=dict)
     is_occasional: bool = False
 
 

@@ -26,6 +26,7 @@ from streams._decoded import (
     rendered,
 )  # fmt: skip
 from streams._errors import SourceError
+from streams._key_table import KeyTable
 from streams._otlp_headers import Headers, header
 from streams._otlp_known import Book, KnownDefs
 from streams._otlp_numba import I32
@@ -133,30 +134,12 @@ class _Room(NamedTuple):
         return cls(*columns, miss, slow, exemplar)
 
 
-class _Table:
-    """What the keys of one tenant stand for. keys, rows: open-addressed; a row is a row of the book."""
+class _Table(KeyTable):
+    """What the keys and the headers of one tenant stand for."""
 
     def __init__(self, tenant: str) -> None:
-        self.keys: U64 = np.zeros(1024, np.uint64)
-        self.rows: I32 = np.zeros(1024, np.int32)
-        self.by_row: U64 = np.zeros(1024, np.uint64)
-        self.used = 0
-        self.book = Book()
+        super().__init__()
         self.headers = Headers(tenant, self.book)
-
-    def learn(self, keys: U64, rows: I32) -> None:
-        """Let keys stand for rows."""
-        self.used += len(keys)
-        if 2 * self.used > len(self.keys):
-            old, size = self.keys != 0, 1 << (4 * self.used).bit_length()
-            old_keys, old_rows = self.keys[old], self.rows[old]
-            self.keys, self.rows = np.zeros(size, np.uint64), np.zeros(size, np.int32)
-            kernel.insert(self.keys, self.rows, old_keys, old_rows)
-        kernel.insert(self.keys, self.rows, keys, rows)
-        last = int(rows.max())
-        if last >= len(self.by_row):
-            self.by_row = np.concatenate([self.by_row, np.zeros(last + last // 2, np.uint64)])
-        self.by_row[rows] = keys
 
 
 def _spliced(points: Points, rows: I32, book: Book, before: list[int], parts: list[Decoded]) -> Decoded:

@@ -4,8 +4,10 @@ import base64
 import hashlib
 import hmac
 import http.client
+import json
 import ssl
 import threading
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -284,3 +286,51 @@ def test_a_caller_without_tokens_is_trusted_with_nothing(place):
     with serving(live, is_local_only=True) as call:
         assert isinstance(call, Caller) and call("POST", "/v1/metrics", METRICS, **PROTO).status == 200
     assert raw(live)[0].header(TRUST) == "0"
+
+
+# --- remote write, as a Prometheus meets it ---
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden/remote_write"
+SNAPPY = {"content_encoding": "snappy"}
+WRITTEN = [f"x-prometheus-remote-write-{what}-written" for what in ("samples", "histograms", "exemplars")]
+
+
+def golden(name):
+    told = json.loads((GOLDEN / f"{name}.json").read_text())
+    return (GOLDEN / f"{name}.snappy").read_bytes(), {k.replace("-", "_"): v for k, v in told.items()}
+
+
+@pytest.mark.parametrize(("name", "written"), [
+    ("prometheus-2.42.v1.1", ["452", "0", "0"]), ("prometheus-3.15.v2.1", ["570", "16", "0"]),
+])  # fmt: skip
+def test_what_a_real_prometheus_sends_is_kept_as_it_came_and_answered_as_it_expects(place, name, written):
+    live = place()
+    body, headers = golden(name)
+    with serving(live, is_local_only=True) as call:
+        answer = call("POST", "/api/v1/write", body, **headers)
+    assert (answer.status, answer.body, [answer.headers[one] for one in WRITTEN]) == (204, b"", written)
+    (message,) = raw(live)
+    assert (message.value, message.header("http-content-type")) == (body, headers["content_type"])
+    assert message.header(SOURCE) == "local/prometheus"
+    live.pump()
+    samples = live.health.ledger["samples"]
+    assert samples["decoded"] >= int(written[0])
+
+
+NOT_TAKEN = {
+    "a bomb": (b"\xff\xff\xff\xff\x07" + b"\x00", {}, 413),
+    "no snappy": (b"\x0a\x00", {}, 400),
+    "another message": (b"\x00", {"content_type": "application/x-protobuf;proto=x.Y"}, 415),
+    "another type": (b"\x00", {"content_type": "text/plain"}, 415),
+    "larger than a body may be": (b"\x00" * 200_001, {}, 413),
+}
+
+
+@pytest.mark.parametrize("case", NOT_TAKEN)
+def test_what_is_no_remote_write_is_refused_with_one_line_and_not_kept(place, case):
+    body, headers, status = NOT_TAKEN[case]
+    live = place(max_body_bytes=200_000)
+    with serving(live, is_local_only=True) as call:
+        answer = call("POST", "/api/v1/write", body, **{**PROTO, **SNAPPY, **headers})
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (status, "text/plain")
+    assert len(answer.body.splitlines()) == 1 and raw(live) == []

@@ -1,0 +1,1 @@
+"""Bytes of real senders, taken once and committed: `make golden`."""
