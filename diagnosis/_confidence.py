@@ -1,14 +1,16 @@
 """From a score to a probability with an interval: applying a `CalibrationMap` that `learning/` fitted.
 
 Two curves, because a ranker is worse at faults that it has never seen and does not know it: one fitted on incidents
-whose fault family was among the confirmed ones, one on incidents whose family was left out. How much a case resembles
-confirmed causes says where between the two it lies. The interval counts the outcomes that were said with nearly the
-same confidence: a Beta posterior with Jeffreys' prior, two-sided 90 %. What is missing takes from both ends.
+whose fault family was among the confirmed ones, one on incidents whose family was left out. The second reads the odds
+by weights that were never fitted: where a family was left out, those told right from wrong far better than the fitted
+ones. How much a case resembles confirmed causes says where between the two it lies. The interval counts the outcomes
+that were said with nearly the same confidence: a Beta posterior with Jeffreys' prior, two-sided 90 %. What is missing
+takes from both ends.
 Platt 1999; Brown, Cai & DasGupta 2001.
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from schemas import CalibrationMap
@@ -23,27 +25,35 @@ NOVEL_BELOW = 0.5  # a case like no other is named all the same if that was righ
 class Standing(NamedTuple):
     """Of the first candidate. odds: natural log, against all others. likeness: to confirmed causes, 0 to 1.
 
-    completeness: seen of due samples, 0 to 1. missing: signals that are silent and never were.
+    completeness: seen of due samples, 0 to 1. missing: signals that are silent and never were. plain: the odds by
+    weights that were never fitted, or None where there are none.
     """
 
     odds: float
     likeness: float = 1.0
     completeness: float = 1.0
     missing: int = 0
+    plain: float | None = None
+
+    @property
+    def unfitted(self) -> float:
+        """What is gone by if the fault may be new."""
+        return self.odds if self.plain is None else self.plain
 
 
 def confidence_of(curve: CalibrationMap, standing: Standing) -> tuple[float, tuple[float, float]]:
     """Probability that the first candidate is the cause, and its two-sided 90 % interval; 12 digits.
 
-    Never rises when completeness falls or a signal goes missing.
+    Never rises when completeness falls, a signal goes missing or the case is less like any that is confirmed.
     """
     known = knownness(curve, standing.likeness)
-    value = known * _on(curve.method, curve.parameters, standing.odds)
-    if known < 1:
-        value += (1 - known) * _on("platt", curve.novel_parameters or curve.parameters, standing.odds)
+    value = _on(curve.method, curve.parameters, standing.odds)
+    if known < 1 and curve.novel_parameters:
+        value = known * value + (1 - known) * min(value, _on("platt", curve.novel_parameters, standing.unfitted))
     value = min(max(value, LOWEST), HIGHEST)
     low, high = _interval(curve, value)
-    kept = min(max(standing.completeness, 0.0), 1.0) * PER_MISSING**standing.missing
+    usual = curve.completeness or 1.0
+    kept = min(max(standing.completeness, 0.0) / usual, 1.0) * PER_MISSING**standing.missing
     return _rounded(value * kept), (_rounded(min(low, value) * kept), _rounded(max(high, value) * kept))
 
 
@@ -83,7 +93,7 @@ def _interval(curve: CalibrationMap, value: float) -> tuple[float, float]:
     if not curve.scored:
         return 0.0, 1.0
     size = min(NEIGHBOURS, max(len(curve.scored) // 2, 1))
-    at = bisect_left(curve.scored, value)
+    at = (bisect_left(curve.scored, value) + bisect_right(curve.scored, value)) // 2  # the middle of equal ones
     begin = min(max(at - size // 2, 0), len(curve.scored) - size)
     right = sum(curve.right[begin : begin + size])
     a, b = right + 0.5, size - right + 0.5

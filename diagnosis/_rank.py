@@ -100,6 +100,7 @@ def ranking(
     standing = Standing(
         odds=log_odds(scores[top], [*others, *nameless]), likeness=table.like[top][0],
         completeness=around.completeness, missing=len(around.missing),
+        plain=_plain(table, weights, extra, top, around.services),
     )  # fmt: skip
     shown = _scores(terms, extra)
     told = [top, *sorted(order[1:], key=lambda i: (-shown[i], table.entity_ids[i]))]
@@ -114,6 +115,18 @@ def ranking(
 
 def _scores(terms: NDArray[np.float64], extra: Sequence[float]) -> list[float]:
     return [float(f"{value + more:.12g}") for value, more in zip(terms.sum(axis=1), extra, strict=True)]
+
+
+def _plain(
+    table: EvidenceTable, weights: RankerWeights, extra: Sequence[float], top: int, services: int
+) -> float | None:
+    """The odds of the first candidate by the weights before any fit; None if they are not known."""
+    if not weights.prior:
+        return None
+    w = np.array([max(weights.prior.get(kind, 0.0), 0.0) for kind in table.kinds])
+    scores = _scores(table.matrix * w, extra)
+    others = [score for i, score in enumerate(scores) if i != top]
+    return log_odds(scores[top], others + [0.0] * max(services - len(scores), 0))
 
 
 def log_odds(score: float, others: Sequence[float]) -> float:

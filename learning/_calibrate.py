@@ -1,19 +1,20 @@
-"""Fits calibration maps on outcomes that the ranker had not seen: Platt's curve, or an isotonic one where it wins.
+"""Fits calibration maps on outcomes that the ranker had not seen: Platt's curves, or an isotonic one where it wins.
 
 Two kinds of outcomes go in: ranked by a ranker that knew the fault's family (one incident left out), and by one that
-did not (the whole family left out). Below some hundred outcomes a logistic curve of two parameters is better than a
+did not (the whole family left out); where both are there, the curves are Platt's and fitted to what their mixture says.
+Of outcomes of one kind only, below some hundred outcomes a logistic curve of two parameters is better than a
 step function, so isotonic must win in cross-validated Brier score by more than its standard error.
 Platt 1999; Zadrozny & Elkan 2002; Niculescu-Mizil & Caruana 2005; Murphy & Winkler 1977 for the scores.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis import Standing, confidence_of
+from diagnosis import Standing, confidence_of, knownness
 from schemas import CalibrationMap
 
 F64 = NDArray[np.float64]
@@ -58,18 +59,22 @@ def fit_calibration(
     """
     if not known:
         raise ValueError("no outcome to calibrate on")
-    platt = _platt(known)
-    method: Literal["platt", "isotonic"] = "platt"
-    parameters = platt
-    if len(known) >= LEAST_ISOTONIC and _isotonic_wins(known):
-        method, parameters = "isotonic", _isotonic(known)
     curve = CalibrationMap(
         data=data, fitted_on=sorted({one.id for one in (*known, *novel)}), held_out=sorted(held_out),
-        method=method, parameters=_digits(parameters),
+        method="platt", parameters=_digits(_platt(known, [one.standing.odds for one in known])),
         state="OWN" if own and len(known) >= OWN_OUTCOMES else "TRANSFERRED", outcomes=len(known),
-        novel_parameters=_digits(_platt(novel)) if len(novel) >= 2 else [],
-        novelty_parameters=_digits(_novelty(known, novel)) if len(novel) >= 2 else [],
+        completeness=float(f"{np.quantile([one.standing.completeness for one in known], 0.1):.9g}"),
     )  # fmt: skip
+    if len(novel) >= 2:
+        curve = curve.model_copy(
+            update={
+                "novel_parameters": _digits(_platt(novel, [one.standing.unfitted for one in novel])),
+                "novelty_parameters": _digits(_novelty(known, novel)),
+            }
+        )
+        curve = curve.model_copy(update={"parameters": _digits(_through_the_mixture(curve, known, novel))})
+    elif len(known) >= LEAST_ISOTONIC and _isotonic_wins(known):
+        curve = curve.model_copy(update={"method": "isotonic", "parameters": _digits(_isotonic(known))})
     return _with_neighbours(curve, known)
 
 
@@ -81,12 +86,12 @@ def shrunk(
         return general
     share = len(own) / (len(own) + weight)
     if general.method == "platt":
-        mine = _platt(own, towards=(general.parameters[0], general.parameters[1]))
+        mine = _platt(own, [o.standing.odds for o in own], towards=(general.parameters[0], general.parameters[1]))
         parameters = [(1 - share) * a + share * b for a, b in zip(general.parameters, mine, strict=True)]
     else:
         half = len(general.parameters) // 2
         xs = general.parameters[:half]
-        slope, intercept = _platt(own)
+        slope, intercept = _platt(own, [o.standing.odds for o in own])
         ys = [
             (1 - share) * y + share / (1 + math.exp(-slope * x - intercept))
             for x, y in zip(xs, general.parameters[half:], strict=True)
@@ -123,6 +128,8 @@ def risk_coverage(confidence: Sequence[float], is_right: Sequence[bool]) -> list
 
 
 def _ece(p: F64, y: F64) -> tuple[float, tuple[tuple[float, float, int], ...]]:
+    _, same = np.unique(p, return_inverse=True)
+    y = (np.bincount(same, y) / np.bincount(same))[same]  # equal confidences: which of them comes first says nothing
     order = np.argsort(p, kind="stable")
     parts = [part for part in np.array_split(order, min(BINS, len(p))) if len(part)]
     bins = tuple((float(p[part].mean()), float(y[part].mean()), len(part)) for part in parts)
@@ -134,11 +141,13 @@ def _columns(outcomes: Sequence[Outcome]) -> tuple[F64, F64]:
     return x, np.array([one.is_right for one in outcomes], np.float64)
 
 
-def _platt(outcomes: Sequence[Outcome], towards: tuple[float, float] = (1.0, 0.0)) -> list[float]:
-    """Slope >= 0 and intercept; Platt's smoothed targets, a weak pull towards a given curve."""
+def _platt(
+    outcomes: Sequence[Outcome], odds: Sequence[float], towards: tuple[float, float] = (1.0, 0.0)
+) -> list[float]:
+    """Slope >= 0 and intercept over these odds; Platt's smoothed targets, a weak pull towards a given curve."""
     from scipy.optimize import minimize
 
-    x, y = _columns(outcomes)
+    x, y = np.array(odds, np.float64), np.array([one.is_right for one in outcomes], np.float64)
     right, wrong = y.sum(), len(y) - y.sum()
     target = np.where(y > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
 
@@ -151,6 +160,35 @@ def _platt(outcomes: Sequence[Outcome], towards: tuple[float, float] = (1.0, 0.0
 
     found = minimize(loss, np.array(towards), jac=True, method="L-BFGS-B", bounds=[(0.0, None), (None, None)])
     return [float(value) for value in found.x]
+
+
+def _through_the_mixture(curve: CalibrationMap, known: Sequence[Outcome], novel: Sequence[Outcome]) -> list[float]:
+    """Slope and intercept of the known curve, such that what is said after mixing fits outcomes of both kinds.
+
+    `NEW_SHARE` of the weight is on the new ones. Fitted alone, the known curve would be pulled below what is true by
+    the very mixing that makes the new ones honest.
+    """
+    from scipy.optimize import minimize
+
+    every = [*known, *novel]
+    odds, right = _columns(every)
+    share = np.array([knownness(curve, one.standing.likeness) for one in every])
+    slope, intercept = curve.novel_parameters
+    new = _sigmoid(slope * np.array([one.standing.unfitted for one in every]) + intercept)
+    mass = np.r_[np.full(len(known), 1 - NEW_SHARE), np.full(len(novel), NEW_SHARE * len(known) / len(novel))]
+
+    def loss(v: F64) -> float:
+        old = _sigmoid(abs(v[0]) * odds + v[1])
+        p = np.clip(share * old + (1 - share) * np.minimum(old, new), 1e-4, 1 - 1e-4)
+        likely = right * np.log(p) + (1 - right) * np.log(1 - p)
+        return float(-np.sum(mass * likely) + 0.5 * L2 * ((v[0] - 1) ** 2 + v[1] ** 2))
+
+    found = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead")
+    return [abs(float(found.x[0])), float(found.x[1])]
+
+
+def _sigmoid(x: F64) -> F64:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -500, 500))), np.float64)
 
 
 def _novelty(known: Sequence[Outcome], novel: Sequence[Outcome]) -> list[float]:
@@ -210,7 +248,12 @@ def _crossed(outcomes: Sequence[Outcome], fit: Callable[[Sequence[Outcome]], Cal
 
 def _platt_curve(outcomes: Sequence[Outcome]) -> CalibrationMap:
     return CalibrationMap(
-        data="", fitted_on=[], method="platt", parameters=_platt(outcomes), state="TRANSFERRED", outcomes=len(outcomes)
+        data="",
+        fitted_on=[],
+        method="platt",
+        parameters=_platt(outcomes, [o.standing.odds for o in outcomes]),
+        state="TRANSFERRED",
+        outcomes=len(outcomes),
     )
 
 

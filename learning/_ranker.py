@@ -26,6 +26,10 @@ PRIOR = {
 kind alive whose faults were never seen: without it a family that was left out was found half as often."""
 
 
+LIKENESS = "pattern"
+"""Says that a fault is like a known one, and so nothing of a new one: no part of the weights before any fit."""
+
+
 class Case(NamedTuple):
     """One labelled incident. matrix: float64 (candidates, kinds); truth: row of the cause, or None if it has none.
 
@@ -72,6 +76,7 @@ def fit_ranker(
     return RankerWeights(
         data=data, fitted_on=sorted(case.id for case in cases), held_out=sorted(held_out), weights=weights,
         method=f"conditional logit, weights >= 0, L2 {l2:g} around a prior",
+        prior={kind: prior[kind] for kind in kinds if kind in prior and kind != LIKENESS},
     )  # fmt: skip
 
 

@@ -26,6 +26,8 @@ class RankerWeights(Artefact):
     TYPE: ClassVar[str] = "ranker-weights"
     weights: dict[str, float]
     method: str
+    prior: dict[str, float] = {}
+    """Weights before any fit: what is believed of a fault of a family that nobody has confirmed yet."""
 
 
 class CalibrationMap(Artefact):
@@ -34,6 +36,8 @@ class CalibrationMap(Artefact):
     The score is the log-odds of the first candidate against all others. `parameters` are of what is known (fitted on
     incidents whose fault family the ranker had seen), `novel_parameters` of what is not; a case lies between them by
     the probability that it is new, a logistic function of its likeness to confirmed causes with `novelty_parameters`.
+    The score of what is not known is that of the weights before any fit: a fit has not seen what is new, and is
+    as sure of the wrong cause there as of the right one.
     platt: slope and intercept. isotonic: scores, then as many probabilities.
     """
 
@@ -46,6 +50,8 @@ class CalibrationMap(Artefact):
     novelty_parameters: list[float] = []
     scored: list[float] = []
     """Out-of-fold confidences of the outcomes it was fitted on, ascending; intervals count neighbours among them."""
+    completeness: float = 1.0
+    """What nine of ten of those outcomes had of their samples at least: only less than that takes from a confidence."""
     right: list[int] = []
     """1 where the first candidate of that outcome was the cause, else 0."""
 

@@ -131,7 +131,7 @@ class Standing(Record):
     """What the confidence of the first candidate was made of; calibration is fitted on it.
 
     odds: natural log, against all others. likeness: to confirmed causes, 0 to 1. missing: signals that are silent and
-    never were.
+    never were. plain: the odds by weights that were never fitted, None where there are none.
     """
 
     TYPE: ClassVar[str] = "standing"
@@ -139,6 +139,7 @@ class Standing(Record):
     likeness: Probability = 1.0
     completeness: Probability = 1.0
     missing: int = Field(default=0, ge=0)
+    plain: float | None = None
 
 
 class Diagnosis(Record):

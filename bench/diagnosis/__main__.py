@@ -33,7 +33,7 @@ def main() -> None:
     only = {name for name in chosen.only.split(",") if name}
     if unknown := only - set(FOLDERS):
         sys.exit(f"There is no set {', '.join(sorted(unknown))}. Sets: {', '.join(FOLDERS)}.")
-    sets = loaded(chosen.data, only)
+    sets = loaded(chosen.data, only, chosen.train)
     if not sets:
         sys.exit(f"{chosen.data} holds none of {', '.join(sorted(set(FOLDERS.values())))}/*.tar.xz|.zst.")
     if chosen.fit:
@@ -48,9 +48,9 @@ def main() -> None:
     print(json.dumps(document))
 
 
-def loaded(data: Path, only: set[str]) -> dict[str, Found]:
+def loaded(data: Path, only: set[str], beside: Path | None = None) -> dict[str, Found]:
     """The sets that are there, in order."""
-    found = {name: load(name, data) for name in FOLDERS if not only or name in only}
+    found = {name: load(name, data, beside) for name in FOLDERS if not only or name in only}
     return {name: one for name, one in found.items() if one is not None}
 
 
@@ -67,9 +67,13 @@ def crossed(sets: Mapping[str, Found]) -> dict[str, Any]:
 def trained(sets: Mapping[str, Found], data: Path) -> dict[str, Any]:
     document: dict[str, Any] = {}
     said: list[Said] = []
-    fitted = train(loaded(data, set()), list(sets))
+    sources = loaded(data, set())
+    if not sources:
+        sys.exit(f"{data} holds none of {', '.join(sorted(set(FOLDERS.values())))}/*.tar.xz|.zst to fit on.")
+    fitted = train(sources, list(sets))
     for name, found in sets.items():
-        document[name], mine = trained_set(found, *fitted[name])
+        one = fitted[name]
+        document[name], mine = trained_set(found, one.model, one.curve, one.without)
         said += mine
         print(f"{name} done", file=sys.stderr)
     return document | {"pooled": pooled(said)}

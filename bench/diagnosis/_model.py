@@ -26,7 +26,7 @@ from diagnosis import (
     scene_of,
     signs_of,
 )
-from learning import Case, Outcome, Past, fit_history, fit_ranker, with_patterns
+from learning import PRIOR, Case, Outcome, Past, fit_calibration, fit_history, fit_ranker, with_patterns
 from schemas import CalibrationMap, RankerWeights
 from tidegate import _catalogue
 
@@ -78,12 +78,28 @@ def fit(train: Sequence[Incident], *, data: str, is_general: bool = False) -> Mo
             others = [o for j, o in enumerate(train) if j % INNER != i % INNER and o.family != one.family]
             record = with_patterns(record, [past(o) for o in others])
         cases.append(case(one, History(record)))
-    weights = fit_ranker(cases, KINDS, data=data)
+    weights = fitted(cases, data)
     return Model(weights, History(fit_history([past(o) for o in train], data=data, is_general=is_general)))
 
 
+def fitted(cases: Sequence[Case], data: str) -> RankerWeights:
+    """The fit, or the prior where nothing is there to fit."""
+    if any(case.truth is not None for case in cases):
+        return fit_ranker(cases, KINDS, data=data)
+    return RankerWeights(data="prior", fitted_on=[], weights=dict(PRIOR), method="prior, nothing to fit on")
+
+
+def calibrated(known: Sequence[Outcome], novel: Sequence[Outcome], data: str) -> CalibrationMap:
+    """The fit, or where nothing is there to fit the odds as they are, with nothing said of how sure that is."""
+    if known:
+        return fit_calibration(known, novel, data=data)
+    return CalibrationMap(
+        data="prior", fitted_on=[], method="platt", parameters=[1.0, 0.0], state="TRANSFERRED", outcomes=0
+    )
+
+
 def case(one: Incident, history: History) -> Case:
-    table = evidence_table(one.anomalies, one.edges, [], one.at_ns, history=history, signs=signs(one))
+    table = evidence_table(one.anomalies, one.edges, one.changes, one.at_ns, history=history, signs=signs(one))
     truth = table.candidates.index(one.cause) if one.cause in table.candidates else None
     return Case(one.id, one.cause, table.matrix, truth, max(one.services, len(table.candidates)))
 
@@ -92,7 +108,7 @@ def apply(model: Model, one: Incident, calibration: CalibrationMap | None = None
     """Rank one incident, from its anomalies on."""
     started = time.process_time()
     found = signs_of(one.anomalies)
-    table = evidence_table(one.anomalies, one.edges, [], one.at_ns, history=model.history, signs=found)
+    table = evidence_table(one.anomalies, one.edges, one.changes, one.at_ns, history=model.history, signs=found)
     calls = [(e.caller.split("/")[2], e.callee.split("/")[2]) for e in one.edges]
     said = judgements(RULES, scene_of(table, one.anomalies, calls))
     missing = missing_signals(model.history.record, one.anomalies)

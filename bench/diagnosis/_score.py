@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from bench.diagnosis import _baselines
-from bench.diagnosis._model import Model, Ranked, apply, crossed
+from bench.diagnosis._model import Model, Ranked, apply, calibrated, crossed
 from bench.diagnosis._quiet import end_to_end, specificity
-from bench.diagnosis._sets import Found, Incident
+from bench.diagnosis._sets import EVENTS, Found, Incident
 from diagnosis import Standing, confidence_of
-from learning import Outcome, Reliability, fit_calibration, reliability
+from learning import Outcome, Reliability, reliability
 from schemas import CalibrationMap
 
 GATE = 0.8
@@ -26,7 +26,7 @@ Said = tuple[float, float, bool]
 
 def group_of(name: str) -> Callable[[Incident], str]:
     """What is left out together."""
-    if name.startswith("tvdiag"):
+    if name in EVENTS:
         return lambda one: str(int(hashlib.sha256(one.id.encode()).hexdigest(), 16) % 10)
     return (lambda one: one.id) if name == "petshop" else (lambda one: one.cause)
 
@@ -49,13 +49,15 @@ def crossed_set(name: str, found: Found) -> tuple[dict[str, Any], list[Said], li
             [o._replace(group=r.incident.family) for o, r in zip(known, ranked, strict=True)],
             [o._replace(group=r.incident.family) for o, r in zip(strange, novel, strict=True)], names, of=strange,
         )  # fmt: skip
-        held = reliability([p for p, _, _ in told], [right for *_, right in told])
+        held = reliability([p for p, *_ in told], [right for *_, right in told])
         figures["leave_fault_type_out"] = {
-            "ac1": _at(novel, 1), "ac3": _at(novel, 3), "ece": _r(held.ece), "ece_ci95": [_r(v) for v in held.interval],
+            "ac1": _at(novel, 1),
+            "ac3": _at(novel, 3),
+            **_held(held, told),
             **_gate(told),
-        }  # fmt: skip
+        }
     one_out = {one.id: models[group(one)] for one in found.incidents}
-    curve = fit_calibration(known, strange, data=name)
+    curve = calibrated(known, strange, name)
     figures["specificity"], figures["fault_free_windows"], figures["specificity_ci95"] = specificity(
         found, models, curve
     )
@@ -63,8 +65,10 @@ def crossed_set(name: str, found: Found) -> tuple[dict[str, Any], list[Said], li
     return figures, said, known, strange
 
 
-def trained_set(found: Found, model: Model, calibration: CalibrationMap) -> tuple[dict[str, Any], list[Said]]:
-    """Figures of a set by a model and a calibration of other incidents."""
+def trained_set(
+    found: Found, model: Model, calibration: CalibrationMap, without: Callable[[str], tuple[Model, CalibrationMap]]
+) -> tuple[dict[str, Any], list[Said]]:
+    """Figures of a set by a model and a calibration of other incidents. without: those that never saw a family."""
     ranked = [apply(model, one, calibration) for one in found.incidents]
     said = [(*_of(calibration, r.outcome.standing), r.outcome.is_right) for r in ranked]
     figures = _figures(found, ranked, said)
@@ -72,14 +76,18 @@ def trained_set(found: Found, model: Model, calibration: CalibrationMap) -> tupl
         found, {"": model}, calibration
     )
     figures["end_to_end"] = end_to_end(found.incidents, {one.id: model for one in found.incidents}, calibration)
-    figures["leave_fault_type_out"] = {"ac1": None, "ece": None}
+    fitted = {family: without(family) for family in sorted({one.family for one in found.incidents})}
+    novel = [apply(fitted[one.family][0], one) for one in found.incidents]
+    told = [(*_of(fitted[r.incident.family][1], r.outcome.standing), r.outcome.is_right) for r in novel]
+    held = reliability([p for p, *_ in told], [right for *_, right in told])
+    figures["leave_fault_type_out"] = {"ac1": _at(novel, 1), "ac3": _at(novel, 3), **_held(held, told), **_gate(told)}
     return figures, said
 
 
 def pooled(said: Sequence[Said]) -> dict[str, Any]:
     """All incidents of all sets as one."""
     held = reliability([p for p, *_ in said], [right for *_, right in said])
-    return {"n": len(said), **_held(held), **_gate(said)}
+    return {"n": len(said), **_held(held, said), **_gate(said)}
 
 
 def _grouped(ranked: Ranked, group: Callable[[Incident], str]) -> Outcome:
@@ -91,9 +99,7 @@ def _said(
 ) -> list[Said]:
     """What a calibration on all other groups says of each; of: of these outcomes instead of the known ones."""
     curves = {
-        name: fit_calibration(
-            [o for o in known if o.group != name] or list(known), [o for o in novel if o.group != name], data=name
-        )
+        name: calibrated([o for o in known if o.group != name], [o for o in novel if o.group != name], name)
         for name in sorted(set(groups))
     }
     asked = known if of is None else of
@@ -120,7 +126,8 @@ def _figures(found: Found, ranked: Sequence[Ranked], said: Sequence[Said]) -> di
         "n": len(ranks), "chance_ac1": _r(float(np.mean([1 / max(one.services, 1) for one in incidents]))),
         "ac1": _at(ranked, 1), "ac3": _at(ranked, 3),
         "avg5": _r(float(np.mean([np.mean(ranks <= k) for k in range(1, 6)]))),
-        "retrieval10": _at(ranked, 10), "ci95_ac1": [_r(float(low)), _r(float(high))], **_held(held), **_gate(said),
+        "retrieval10": _at(ranked, 10), "ci95_ac1": [_r(float(low)), _r(float(high))],
+        **_held(held, said), **_gate(said),
         "by_fault_type": _by_family(ranked), "seconds_per_incident": round(float(np.median(seconds)), 3),
         "seconds_p95": round(float(np.quantile(seconds, 0.95)), 3),
         "rank_seconds_p95": round(float(np.quantile([r.seconds for r in ranked], 0.95)), 4),
@@ -128,11 +135,19 @@ def _figures(found: Found, ranked: Sequence[Ranked], said: Sequence[Said]) -> di
     }  # fmt: skip
 
 
-def _held(held: Reliability) -> dict[str, Any]:
+def _held(held: Reliability, said: Sequence[Said]) -> dict[str, Any]:
     return {
-        "ece": _r(held.ece), "ece_ci95": [_r(v) for v in held.interval], "brier": _r(held.brier),
-        "brier_of_base_rate": _r(held.base),
+        "ece": _r(held.ece), "ece_ci95": [_r(v) for v in held.interval], "ece_if_perfect": _if_perfect(said),
+        "brier": _r(held.brier), "brier_of_base_rate": _r(held.base),
     }  # fmt: skip
+
+
+def _if_perfect(said: Sequence[Said]) -> float:
+    """The error that these confidences would show if each held exactly, by chance alone: with few incidents much."""
+    p = np.array([confidence for confidence, *_ in said])
+    rng = np.random.default_rng(20260101)
+    drawn = [reliability(p.tolist(), (rng.random(len(p)) < p).tolist(), draws=1).ece for _ in range(200)]
+    return _r(float(np.mean(drawn)))
 
 
 def _gate(said: Sequence[Said]) -> dict[str, Any]:

@@ -70,3 +70,24 @@ def test_risk_falls_as_less_is_named():
 def test_nothing_to_calibrate_on_is_an_error():
     with pytest.raises(ValueError, match="no outcome"):
         fit_calibration([], data="made")
+
+
+def test_what_is_new_is_judged_by_the_odds_before_any_fit() -> None:
+    new = [
+        o._replace(standing=o.standing._replace(odds=3.0, likeness=0.1, plain=o.standing.odds)) for o in outcomes(200)
+    ]
+    curve = fit_calibration(outcomes(200), new, data="made")
+    sure, unsure = (confidence_of(curve, Standing(3.0, 0.1, plain=plain))[0] for plain in (4.0, -4.0))
+    assert sure > unsure + 0.3
+
+
+def test_only_less_than_was_usual_takes_from_a_confidence() -> None:
+    usual = [o._replace(standing=o.standing._replace(completeness=0.9)) for o in outcomes(60)]
+    curve = fit_calibration(usual, data="made")
+    full, most, half = (confidence_of(curve, Standing(1.0, completeness=c))[0] for c in (1.0, 0.9, 0.45))
+    assert full == most and half == pytest.approx(most / 2)
+
+
+def test_which_of_equal_confidences_comes_first_says_nothing() -> None:
+    right = [True] * 30 + [False] * 30
+    assert reliability([0.5] * 60, right).ece == pytest.approx(reliability([0.5] * 60, right[::-1]).ece) == 0
