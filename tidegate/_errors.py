@@ -9,6 +9,7 @@ TidegateError
 ├── GatewayError     the gateway cannot listen as asked
 ├── PlayError        what is played is not accepted
 ├── AuditLogError    an audit log cannot be read, written or trusted
+├── LookError        a Prometheus cannot be read, or there is nothing in it
 ├── ApproveError     an approval, a token or a call that is not taken
 └── ActGatewayError  the gateway of actions cannot run, or does not take an order
 """
@@ -64,3 +65,7 @@ class ApproveError(TidegateError):
 
 class ActGatewayError(TidegateError):
     code = "ACT_GATEWAY_UNUSABLE"
+
+
+class LookError(TidegateError):
+    code = "LOOK_FAILED"

@@ -23,6 +23,7 @@ from tidegate._commands_forecast import register as register_forecast
 from tidegate._commands_investigate import register as register_investigate
 from tidegate._commands_label import register as register_label
 from tidegate._commands_live import register as register_live
+from tidegate._commands_look import register as register_look
 from tidegate._commands_policy import register as register_policy
 from tidegate._commands_run import register as register_run
 from tidegate._commands_simulate import register as register_simulate
@@ -57,6 +58,7 @@ register_brief(app)
 register_forecast(app)
 register_label(app)
 register_live(app)
+register_look(app)
 register_run(app)
 register_upgrade(app)
 register_investigate(app)

@@ -1,0 +1,158 @@
+"""A look at a Prometheus: an injected fault is raised beside the alert that fired, nothing is written to it."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from support.prometheus_api import FakePrometheus, Level, serving
+from typer.testing import CliRunner
+
+from schemas.core import NS
+from streams import Recording
+from tidegate import _look_read
+from tidegate._errors import LookError
+from tidegate._look import look
+from tidegate._look_page import page
+from tidegate._look_read import History
+from tidegate._settings import Settings
+from tidegate.cli import app
+
+START, HOURS = 1_772_409_600, 8  # 2026-03-02T00:00:00Z
+FAULT, HEALED = START + 6 * 3600, START + 6 * 3600 + 1500
+SERVICES = ("frontend", "checkout", "cart", "search", "payment")
+KINDS = {"http_requests_total": "counter", "http_errors_total": "counter", "queue": "gauge", "alien_info": "gauge"}
+
+
+def noise(seed: int, t: float) -> float:
+    return math.sin(seed * 12.9898 + t * 78.233) * 0.5
+
+
+def counter(per_s: float, seed: int, extra: float = 0.0) -> Level:
+    def level(t: float) -> float:
+        return per_s * (t - START) + noise(seed, t) * per_s * 5 + extra * max(0.0, min(t, HEALED) - FAULT)
+
+    return level
+
+
+def series() -> list[tuple[Mapping[str, str], Level]]:
+    found: list[tuple[Mapping[str, str], Level]] = []
+    for seed, name in enumerate(SERVICES):
+        labels = {"job": f"shop/{name}", "instance": f"10.0.0.{seed}:8080"}
+        is_ill = name == "checkout"
+        found += [
+            ({"__name__": "http_requests_total", **labels}, counter(20.0, seed)),
+            ({"__name__": "http_errors_total", **labels}, counter(0.2, seed + 50, 8.0 if is_ill else 0.0)),
+            ({"__name__": "queue", **labels}, lambda t, s=seed: 10 + noise(s, t)),
+            ({"__name__": "alien_info", **labels}, lambda t: 1.0),
+        ]
+    fires = lambda first, last: lambda t: 1.0 if first <= t < last else None
+    alert = {"__name__": "ALERTS", "alertstate": "firing", "severity": "critical"}
+    found.append(({**alert, "alertname": "HighErrors", "job": "shop/checkout"}, fires(FAULT + 600, HEALED + 300)))
+    found.append(({**alert, "alertname": "DiskFull", "job": "shop/cart"}, fires(START + 3600, START + 5400)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def prometheus():
+    fake = FakePrometheus(series(), KINDS)
+    with serving(fake) as url:
+        yield fake, url
+
+
+@pytest.fixture(scope="module")
+def seen(prometheus, tmp_path_factory):
+    keep = tmp_path_factory.mktemp("look") / "recording"
+    end = (START + HOURS * 3600) * NS
+    found = look(History(prometheus[1]), Settings(), start_ns=START * NS, end_ns=end, step_s=60, most=100, keep=keep)
+    return found, keep
+
+
+def test_an_injected_fault_is_raised_beside_its_alert_and_before_it(seen) -> None:
+    (beside,) = [f for f in seen[0].found if f.alert is not None]
+    assert beside.alert.name == "HighErrors" and "checkout" in beside.services
+    assert FAULT <= beside.start_ns / NS <= FAULT + 300 and beside.ahead_s > 0
+
+
+def test_what_was_missed_is_listed(seen) -> None:
+    assert [m.name for m in seen[0].missed] == ["DiskFull"]
+    assert seen[0].document()["missed"][0]["service"] == "cart"
+
+
+def test_every_sample_that_was_answered_went_through_the_pipeline(seen) -> None:
+    steps = HOURS * 60
+    assert seen[0].samples == 3 * len(SERVICES) * steps and seen[0].plan.left == {"ALERTS": 2, "alien_info": 5}
+
+
+def test_only_reading_queries_are_sent_and_none_is_larger_than_prometheus_takes(prometheus, seen) -> None:
+    assert {path for path, _ in prometheus[0].asked} == {
+        "/api/v1/query", "/api/v1/query_range", "/api/v1/metadata",
+    }  # fmt: skip
+
+
+def test_what_was_read_can_be_kept_and_replayed(seen) -> None:
+    recording = Recording.open(seen[1], verify=True)
+    assert recording.topics()["tidegate.raw.v1"].rows == HOURS + 1
+
+
+def test_the_page_stands_alone_and_escapes_what_others_named(seen) -> None:
+    evil = seen[0].missed[0]._replace(name="<script>alert(1)</script>")
+    seen[0].missed.append(evil)
+    text = page(seen[0], where="shop")
+    seen[0].missed.pop()
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "http://" not in text and "src=" not in text and "HighErrors" in text
+
+
+def test_the_command_writes_a_page_and_one_json_object(prometheus, tmp_path: Path) -> None:
+    out = tmp_path / "look.html"
+    until = "2026-03-02T01:00:00Z"
+    arguments = ["look", "--prometheus", prometheus[1], "--days", "0.05", "--until", until, "--out", str(out), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and out.read_text().startswith("<!doctype html>")
+    assert json.loads(result.stdout.splitlines()[-1])["series"] == 15
+
+
+def test_alerts_of_an_export_count_instead(prometheus, tmp_path: Path) -> None:
+    export = tmp_path / "alerts.json"
+    labels = {"alertname": "Slow", "service": "search"}
+    export.write_text(
+        json.dumps([{"labels": labels, "startsAt": "2026-03-02T00:10:00Z", "endsAt": "2026-03-02T00:20:00Z"}])
+    )
+    arguments = ["look", "--prometheus", prometheus[1], "--days", "0.05", "--until", "2026-03-02T01:00:00Z", "--json"]
+    result = CliRunner().invoke(app, [*arguments, "--alerts", str(export), "--out", str(tmp_path / "p.html")])
+    assert json.loads(result.stdout.splitlines()[-1])["missed"][0]["alert"] == "Slow"
+
+
+def test_a_busy_prometheus_is_asked_again(prometheus, monkeypatch) -> None:
+    monkeypatch.setattr(_look_read, "_PAUSE_S", 0)
+    prometheus[0].refusals = [503]
+    assert History(prometheus[1]).plan(START * NS, 100).series == 15
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("http://127.0.0.1:9", "LOOK_UNREACHABLE"), ("file:///etc/passwd", "LOOK_FAILED")],
+)
+def test_a_prometheus_that_is_not_there_is_named(address: str, code: str) -> None:
+    with pytest.raises(LookError) as error:
+        History(address).plan(START * NS, 100)
+    assert error.value.code == code
+
+
+def test_a_token_is_sent_and_a_refusal_says_so() -> None:
+    fake = FakePrometheus(series(), KINDS, token="secret")
+    with serving(fake) as url:
+        assert History(url, token="secret").plan(START * NS, 100).series == 15
+        with pytest.raises(LookError) as error:
+            History(url).plan(START * NS, 100)
+    assert error.value.code == "LOOK_DENIED" and "secret" not in str(error.value)
+
+
+def test_metrics_that_do_not_fit_are_left_and_nothing_at_all_is_said() -> None:
+    fake = FakePrometheus(series(), KINDS)
+    with serving(fake) as url:
+        assert History(url).plan(START * NS, 11).series == 10
+        with pytest.raises(LookError, match="no metric has 3 series"):
+            History(url).plan(START * NS, 3)
