@@ -4,6 +4,7 @@ from detectors._canary import CanaryRule, Judged, judge, looks
 from detectors._contract import Choosy, Detector, Quick, State, grow
 from detectors._detect import Detect, DetectState
 from detectors._split import part_of
+from detectors._watch import Watching, WatchRule, WatchState
 
 __all__ = [
     "CanaryRule",
@@ -14,6 +15,9 @@ __all__ = [
     "Judged",
     "Quick",
     "State",
+    "WatchRule",
+    "WatchState",
+    "Watching",
     "grow",
     "judge",
     "looks",

@@ -18,7 +18,7 @@ from schemas._frames import (
 )  # fmt: skip
 from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, series_hash, series_id, sha256, shard_of
 from schemas._labels import Basis, Label, Verdict
-from schemas._reference import Alert, CalendarEntry, Change, ChangeKind, TopologyEdge
+from schemas._reference import Alert, CalendarEntry, Change, ChangeKind, Intent, TopologyEdge
 from schemas._series import SeriesDefs
 from schemas._telemetry import (
     Coverage, DeadLetter, Entity, EvidencePointer, Gap, SeriesDef, Signal, SnapshotManifest, Watermark,
@@ -26,8 +26,9 @@ from schemas._telemetry import (
 from schemas._topics import (
     ACTIONS, ALERTS, ANOMALIES, APPROVALS, AUDIT, CALENDAR, CHANGES, CONTROL, DEAD_LETTERS, DIAGNOSES, FEEDBACK,
     FOREVER, FRAMES, HISTOGRAMS, INCIDENTS, INQUIRIES, LOGS, MARKS, OBSERVATIONS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS,
-    RAW, RECORDS, SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, Content, Topic,
+    RAW, RECORDS, SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, VERDICTS, Content, Topic,
 )  # fmt: skip
+from schemas._verdicts import ChangeFinding, ChangeVerdict, IntentOutcome, Judgement
 
 __all__ = [
     "ACTIONS", "ALERTS", "ANOMALIES", "APPROVALS", "AUDIT", "CALENDAR", "CHANGES", "CONTROL", "DEAD_LETTERS",
@@ -43,6 +44,7 @@ __all__ = [
     "SeriesDef", "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic",
     "TopologyEdge", "Unknown", "Watermark",
     "Basis", "Label", "Standing", "Verdict",
+    "VERDICTS", "ChangeFinding", "ChangeVerdict", "Intent", "IntentOutcome", "Judgement",
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",

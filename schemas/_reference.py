@@ -4,9 +4,25 @@ time.
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from schemas._base import Record
 
 ChangeKind = Literal["deploy", "rollback", "config", "flag", "scale", "infrastructure", "schema", "other"]
+
+
+class Intent(Record):
+    """What a change is for, so that somebody looks whether it came true."""
+
+    TYPE: ClassVar[str] = "intent"
+    metric: Literal["error_ratio", "latency"]
+    direction: Literal["down", "up"] = "down"
+    by_ns: int
+    """Event time by which it should show."""
+    endpoint: str | None = None
+    """None: all endpoints of the service."""
+    status: str = ""
+    """Of failed requests; empty: all failures."""
 
 
 class Change(Record):
@@ -30,6 +46,8 @@ class Change(Record):
     """Where it was changed, for example `production`, by the sender; None where it does not say."""
     is_synthetic: bool = False
     """True where it was added to a recorded data set that had no change events."""
+    intent: Intent | None = Field(default=None, exclude_if=lambda intent: intent is None)
+    """What it is for; left out where nobody said."""
 
 
 class TopologyEdge(Record):

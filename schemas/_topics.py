@@ -16,6 +16,7 @@ from schemas._diagnosis import Anomaly, Diagnosis, Incident, Inquiry, Observatio
 from schemas._labels import Label
 from schemas._reference import Alert, CalendarEntry, Change, TopologyEdge
 from schemas._telemetry import Coverage, DeadLetter, Gap, SeriesDef, SnapshotManifest, Watermark
+from schemas._verdicts import ChangeVerdict
 
 Content = Literal["source", "frame", "histogram", "logs", "spans", "records", "dead"]
 Cleanup = Literal["delete", "compact,delete", "compact"]
@@ -61,6 +62,7 @@ CALENDAR = "tidegate.calendar.v1"
 ALERTS = "tidegate.alerts.v1"
 ANOMALIES = "tidegate.anomalies.v1"
 INCIDENTS = "tidegate.incidents.v1"
+VERDICTS = "tidegate.verdicts.v1"
 DIAGNOSES = "tidegate.diagnoses.v1"
 INQUIRIES = "tidegate.inquiries.v1"
 OBSERVATIONS = "tidegate.observations.v1"
@@ -89,6 +91,7 @@ TOPICS: dict[str, Topic] = {
         Topic(CALENDAR, "entity", "records", False, True, (CalendarEntry,), 400, MIB, "compact,delete"),
         Topic(ALERTS, "alert id", "records", False, True, (Alert,), 400, MIB, "compact,delete"),
         Topic(ANOMALIES, "correlation domain", "records", False, False, (Anomaly, Gap), 30),
+        Topic(VERDICTS, "change id", "records", False, False, (ChangeVerdict,), 400),
         Topic(INCIDENTS, "incident id", "records", False, True, (Incident,), 400, MIB, "compact,delete"),
         Topic(DIAGNOSES, "incident id", "records", False, False, (Diagnosis,), 400),
         Topic(INQUIRIES, "incident id", "records", False, False, (Inquiry,), 30),

@@ -17,8 +17,9 @@ from tidegate import __version__, _catalogue
 from tidegate._detecting import Detecting, versions
 from tidegate._errors import SettingsError
 from tidegate._settings import Settings
+from tidegate._watching import Watch
 
-ORDER = ("normalise", "derive-logs", "derive-spans", "detect", "diagnose", "decide")
+ORDER = ("normalise", "derive-logs", "derive-spans", "detect", "watch", "diagnose", "decide")
 """Names of the stages, from telemetry to decisions."""
 
 SHARDED = frozenset({"derive-logs", "detect"})
@@ -77,6 +78,7 @@ def build(
         DeriveLogs(streams),
         DeriveSpans(streams),
         Detecting(detectors, emit_p=settings.detection.emit_p),
+        Watch(settings.detection.rule()),
         Diagnose(
             weights,
             diagnose,

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from actions import Mode
+from detectors import WatchRule
 from schemas.core import NS
 from streams import StreamSettings
 from tidegate._act_settings import Act
@@ -46,6 +47,11 @@ class Detection(Section):
     """Windows less probable than this become anomalies."""
     also: tuple[str, ...] = ()
     """Optional detectors to run as well: `level_shift`, `novelty`."""
+    watch_h: float = Field(default=72, gt=0, le=24 * 14)
+    """Hours that a change is watched for what it did, wanted or not."""
+
+    def rule(self) -> WatchRule:
+        return WatchRule(watch_s=self.watch_h * 3600.0, p=self.emit_p)
 
 
 class Diagnosis(Section):

@@ -64,7 +64,7 @@ def test_what_is_sent_is_worked_off_and_a_stop_leaves_nothing_undone(tmp_path):
         assert play(recording, url, speed=0).sent == 74
     assert (said["messages"]["decoded"], said["waiting"]) == (74, 0)
     live = Live(tmp_path / "up", Settings())
-    assert [runner.poll(live.log) for runner in live.engine.runners] == [0] * 6
+    assert [runner.poll(live.log) for runner in live.engine.runners] == [0] * 7
     assert made(live.log) == undisturbed(live)
     live.close()
 
