@@ -77,12 +77,7 @@ def append_entry(head: Head, what: Happening) -> tuple[Head, bytes]:
     Raises AuditInvalid if a field has no place in an entry; nothing is recorded then.
     """
     at_ns = max(head.at_ns, what.at_ns)
-    leaf = AuditLeaf(
-        index=head.size, at_ns=at_ns, prev=head.prev, action_id=what.action_id, from_state=what.from_state,
-        to_state=what.to_state, actor=what.actor, policy_digest=what.policy_digest, inputs_digest=what.inputs_digest,
-        body_digest=what.body_digest,
-    )  # fmt: skip
-    entry = canonical(leaf.model_dump(mode="json"))
+    entry = canonical(what._asdict() | {"at_ns": at_ns, "index": head.size, "prev": head.prev})
     return Head(head.size + 1, hash_text(parse_entry(entry, head.size).leaf), at_ns), entry
 
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import unicodedata
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -62,6 +63,7 @@ def open_payload(kind: str, envelope: bytes, most_bytes: int) -> Sealed:
         raise ValueError(f"this is not an envelope: {error}") from error
 
 
+@lru_cache(maxsize=1024)  # an approval is looked at at least three times
 def is_sealed_by(kind: str, payload: bytes, signature: bytes, public: bytes) -> bool:
     """public: 32 bytes, the Ed25519 key."""
     try:

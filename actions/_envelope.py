@@ -1,6 +1,7 @@
 """The envelope of a signed approval: strict DSSE (`_dsse.py`) around an `Approval`; an unknown field is refused."""
 
 import base64
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -48,8 +49,9 @@ def passkey_challenge(approval: Approval) -> bytes:
     return challenge_of(APPROVAL_PAYLOAD, canonical(approval.model_dump(mode="json")))
 
 
+@lru_cache(maxsize=256)
 def open_envelope(envelope: bytes) -> Opened | Unreadable:
-    """Never raises, whatever the bytes are."""
+    """What is in the bytes, which nothing has proved yet. Never raises, whatever the bytes are."""
     if len(envelope) > MAX_BYTES:
         return Unreadable("MALFORMED", f"{len(envelope)} bytes are more than an approval can have")
     try:

@@ -113,7 +113,7 @@ class ModelLedger:
         return self._tables.positions.get((topic, partition))
 
     def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
-        rows = (row for _, row in sorted(self._tables.outbox.items()) if topic in ("", row.record.topic))
+        rows = (row for row in self._tables.outbox.values() if topic in ("", row.record.topic))  # numbers only rise
         return list(islice(rows, limit))
 
     def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:

@@ -252,7 +252,7 @@ def _measured(walk: Walk, event: Measured) -> None:
     plan = walk.action.plan
     # `not >=` and not `<`, so that NaN is thin too.
     thin = not (event.completeness >= COMPLETE_ENOUGH and event.control_completeness >= COMPLETE_ENOUGH)
-    walk.action = replace(walk.action, verdict="inconclusive" if thin else event.verdict)
+    walk.action = walk.action.changed(verdict="inconclusive" if thin else event.verdict)
     if thin or event.verdict == "inconclusive":
         walk.escalate("THIN_TELEMETRY" if thin else "INCONCLUSIVE")
     elif event.verdict == "regressed":
@@ -295,7 +295,7 @@ def _killed(walk: Walk, event: Killed) -> None:
     action = walk.action
     if action.is_killed:
         raise walk.illegal("it is killed already")
-    walk.action = action = replace(action, is_killed=True)
+    walk.action = action = action.changed(is_killed=True)
     attempt = action.attempt
     if action.state == "executing":
         walk.reconcile("KILLED", "do")

@@ -5,8 +5,8 @@ on the second look, kills, withdrawals) are in `MOVES` too and argued in the dec
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -101,6 +101,12 @@ class Action:
     def key(self) -> str:
         return action_key(self.plan, self.generation)
 
+    def changed(self, **changes: Any) -> "Action":
+        """As `dataclasses.replace`, for fields other than plan and generation: the key stays known."""
+        copy = object.__new__(Action)
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
+
     @property
     def is_ended(self) -> bool:
         return self.state in TERMINAL
@@ -119,8 +125,9 @@ def dump_action(action: Action) -> bytes:
     return _ACTION.dump_json(action)
 
 
+@lru_cache(maxsize=2048)
 def load_action(body: bytes) -> Action:
-    """Raises RecordBroken if the bytes are no action."""
+    """Raises RecordBroken if the bytes are no action. What was read lately is not read again: it cannot change."""
     try:
         return _ACTION.validate_json(body)
     except ValidationError as error:

@@ -1,6 +1,5 @@
 """One event's way through the drawing: the moves that several rules of the machine share."""
 
-from dataclasses import replace
 from typing import Any
 
 from actions._machine_errors import IllegalTransition
@@ -32,18 +31,18 @@ class Walk:
     def __init__(self, action: Action, event: ActionInput) -> None:
         self.event = event
         self.now = max(event.at_ns, action.at_ns)
-        self.action = replace(action, version=action.version + 1, at_ns=self.now)
+        self.action = action.changed(version=action.version + 1, at_ns=self.now)
         self.commands: list[ActionCommand] = []
 
     def move(self, to: ActionState, reason: str, **changes: Any) -> None:
         if to not in MOVES[self.action.state]:
             raise self.illegal(f"there is no way to {to}")
         self.commands.append(Record(self.action.state, to, reason))
-        self.action = replace(self.action, state=to, reason=reason, **changes)
+        self.action = self.action.changed(state=to, reason=reason, **changes)
 
     def stay(self, reason: str, **changes: Any) -> None:
         self.commands.append(Record(self.action.state, self.action.state, reason))
-        self.action = replace(self.action, reason=reason, **changes)
+        self.action = self.action.changed(reason=reason, **changes)
 
     def end(self, to: ActionState, reason: str, residue: tuple[Residue, ...] = ()) -> None:
         self.move(to, reason, attempt=None, due_ns=0, give_up_ns=0, permit_until_ns=0, residue=residue)
@@ -66,7 +65,7 @@ class Walk:
         times = self.action.plan.times
         until_ns = self.wait(times.permit_wait_ns) if give_up_ns is None else give_up_ns
         due_ns = min(self.wait(times.retry_ns), until_ns)
-        self.action = replace(self.action, due_ns=due_ns, give_up_ns=until_ns, permit_until_ns=0)
+        self.action = self.action.changed(due_ns=due_ns, give_up_ns=until_ns, permit_until_ns=0)
         self.commands.append(Reserve(self.action.step))
 
     def no_permit(self, reason: str, to: ActionState) -> None:
@@ -106,7 +105,7 @@ class Walk:
         elif self.action.is_killed:
             self.stop("KILLED")
         else:
-            self.action = replace(self.action, step=attempt.step + 1)
+            self.action = self.action.changed(step=attempt.step + 1)
             self.ask_permit()
 
     # Taking back.
@@ -129,12 +128,12 @@ class Walk:
         if why is not None:
             self.escalate(why)
             return
-        self.action = replace(self.action, attempt=None)
+        self.action = self.action.changed(attempt=None)
         self.renew(reason, "undo", is_sent=False, give_up_ns=self.wait(self.action.plan.times.reconcile_ns))
 
     def undone(self, reason: str) -> None:
         """The last applied step is no longer on its target."""
-        self.action = replace(self.action, applied=self.action.applied[:-1], attempt=None)
+        self.action = self.action.changed(applied=self.action.applied[:-1], attempt=None)
         if self.action.applied:
             self.undo_next(reason)
         else:

@@ -5,7 +5,7 @@ without its entry. The ledger never looks into a leaf; it gives the index, the h
 be told, and keeps what comes back.
 """
 
-import json
+from pydantic_core import from_json
 
 from actions._audit import Happening, Head, append_entry
 from actions._errors import AuditInvalid
@@ -26,7 +26,7 @@ class Sealer:
     def __call__(self, index: int, before: bytes, body: bytes) -> tuple[bytes, bytes]:
         """The entry and its leaf hash. Raises AuditInvalid if the body is not what the ledger tells of a move."""
         try:
-            told = json.loads(body)
+            told = from_json(body)
             begins = told["reason"] == "PROPOSED" and told["version"] == 1
             what = Happening(
                 told["action"], "" if begins else told["from"], told["to"], self._actor, int(told["at_ns"]),

@@ -5,8 +5,9 @@ topic of their own there, so they hear of it while Kafka is down. The record is 
 `tidegate/act`; its sequence counts per target and source (ADR 11).
 """
 
-import json
 from typing import Any, Literal
+
+from pydantic_core import from_json
 
 from actions._ledger import Outbox, OutboxRow
 from actions._machine_types import Action, Record
@@ -28,7 +29,7 @@ def event_of(row: OutboxRow, action: Action) -> Emit | None:
     """The record of one move, None where nobody asked by a record (then there is nothing to continue)."""
     if not action.origin.asked:
         return None
-    told = json.loads(row.record.value)
+    told = from_json(row.record.value)
     asked = ActionEvent.model_validate_json(action.origin.asked)
     record: ActionEvent | FollowUp
     if told["to"] == FOLLOW_UP:
@@ -63,7 +64,7 @@ def follow_up(action: Action, indicators: tuple[str, ...], at_ns: int) -> Outbox
 
 def key_in(row: OutboxRow) -> str:
     """The action that a row of the outbox is about."""
-    return str(json.loads(row.record.value)["action"])
+    return str(from_json(row.record.value)["action"])
 
 
 def notices_of(action: Action, records: tuple[Record, ...]) -> tuple[Outbox, ...]:
@@ -85,7 +86,7 @@ def notice_row(said: Notice) -> Outbox:
 
 
 def read_notice(row: OutboxRow) -> Notice:
-    fields: dict[str, Any] = json.loads(row.record.value)
+    fields: dict[str, Any] = from_json(row.record.value)
     return Notice(**fields | {"at_ns": int(fields["at_ns"])})
 
 

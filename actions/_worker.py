@@ -327,8 +327,8 @@ class Worker:
     async def _write(self, prepared: Prepared) -> Committed | Refusal:
         """One move with everything that goes with it; then its commands are on their way."""
         action, transaction = prepared.action, prepared.transaction
-        notices = notices_of(action, prepared.records)
-        transaction = replace(transaction, outbox=transaction.outbox + notices)
+        if notices := notices_of(action, prepared.records):
+            transaction = replace(transaction, outbox=transaction.outbox + notices)
         if action.state == "succeeded" and action.plan.revert_after_ns is not None and not action.origin.reverts:
             timer = Timer(f"revert/{action.key}", action.at_ns + action.plan.revert_after_ns)
             transaction = replace(transaction, timers=(*transaction.timers, timer))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NewType
 
 import rfc8785
+from pydantic_core import PydanticSerializationError, to_json
 
 SeriesId = NewType("SeriesId", int)
 EntityId = NewType("EntityId", str)
@@ -25,7 +26,11 @@ def record_id(kind: str, *parts: str | int) -> str:
     >>> record_id("incident", "shop", 5) == record_id("incident", "shop", 5)
     True
     """
-    return str(uuid.uuid5(NAMESPACE, "\x1f".join((kind, *(str(part) for part in parts)))))
+    name = "\x1f".join((kind, *map(str, parts)))
+    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6], digest[8] = digest[6] & 0x0F | 0x50, digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def series_id(tenant: str, entity_id: str, name: str, labels: Mapping[str, str]) -> SeriesId:
@@ -77,10 +82,10 @@ def canonical(value: object) -> bytes:
     b'{"a":"1674987610000000001","b":2}'
     """
     try:
-        text = _ENCODE(_simple(value))
-    except _NotSimpleError:
+        data = to_json(_simple(value))
+    except (_NotSimpleError, PydanticSerializationError):  # the second: nested beyond its measure, or no text
         return rfc8785.dumps(_safe(value))  # type: ignore[arg-type]
-    return text.encode() if text.isascii() else rfc8785.dumps(_safe(value))  # type: ignore[arg-type]
+    return data if data.isascii() else rfc8785.dumps(_safe(value))  # type: ignore[arg-type]
 
 
 def rounded(value: object) -> object:
@@ -101,18 +106,22 @@ class _NotSimpleError(Exception):
 
 
 def _simple(value: object) -> object:
-    """As `_safe`, for text, whole numbers, lists and objects: what Python's encoder writes as RFC 8785 does."""
+    """As `_safe`, in order of keys, for text, whole numbers, lists and objects: what is then written as by RFC 8785."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
     if kind is int:
         return value if -_EXACT < value < _EXACT else str(value)  # type: ignore[operator]
     if kind is dict:
-        if not all(type(key) is str for key in value):  # type: ignore[attr-defined]
+        if not {str}.issuperset(map(type, value)):  # type: ignore[call-overload]
             raise _NotSimpleError
-        return {key: _simple(item) for key, item in value.items()}  # type: ignore[attr-defined]
+        simple = {}
+        for key in sorted(value):  # type: ignore[call-overload]
+            item = value[key]  # type: ignore[index]
+            simple[key] = item if type(item) is str else _simple(item)  # most items are text: no call for each
+        return simple
     if kind is list or kind is tuple:
-        return [_simple(item) for item in value]  # type: ignore[attr-defined]
+        return [item if type(item) is str else _simple(item) for item in value]  # type: ignore[attr-defined]
     raise _NotSimpleError
 
 

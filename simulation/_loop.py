@@ -49,7 +49,7 @@ class Loop:
 
     def at(self, at_ns: int, call: Callable[..., object], *told: Any) -> None:
         self._count += 1
-        heappush(self._heap, (max(at_ns, self.now_ns), self._count, call, told))
+        heappush(self._heap, (at_ns if at_ns > self.now_ns else self.now_ns, self._count, call, told))
 
     def after(self, wait_ns: int, call: Callable[..., object], *told: Any) -> None:
         self.at(self.now_ns + wait_ns, call, *told)

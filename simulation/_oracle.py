@@ -7,11 +7,12 @@ for what must. (L3, useful work, is a share over many seeds.)
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from pydantic_core import from_json
 
 from schemas.core import NS
 from simulation._people import Said
@@ -98,7 +99,7 @@ class Oracle:
         """The states that were moved to, in order."""
         moves = list[str]()
         for body in bodies:
-            said = json.loads(body)
+            said = from_json(body)
             key, to = said["action"], said["to"]
             if said["reason"] in ("INTENT", "UNDO_INTENT"):
                 way = "do" if said["reason"] == "INTENT" else "undo"
@@ -288,8 +289,7 @@ class Oracle:
         """The chain from its first entry, against every head that was anchored outside; its last hash."""
         heads, before = {0: bytes(32)}, bytes(32)
         for number, leaf in enumerate(leaves):
-            said = json.loads(leaf)
-            if said["prev"] != "sha256:" + before.hex() or said["index"] != number:
+            if b'"prev":"sha256:%s"' % before.hex().encode() not in leaf or b'"index":%d,' % number not in leaf:
                 self.violate("I11", f"entry {number} does not follow the one before", now_ns)
             before = hashlib.sha256(b"\x00" + leaf).digest()
             heads[number + 1] = before

@@ -37,6 +37,7 @@ class Instruments:
 
     def __post_init__(self) -> None:
         chance = Chance(self.faults.seed, "noise")
+        self._peers = dict[int, Window]()
         self._noise = [(chance.share() + chance.share() + chance.share() - 1.5) * 0.002 for _ in range(509)]
 
     def through_ns(self) -> int:
@@ -50,8 +51,14 @@ class Instruments:
 
     async def illness(self, target: str) -> tuple[Illness, ...]:
         now = self.loop.now_ns
-        ill = sum(one.is_ill(now) for one in self.plant.targets.values())
+        ill = sum(one.is_ill(now) for one in self.plant.targets.values() if one.illnesses)
         return (Illness("zone/a", ill, len(self.plant.targets)),)
+
+    def _peer(self, at: int) -> Window:
+        """What the untouched peers show, the same for all targets."""
+        if at not in self._peers:
+            self._peers[at] = Window(at, at + WINDOW_NS, max(0.0, 0.003 + self._noise[at // WINDOW_NS % 509]), 1.0)
+        return self._peers[at]
 
     def _after(self, task: Task, answer: "object") -> None:
         self.loop.after(NS // 20, lambda: task.answer(answer()))  # type: ignore[operator]
@@ -71,7 +78,7 @@ class Instruments:
         target = self.plant.targets[look.target]
         dark, forged = self.dark.get(look.target, (0, 0)), self.forged.get(look.target)
         salt = len(look.target) + sum(look.target.encode())
-        mine, peers = list[Window](), list[Window]()
+        mine = list[Window]()
         for at in times:
             number = at // WINDOW_NS
             middle = at + WINDOW_NS // 2
@@ -83,6 +90,5 @@ class Instruments:
             mine.append(
                 Window(at, at + WINDOW_NS, NAN if hidden else max(0.0, true + shared + own), 0.0 if hidden else 1.0)
             )
-            peers.append(Window(at, at + WINDOW_NS, max(0.0, 0.003 + shared), 1.0))
-        ratio = Indicator("error_ratio", "1", 1, True, tuple(mine), tuple(peers), "peers")
+        ratio = Indicator("error_ratio", "1", 1, True, tuple(mine), tuple(map(self._peer, times)), "peers")
         return Seen((ratio,), fault_ns, through)

@@ -3,6 +3,7 @@
 import json
 import math
 import types
+import uuid
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
@@ -194,6 +195,19 @@ HARD = st.recursive(
 def test_canonical_bytes_are_those_of_the_rfc_8785_library(value: Any) -> None:
     held = json.loads(json.dumps(value), parse_int=lambda text: int(text) if abs(int(text)) < 2**53 else text)
     assert canonical(value) == rfc8785.dumps(held)
+
+
+def test_what_is_nested_deeply_has_canonical_bytes_too() -> None:
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    assert canonical({"b": deep, "a": 1}) == b'{"a":1,"b":' + b"[" * 300 + b'"x"' + b"]" * 300 + b"}"
+
+
+@given(st.text(max_size=5), st.lists(st.text(max_size=5) | st.integers(), max_size=3))
+def test_an_id_is_a_uuid_of_version_5_over_kind_and_parts(kind: str, parts: list[str | int]) -> None:
+    name = "\x1f".join((kind, *map(str, parts)))
+    assert record_id(kind, *parts) == str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "urn:tidegate"), name))
 
 
 @pytest.mark.parametrize("value", [math.nan, {1: 2}, "\ud800", {3.5}, [b"x"]])
