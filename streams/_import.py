@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from schemas import DEAD_LETTERS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, Coverage, read, record_type
+from schemas import DEAD_LETTERS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW, Coverage, read, record_type
 from schemas.core import Emit, Message
 from streams._errors import ImportError_
 from streams._recording import RecordingWriter
@@ -21,7 +21,13 @@ Options = Mapping[str, str]
 Progress = Callable[[float, Mapping[str, int]], None]
 """Called with the fraction done (0 to 1, by covered event time) and the counts so far."""
 
-_COUNTED = {OTLP_METRICS: "samples", OTLP_LOGS: "log_lines", OTLP_SPANS: "spans", DEAD_LETTERS: "dead_lettered"}
+_COUNTED = {
+    OTLP_METRICS: "samples",
+    RAW: "samples",
+    OTLP_LOGS: "log_lines",
+    OTLP_SPANS: "spans",
+    DEAD_LETTERS: "dead_lettered",
+}
 _EVERY = 64  # messages between two calls of the progress callback
 
 

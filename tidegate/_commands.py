@@ -52,7 +52,9 @@ def demo(
 
 
 def import_command(
-    kind: Annotated[str, typer.Argument(help="Format: csv, nezha.")],
+    kind: Annotated[
+        str, typer.Argument(help="Format, for example csv, parquet, prometheus, otlp_json, loki, elasticsearch.")
+    ],
     src: Annotated[Path, typer.Argument(help="File, archive or directory.")],
     out: Annotated[Path, typer.Option("--out", help="Directory of the new recording.")],
     option: Annotated[

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from schemas import Signal
 from schemas.core import NS, Emit
@@ -21,7 +21,7 @@ from streams._errors import ImportError_
 from streams._import import Options, check_options, nearest
 from streams._otlp_encode import gauge
 from streams.importers._batches import Morgue, Row, Spans, batched, metric_name, recorded
-from streams.importers._rows import CsvFile, is_iso, iso_ns
+from streams.importers._rows import CsvFile, CsvRow, is_iso, iso_ns
 
 _SOURCE = "import.csv"
 _OPTIONS = {"time", "value", "service", "labels", "format"}
@@ -38,29 +38,45 @@ class Csv:
 
     def read(self, path: Path, options: Options) -> Iterator[Emit]:
         check_options(self.kind, options, _OPTIONS)
-        file = CsvFile(path)
-        columns = _columns(file, options)
-        morgue = Morgue(_SOURCE)
-        rows: list[Row] = []
-        newest = 0
-        for row in file:
-            try:
-                if row.error:
-                    raise ValueError(row.error)
-                newest = columns.time_of(row.cells[columns.time])
-                rows.append(columns.convert(row.cells, newest))
-            except ValueError as error:
-                where = f"{file.name}:{row.line}"
-                morgue.keep(row.raw, reason="ROW_UNREADABLE", what=str(error), where=where, event_ns=newest)
-        rows.sort(key=lambda row: row.t_ns)
-        covered: dict[Signal, Spans] = {"metrics": [(rows[0].t_ns, rows[-1].t_ns)] if rows else []}
-        yield from recorded(_SOURCE, covered, [batched("metrics", rows), morgue.letters()])
+        return table(CsvFile(path), options, _SOURCE)
 
     def labels(self, path: Path, options: Options) -> list[dict[str, Any]]:
         return []
 
 
 PLUGIN = Csv
+
+
+class Table(Protocol):
+    """Rows of cells below a header; what a CSV file is, and whatever else can be shown like one."""
+
+    name: str
+
+    def header(self) -> list[str]: ...
+
+    def columns(self, *wanted: str) -> list[int]: ...
+
+    def __iter__(self) -> Iterator[CsvRow]: ...
+
+
+def table(file: Table, options: Options, source: str) -> Iterator[Emit]:
+    """All rows as gauges, with their marks. Raises ImportError_."""
+    columns = _columns(file, options)
+    morgue = Morgue(source)
+    rows: list[Row] = []
+    newest = 0
+    for row in file:
+        try:
+            if row.error:
+                raise ValueError(row.error)
+            newest = columns.time_of(row.cells[columns.time])
+            rows.append(columns.convert(row.cells, newest))
+        except ValueError as error:
+            where = f"{file.name}:{row.line}"
+            morgue.keep(row.raw, reason="ROW_UNREADABLE", what=str(error), where=where, event_ns=newest)
+    rows.sort(key=lambda row: row.t_ns)
+    covered: dict[Signal, Spans] = {"metrics": [(rows[0].t_ns, rows[-1].t_ns)] if rows else []}
+    yield from recorded(source, covered, [batched("metrics", rows), morgue.letters()])
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class _Columns:
         return Row(at, (("service.name", service or "unknown"),), b"".join(items), len(items), absent)
 
 
-def _columns(file: CsvFile, options: Options) -> _Columns:
+def _columns(file: Table, options: Options) -> _Columns:
     header = file.header()
     first = list(islice((row.cells for row in file if not row.error), _LOOK_ROWS))
     time = options.get("time") or next((h for h in header if h.strip().lower() in _TIME_NAMES), None)
