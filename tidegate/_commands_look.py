@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from schemas.core import NS
-from streams._prometheus_labels import target_of
+from streams._prometheus_labels import service_of
 from streams.sources._webhook import time_ns as iso_ns
 from tidegate._commands import Config, Json, say
 from tidegate._errors import LookError
@@ -87,7 +87,7 @@ def _export(file: Path) -> list[Raised]:
         found = json.loads(file.read_text(encoding="utf-8"))
         return sorted(
             Raised(
-                one["labels"].get("alertname", ""), target_of(one["labels"])[0].service, iso_ns(one["startsAt"]),
+                one["labels"].get("alertname", ""), service_of(one["labels"]), iso_ns(one["startsAt"]),
                 max(iso_ns(one["endsAt"]), iso_ns(one["startsAt"])), one["labels"].get("severity", ""),
             )
             for one in found

@@ -20,7 +20,7 @@ from schemas.core import NS, Message
 from streams import KIND, SOURCE, RecordingWriter
 from streams._columns import KIND as COLUMNS
 from streams._columns import encode
-from streams._prometheus_labels import target_of
+from streams._prometheus_labels import service_of
 from tidegate import _pipeline, _replay
 from tidegate._look_read import CHUNK_S, Column, History, Plan, Raised
 from tidegate._settings import Settings
@@ -107,7 +107,7 @@ def look(
     plan = history.plan(end_ns, most)
     seen = Look(start_ns, end_ns, step_s, plan)
     if alerts is None:
-        alerts = history.alerts(start_ns, end_ns, max(step_s, 60), lambda labels: target_of(labels)[0].service)
+        alerts = history.alerts(start_ns, end_ns, max(step_s, 60), service_of)
     seen.alerts = [raised for raised in alerts if raised.end_ns > start_ns and raised.start_ns < end_ns]
     messages = _messages(history, seen, on_progress)
     if keep is None:

@@ -1,6 +1,6 @@
 """Importer of log lines out of Loki: lines of `logcli query --output=jsonl`, or answers of `query_range`.
 
-The service is that of the labels `service_name`, `app`, `container`, `job` and so on; a pod decides before a job does.
+The service is the owner of the pod, else that of the labels `service_name`, `deployment`, `job`, `app`, `container`.
 Source: Loki 3 HTTP API, `resultType: streams`; logcli 3.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.core import Emit
 from streams._import import Options, check_options
-from streams._prometheus_labels import target_of
+from streams._prometheus_labels import service_of
 from streams.importers._batches import Morgue
 from streams.importers._json_files import documents
 from streams.importers._log_lines import Line, emits
@@ -58,7 +58,6 @@ def _lines(document: Any) -> list[Line]:
 def _line(labels: Mapping[str, str], at_ns: int, body: str) -> Line:
     if not 0 < at_ns < 1 << 63:
         raise ValueError(f"{at_ns} is no time")
-    named = {**labels, "job": labels.get("job") or labels.get("container") or ""}
-    service = target_of({k: str(v) for k, v in named.items() if v})[0].service
+    service = service_of({name: str(value) for name, value in labels.items()})
     level = labels.get("detected_level") or labels.get("level") or labels.get("severity") or ""
     return Line(at_ns, service, str(labels.get("pod", "")), str(body), str(level))

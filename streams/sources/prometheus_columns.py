@@ -1,19 +1,18 @@
 """Samples of Prometheus as columns, as `tidegate look` and the importer of Prometheus exports write them."""
 
 import json
-from collections.abc import Mapping
 
 import numpy as np
 
-from schemas import SeriesDef
 from schemas.core import U64, Message
 from streams._columns import KIND, decode
-from streams._decoded import Decoded, Points
+from streams._decoded import Decoded, Points, Rendered, RenderedDefs
 from streams._entities import tenant_of
 from streams._errors import SourceError
-from streams._prometheus_labels import definition_of
+from streams._remote_series import COUNTER, GAUGE, named, problem
 
 _MOST_BOOKS = 64
+_TYPES = {"counter": COUNTER, "gauge": GAUGE}
 
 
 class PrometheusColumns:
@@ -23,7 +22,7 @@ class PrometheusColumns:
     topics: tuple[str, ...] = ()
 
     def __init__(self) -> None:
-        self._books: dict[tuple[str, bytes], tuple[U64, Mapping[int, SeriesDef]]] = {}
+        self._books: dict[tuple[str, bytes], tuple[U64, RenderedDefs]] = {}
 
     def decode(self, message: Message) -> Decoded:
         """Raises SourceError COLUMNS_INVALID."""
@@ -33,21 +32,32 @@ class PrometheusColumns:
             raise SourceError("a sample is of a series that is not listed", code="COLUMNS_INVALID")
         return Decoded(points=Points(ids[which], t, value), definitions=definitions)
 
-    def _book(self, tenant: str, text: bytes) -> tuple[U64, Mapping[int, SeriesDef]]:
+    def _book(self, tenant: str, text: bytes) -> tuple[U64, RenderedDefs]:
         found = self._books.get((tenant, text))
         if found is None:
-            try:
-                series = [definition_of(labels, kind, tenant) for labels, kind in json.loads(text)]
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
-                raise SourceError(
-                    f"the list of series cannot be read: {str(error)[:120]}", code="COLUMNS_INVALID"
-                ) from error
-            ids = np.array([int(one.id, 16) for one in series], np.uint64)
-            found = ids, dict(zip(ids.tolist(), series, strict=True))
+            series = _series(text, tenant)
+            ids = np.array([number for number, _ in series], np.uint64)
+            found = ids, RenderedDefs(dict(series))
             if len(self._books) >= _MOST_BOOKS:
                 self._books.pop(next(iter(self._books)))
             self._books[tenant, text] = found
         return found
+
+
+def _series(text: bytes, tenant: str) -> list[tuple[int, Rendered]]:
+    """The series of the list in its order, named as remote write names them. Raises SourceError."""
+    found = []
+    try:
+        for labels, kind in json.loads(text):
+            pairs = tuple(sorted(labels.items()))
+            if wrong := problem(pairs):
+                raise SourceError(wrong.what, code="COLUMNS_INVALID")
+            one = named(pairs, tenant, type_=_TYPES.get(kind, 0))
+            found.append((one.number, one.definition))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        what = f"the list of series cannot be read: {str(error)[:120]}"
+        raise SourceError(what, code="COLUMNS_INVALID") from error
+    return found
 
 
 PLUGIN = PrometheusColumns
