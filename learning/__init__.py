@@ -58,6 +58,13 @@ from learning._ranker import (
     leave_group_out,
     ranks_of,
 )
+from learning._tails import (
+    TooShort,
+    alarms_due,
+    fit_tail,
+    onsets,
+    surprise_for,
+)
 
 __all__ = [
     "Case",
@@ -81,6 +88,8 @@ __all__ = [
     "Risk",
     "Rolled",
     "Share",
+    "TooShort",
+    "alarms_due",
     "choose",
     "coverage",
     "curves",
@@ -88,6 +97,7 @@ __all__ = [
     "fit_calibration",
     "fit_history",
     "fit_ranker",
+    "fit_tail",
     "fitted",
     "horizon",
     "is_right",
@@ -95,6 +105,7 @@ __all__ = [
     "labels_of_actions",
     "leave_group_out",
     "on_grid",
+    "onsets",
     "pinball",
     "ranks_of",
     "reliability",
@@ -103,5 +114,6 @@ __all__ = [
     "settled",
     "share_of",
     "shrunk",
+    "surprise_for",
     "with_patterns",
 ]

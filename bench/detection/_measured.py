@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bench.detection import _figures as fig
 from bench.detection._series import Labelled
-from bench.detection._system import BUDGET_PER_DAY, alarms, plain_threshold
+from bench.detection._system import alarms, plain_threshold
 from schemas.core import F64
 
 Figure = Callable[[fig.Counts], float | None]
@@ -18,13 +18,18 @@ TARGETS = (1.0, 0.1)
 
 
 def found(
-    series: Sequence[Labelled], figures: Mapping[str, Figure], scores: Sequence[F64], at: Callable[[float], float]
+    series: Sequence[Labelled],
+    figures: Mapping[str, Figure],
+    scores: Sequence[F64],
+    at: Callable[[float], float],
+    per_day: float,
 ) -> dict[str, Any]:
     """Keys of a set for these figures over its test parts.
 
     scores: float64 (n,) a series, higher is more surprising. at: the threshold for a budget of alarms a series-day.
+    per_day: the budget that the figures are for.
     """
-    threshold = at(BUDGET_PER_DAY)
+    threshold = at(per_day)
     alarmed = [alarms(score, threshold) for score in scores]
     parts = [fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)]
     whole = fig.together(parts)
@@ -36,7 +41,8 @@ def found(
         "chance": {name: figure(chance) for name, figure in figures.items()},
         "baselines": {"static_threshold": _static(series, figures)},
         "series": len(series), "series_days": whole.days, "events": whole.events, "found": whole.found,
-        "false_alarms": whole.false, "threshold_p": 10.0**-threshold, "budget": budget(series, scores, at),
+        "false_alarms": whole.false, "asked_per_day": per_day, "threshold": threshold,
+        "budget": budget(series, scores, at),
         "at_one_a_day": _at(series, scores, at(1.0), figures),
     }  # fmt: skip
 
@@ -67,7 +73,7 @@ def table(name: str, found: Mapping[str, Any]) -> list[str]:
     """Lines to print."""
     lines = [
         f"{found['series']} series, {found['series_days']:.0f} series-days, {found['events']} events, "
-        f"{found['found']} found, {found['false_alarms']} false alarms at p = {found['threshold_p']:.2g}"
+        f"{found['found']} found, {found['false_alarms']} false alarms at a surprise of {found['threshold']:.2f}"
     ]
     static = found["baselines"]["static_threshold"]
     for key, (low, high) in found["ci95"].items():

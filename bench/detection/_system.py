@@ -1,54 +1,48 @@
 """The one configuration that all sets are measured with: detectors, how their answers join, and when to alarm.
 
-A window's surprise is -log10 of its p. A service indicator is judged by `seasonal_local`, a machine by `level_shift` of
-its dimensions: the cubic mean of their surprises, each at most `MOST`, because a fault shows in some dimensions at once
-and noise in one. Files without a training part (NAB) are judged by `novelty`, with a share of `seasonal_local`, which
-has had too few days there. Whether a machine is abnormal *now* is another question than when it became so: the area
-under precision and recall is that of the seasonal departures, joined in the same way. No detector has a parameter that
-differs between sets.
+A window's surprise is -log10 of its p. A service indicator is judged by `seasonal_local`, a machine by `host_residual`:
+there the surprise is the logarithm of the departure of all its dimensions together, because departures compare between
+machines better than what is rare for each (training parts of some hold many faults). Files without a training part
+(NAB) are judged by `novelty`, with a share of `seasonal_local`, which has had too few days there. Whether a machine is
+abnormal *now* is another question than when it became so: the area under precision and recall is that of the seasonal
+departures of all dimensions. No detector has a parameter that differs between sets.
 
-An alarm is an onset: a window at the threshold that is more surprising than every one of the last `QUIET` windows; so
-a long event is one alarm, unless it grows.
-
-The threshold is one number for all series of a set, from their training parts, without labels. Since p is calibrated,
-onsets become ten times rarer with every unit of surprise, so the rate of those between `SURE` and a unit above tells
-how many will come by chance at any threshold. Training parts hold real faults, too, and those lie above: counting what
-passes a high threshold would count them, counting the band hardly does. A machine's joined surprise is no probability;
-its threshold is the one that `COINCIDENCE` of the budget passes when every dimension of the training part is turned by
-a time of its own: then dimensions are odd together by chance alone.
+Alarms, and the threshold for a budget of them from training parts without labels, are those of the product
+(`learning/_tails.py`). An indicator may cry falsely once in ten days, a machine, which stands for dozens of series,
+three times; these two numbers are the whole choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.detection._run import tails
+from bench.detection._run import Host, hosts, tails
 from bench.detection._series import Labelled
-from detectors.level_shift import LevelShift
 from detectors.novelty import Novelty
 from detectors.seasonal_local import SeasonalLocal
-from schemas.core import F64
+from learning import fit_tail, onsets, surprise_for
+from schemas.core import F64, Bool
 
 MOST, JOINED_POWER = 6.0, 3.0
-QUIET = 20
 SEASONAL_SHARE = 0.3
-COINCIDENCE, TURNS = 0.3, 6
-SURE, LEAST = 2.5, 1.5
-BUDGET_PER_DAY = 0.1
+NOVEL_QUIET = 100
+"""Windows for which a record silences lesser ones: a range is left and reached again for hours."""
+LEARNING = 0.25
+"""Share of a training part that only teaches the detectors; the rest teaches the tail."""
+INDICATOR_PER_DAY, MACHINE_PER_DAY = 0.1, 0.3
 """False alarms a series-day that the threshold of every figure is set for."""
+LEAST_SIZE = 1e-3
 
 
 def surprises(series: Sequence[Labelled]) -> list[F64]:
-    """How surprising every window of every series is, float64 (n,), 0 where there is nothing to say."""
-    if series[0].x.shape[1] > 1:
-        return [joined(dimensions) for dimensions in surprises_of_dimensions(series)]
+    """How surprising every window of every indicator is, float64 (n,), 0 where there is nothing to say."""
     return [-np.log10(p[:, 0]) for p in tails(SeasonalLocal(), series)]
 
 
-def surprises_of_dimensions(series: Sequence[Labelled]) -> list[F64]:
-    """Of machines: float64 (n, dimensions)."""
-    return [-np.log10(p) for p in tails(LevelShift(), series)]
+def surprises_of_hosts(series: Sequence[Labelled]) -> tuple[list[F64], list[Host]]:
+    """Of machines: decades above `LEAST_SIZE`, float64 (n,), and what the detector said of each."""
+    found = hosts(series)
+    return [np.log10(np.maximum(one.size, LEAST_SIZE) / LEAST_SIZE) for one in found], found
 
 
 def abnormal(series: Sequence[Labelled]) -> list[F64]:
@@ -68,47 +62,31 @@ def joined(surprise: F64) -> F64:
     return mean
 
 
-def coincidence_at(series: Sequence[Labelled], dimensions: Sequence[F64], per_day: float) -> float:
-    """The joined surprise of which `COINCIDENCE` of `per_day` onsets a machine-day come by chance coincidence alone."""
-    rng, peaks, days = np.random.default_rng(13), [np.zeros(0)], 0.0
-    for one, surprise in zip(series, dimensions, strict=True):
-        train = surprise[one.first // 4 : one.first]
-        for _ in range(TURNS):
-            turned = np.stack([np.roll(column, rng.integers(0, len(column))) for column in train.T], axis=1)
-            score = joined(turned)
-            peaks.append(score[alarms(score, 0.0)])
-            days += one.train_days * len(train) / max(one.first, 1)
-    ordered = np.sort(np.concatenate(peaks))[::-1]
-    allowed = int(COINCIDENCE * per_day * days)
-    return float(ordered[allowed]) if allowed < len(ordered) else 0.0
-
-
-def alarms(surprise: F64, threshold: float) -> NDArray[np.bool_]:
+def alarms(surprise: F64, threshold: float) -> Bool:
     """Onsets: bool (n,)."""
-    before = np.full(QUIET, -np.inf)
-    recent = np.lib.stride_tricks.sliding_window_view(np.concatenate([before, surprise])[:-1], QUIET).max(axis=1)
-    return np.asarray((surprise >= threshold) & (surprise > recent) & (surprise > 0))
+    return onsets(surprise, threshold)
 
 
-def threshold_at(series: Sequence[Labelled], scores: Sequence[F64], per_day: float) -> float:
-    """The surprise at which `per_day` chance onsets a series-day are due, by the second half of the training parts."""
-    onsets, days = 0, 0.0
-    for one, score in zip(series, scores, strict=True):
-        half = one.first // 2
-        found = score[alarms(score, SURE) & (np.arange(len(score)) >= half) & (np.arange(len(score)) < one.first)]
-        onsets += int((found < SURE + 1.0).sum())
-        days += one.train_days * (one.first - half) / max(one.first, 1)
-    rate = max(onsets, 1) / 0.9 / max(days, 1e-9)
-    return max(SURE + float(np.log10(rate / per_day)), LEAST)
+def thresholds(series: Sequence[Labelled], scores: Sequence[F64]) -> Callable[[float], float]:
+    """From false alarms a series-day to the surprise at which so many are due, by the training parts."""
+    stretches = {one.name: score[_taught(one) : one.first] for one, score in zip(series, scores, strict=True)}
+    days = sum(one.train_days * (one.first - _taught(one)) / max(one.first, 1) for one in series)
+    windows = sum(len(stretch) for stretch in stretches.values())
+    fit = fit_tail("bench", stretches, "training parts")
+    return lambda per_day: surprise_for(fit, per_day * days / windows)
 
 
 def plain_threshold(series: Sequence[Labelled], scores: Sequence[F64], per_day: float) -> float:
     """The score that so many onsets a series-day of the same stretches pass, for scores that are no probabilities."""
     peaks, days = [np.zeros(0)], 0.0
     for one, score in zip(series, scores, strict=True):
-        half = one.first // 2
-        peaks.append(score[half : one.first][alarms(score, 0.0)[half : one.first]])
-        days += one.train_days * (one.first - half) / max(one.first, 1)
+        train = score[_taught(one) : one.first]
+        peaks.append(train[onsets(train, 0.0, grown=0.0)])
+        days += one.train_days * len(train) / max(one.first, 1)
     ordered = np.sort(np.concatenate(peaks))[::-1]
     allowed = int(per_day * days)
     return float(ordered[allowed]) if allowed < len(ordered) else 0.0
+
+
+def _taught(one: Labelled) -> int:
+    return int(LEARNING * one.first)

@@ -1,13 +1,12 @@
 """Microsoft cloud monitoring: latencies, request rates, crash and purchase rates at a minute or an hour, many short."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.detection import _figures as fig
 from bench.detection import _measured
 from bench.detection._series import tables
-from bench.detection._system import surprises, threshold_at
+from bench.detection._system import INDICATOR_PER_DAY, surprises, thresholds
 
 TRAIN_SHARE = 0.4
 FIGURES = {
@@ -20,7 +19,7 @@ def measure(data: Path) -> dict[str, Any]:
     """Keys of the set."""
     series = tables(data, TRAIN_SHARE)
     scores = surprises(series)
-    return _measured.found(series, FIGURES, scores, partial(threshold_at, series, scores))
+    return _measured.found(series, FIGURES, scores, thresholds(series, scores), INDICATOR_PER_DAY)
 
 
 def table(found: dict[str, Any]) -> list[str]:

@@ -15,12 +15,15 @@ import numpy as np
 
 from bench.detection._nab import PROFILES, Profile, at_threshold, per_file, probation, rows_of, sweep
 from bench.detection._series import Labelled, events, nanoseconds, step_of
-from bench.detection._system import alarms, novel
+from bench.detection._system import NOVEL_QUIET, novel
 from detectors._detect import EMIT_P
+from learning import onsets
 from schemas.core import F64
 from streams.importers._archive import unpacked
 
 DRAWS = 400
+LEAST_MARK = 0.5
+"""Surprise below which nothing is marked for the sweep: a p of a third is no alarm at any threshold."""
 
 
 def measure(data: Path) -> dict[str, Any]:
@@ -28,10 +31,10 @@ def measure(data: Path) -> dict[str, Any]:
     files, published = load(data)
     scores = novel(files)
     frozen_at = -float(np.log10(EMIT_P))
-    marks = [alarms(score, 0.0) * score for score in scores]
+    marks = [onsets(score, LEAST_MARK, quiet=NOVEL_QUIET) * score for score in scores]
     rows = rows_of(files, marks)
     swept = {name: sweep(rows, profile) for name, profile in PROFILES.items()}
-    frozen = rows_of(files, [alarms(score, frozen_at).astype(float) for score in scores])
+    frozen = rows_of(files, [onsets(score, frozen_at, quiet=NOVEL_QUIET).astype(float) for score in scores])
     peers = {
         detector: {name: sweep(rows_of(files, found), profile)[0] for name, profile in PROFILES.items()}
         for detector, (found, _) in sorted(published.items())

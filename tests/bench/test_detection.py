@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bench.detection import _figures as fig
-from bench.detection import _nab, kpi2018, nab
+from bench.detection import _nab, kpi2018, nab, smd
 from bench.detection._series import Labelled, archives, events
-from bench.detection._system import alarms, threshold_at
+from bench.detection._system import alarms, thresholds
 from bench.detection._vus import vus_pr
 from schemas.core import NS
 
@@ -55,8 +55,8 @@ def test_training_windows_do_not_count():
     assert (c.events, c.false, c.days) == (0, 0, 50 / 1440)
 
 
-def test_more_surprise_than_lately_is_an_alarm_and_less_is_not():
-    surprise = np.concatenate([[5.0, 4.0, 3.0, 6.0], np.zeros(20), [4.0]])
+def test_what_is_three_times_rarer_than_lately_is_an_alarm_of_its_own_and_less_is_not():
+    surprise = np.concatenate([[5.0, 4.0, 5.4, 6.0], np.zeros(20), [4.0]])
     assert np.flatnonzero(alarms(surprise, 3.0)).tolist() == [0, 3, 24]
 
 
@@ -66,8 +66,8 @@ def test_the_threshold_is_that_of_the_budget_and_sees_training_alone():
     score = rng.exponential(size=400_000) / np.log(10)
     late = score.copy()
     late[288_000:] = 100.0
-    threshold = threshold_at([one], [score], 1.0)
-    assert threshold_at([one], [late], 1.0) == threshold
+    threshold = thresholds([one], [score])(1.0)
+    assert thresholds([one], [late])(1.0) == threshold
     assert alarms(score, threshold)[288_000:].sum() / one.test_days == pytest.approx(1.0, rel=0.3)
 
 
@@ -77,7 +77,7 @@ def test_faults_in_training_hardly_move_the_threshold():
     score = rng.exponential(size=144_000) / np.log(10)
     ill = score.copy()
     ill[rng.integers(0, 144_000, 100)] = 12.0
-    assert abs(threshold_at([one], [ill], 0.1) - threshold_at([one], [score], 0.1)) < 0.1
+    assert abs(thresholds([one], [ill])(0.1) - thresholds([one], [score])(0.1)) < 0.1
 
 
 def test_the_exact_poisson_interval_is_garwoods():
@@ -161,3 +161,18 @@ def test_files_of_the_numenta_layout_are_read(tmp_path):
     assert published == {} and list(events(files[0].y)) == [(1440, 1561)]
     found = nab.measure(tmp_path)
     assert found["files"] == 1 and found["official"]["standard"] > 50 and found["peers_same_files"] == {}
+
+
+def test_machines_are_measured_whatever_they_are_called_and_however_many_dimensions_they_have(tmp_path):
+    rng = np.random.default_rng(4)
+    for name, dimensions in (("box", 3), ("another one", 7)):
+        train, test = 5 + rng.standard_normal((2000, dimensions)), 5 + rng.standard_normal((1500, dimensions))
+        test[700:760] += 30
+        label = np.zeros(1500)
+        label[700:760] = 1
+        np.savez(tmp_path / f"{name}.npz", train=train, test=test, test_label=label)
+    (tmp_path / "box.interp.txt").write_text("701-760:1,2,3\n")
+    found = smd.measure(tmp_path)
+    assert (found["series"], found["events"], found["found"]) == (2, 2, 2) and found["delay_min"] == 0.0
+    assert found["leading"] == {"events": 1, "named": 1.0, "chance": 1.0}
+    assert smd.table(found)

@@ -1,0 +1,50 @@
+"""Alarm budgets: how often a threshold speaks, learned without labels."""
+
+import numpy as np
+import pytest
+
+from learning import TooShort, alarms_due, fit_tail, onsets, surprise_for
+from learning._tails import _alarms
+
+
+def surprises(seed, n=200_000, faults=0):
+    rng = np.random.default_rng(seed)
+    found = rng.exponential(size=n) / np.log(10)
+    found[rng.integers(0, n, faults)] = 12.0
+    return found
+
+
+def test_a_threshold_keeps_its_budget_on_other_series():
+    fit = fit_tail("d", {"a": surprises(1), "b": surprises(2)}, "noise")
+    for per_window in (1e-3, 1e-4):
+        got = onsets(surprises(3, 2_000_000), surprise_for(fit, per_window)).mean()
+        assert got == pytest.approx(per_window, rel=0.25), per_window
+
+
+def test_faults_in_the_stretch_hardly_move_the_threshold():
+    ill, calm = (fit_tail("d", {"a": surprises(4, faults=n)}, "noise") for n in (200, 0))
+    assert abs(surprise_for(ill, 1e-4) - surprise_for(calm, 1e-4)) < 0.1
+
+
+def test_a_long_event_is_one_alarm_unless_it_grows():
+    event = np.concatenate([np.zeros(30), np.full(60, 5.0), np.full(5, 7.0), np.zeros(30), [4.0]])
+    assert np.flatnonzero(onsets(event, 3.0)).tolist() == [30, 90, 125]
+
+
+def test_alarms_are_counted_at_all_thresholds_at_once_as_one_by_one():
+    found, at = surprises(7, 5000), np.array([0.3, 1.0, 2.0, 3.5])
+    assert _alarms([found], at).tolist() == [onsets(found, t).sum() for t in at]
+
+
+def test_what_is_due_falls_from_the_fits_own_threshold_on():
+    fit = fit_tail("d", {"a": surprises(5)}, "noise")
+    assert alarms_due(fit, 0.0) == fit.exceedance_ratio > alarms_due(fit, fit.threshold + 1) > 0
+    assert surprise_for(fit, 1.0) == fit.threshold
+    assert alarms_due(fit, surprise_for(fit, 1e-5)) == pytest.approx(1e-5)
+
+
+def test_a_stretch_that_says_nothing_is_refused_with_what_to_do():
+    with pytest.raises(TooShort, match="Take a longer stretch"):
+        fit_tail("d", {"a": np.zeros(50)}, "noise")
+    with pytest.raises(ValueError, match="above 0"):
+        surprise_for(fit_tail("d", {"a": surprises(6)}, "noise"), 0.0)
