@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from pydantic import Field
+
 from schemas._base import Record
 
 ChangeKind = Literal["deploy", "rollback", "config", "flag", "scale", "infrastructure", "schema", "other"]
@@ -44,6 +46,8 @@ class Change(Record):
     author: str | None = None
     environment: str | None = None
     """Where it was changed, for example `production`, by the sender; None where it does not say."""
+    settles_ns: int | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Of an action of our own: until then what is seen there may be its doing, and opens no incident."""
     is_synthetic: bool = False
     """True where it was added to a recorded data set that had no change events."""
     intent: Intent | None = Field(default=None, exclude_if=lambda intent: intent is None)
