@@ -13,19 +13,23 @@ import schemas as sc
 from diagnosis import _inquire
 from diagnosis._contract import Query
 from diagnosis._contract_rules import Rule
-from diagnosis._correlate import Group, Open, Settings, arrive, check, incident_of
+from diagnosis._correlate import Around, Group, Open, Settings, State, arrive, check, close, due_ns, incident_of
+from diagnosis._correlate_kept import group_in, group_out, out
 from diagnosis._errors import StateInvalid
 from diagnosis._evidence import CHANGE_HORIZON_S, NO_HISTORY, evidence_table, service_of
 from diagnosis._inquire import ATTEMPTS, Investigation, Mode, Question
 from diagnosis._observe import Told
 from diagnosis._rank import Circumstances, Ranking, ranking
+from diagnosis._related import Topology
 from diagnosis._rules import judgements, scene_of
 from diagnosis._signs import History, missing_signals
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
 CODE = "3"
 """Changes whenever the same records may give another diagnosis."""
-FORMAT = 1
+FORMAT = 2
+CHANGED_NS = 900 * NS
+"""So long the callers of a changed service have a cause in common."""
 EVIDENCE_BEFORE_S = 90.0
 """Windows that begin earlier belong to the incident, but are no evidence of its cause: most of them lie before it."""
 SOURCE = "tidegate/diagnose"
@@ -40,6 +44,12 @@ class DiagnoseState:
     changes: dict[str, sc.Change] = field(default_factory=dict)
     investigation: Investigation = field(default_factory=Investigation)
     counts: dict[str, int] = field(default_factory=dict)
+    topology: dict[str, Topology] = field(default_factory=dict)
+    """By tenant, made of the edges."""
+
+    def learn(self, edge: sc.TopologyEdge) -> None:
+        known = self.topology.setdefault(edge.tenant, Topology())
+        known.add(service_of(edge.caller), service_of(edge.callee))
 
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -130,13 +140,13 @@ class Diagnose:
             group = state.groups.setdefault((record.tenant, record.domain), Group())
             arrive(group, record, message.event_ns, self._settings)
         elif isinstance(record, sc.TopologyEdge):
-            _keep(state, state.edges, record.id, record, self._settings.most_edges, "edges_dropped")
+            if _keep(state, state.edges, record.id, record, self._settings.most_edges, "edges_dropped"):
+                state.learn(record)
         elif isinstance(record, sc.Change):
             self._forget_changes(state, message.event_ns)
             _keep(state, state.changes, record.id, record, self._settings.most_changes, "changes_dropped")
-            for group in state.groups.values():
-                if group.open is not None:
-                    group.open.changed_ns = group.open.changed_ns or message.event_ns
+            for open_ in (o for group in state.groups.values() for o in group.open):
+                open_.changed_ns = open_.changed_ns or message.event_ns
         elif isinstance(record, sc.Observation):
             if counted := _inquire.arrive(state.investigation, record, self._mode):
                 state.count(counted)
@@ -145,7 +155,7 @@ class Diagnose:
 
     def _forget_changes(self, state: DiagnoseState, now_ns: int) -> None:
         """Keep what an incident that is open or opens now may still look back to."""
-        begun = [g.open.opened_ns for g in state.groups.values() if g.open is not None]
+        begun = [open_.opened_ns for group in state.groups.values() for open_ in group.open]
         oldest = min([now_ns, *begun]) - int((CHANGE_HORIZON_S + self._settings.lookback_s) * NS)
         for identity in [i for i, change in state.changes.items() if change.at_ns < oldest]:
             del state.changes[identity]
@@ -156,39 +166,53 @@ class Diagnose:
         """Do everything that is due up to and including `through_ns`, in order of time."""
         while True:
             due = sorted(
-                (at, what, key)
-                for key, group in state.groups.items()
-                for at, what in self._timers(group, state.investigation)
-                if at <= through_ns
-            )
+                ((at, what, key, which) for key, group in state.groups.items()
+                 for at, what, which in self._timers(group, state.investigation) if at <= through_ns),
+            )  # fmt: skip
             planned = min((o.effective_ns or 0 for o in state.investigation.planned.values()), default=through_ns + 1)
             if planned <= through_ns and (not due or planned <= due[0][0]):
                 self._settle_planned(state, planned)
                 continue
             if not due:
                 return
-            at, what, key = due[0]
+            at, what, key, which = due[0]
             group = state.groups[key]
             if what == 0:
-                check(group, key, self._settings)
-            elif what == 1:
-                yield from self._deadline(state, group, at)
+                yield from self._check(state, key, group, at)
+                continue
+            open_ = next(one for one in group.open if one.id == which)
+            if what == 1:
+                yield from self._deadline(state, open_, at)
             elif what == 2:
-                yield from self._revise(state, key, group, at)
+                yield from self._revise(state, key, open_, at)
             else:
-                yield from self._close(state, key, group, at)
+                yield from self._close(state, key, group, open_, at)
 
-    def _timers(self, group: Group, investigation: Investigation) -> Iterator[tuple[int, int]]:
-        """What a group waits for: 0 the end of an instant, 1 an answer, 2 a revision, 3 its close."""
+    def _timers(self, group: Group, investigation: Investigation) -> Iterator[tuple[int, int, str]]:
+        """What a group waits for: 0 the end of an instant, 1 an answer, 2 a revision, 3 a close; of which incident."""
         if group.check_ns is not None:
-            yield group.check_ns, 0
-        if group.open is not None:
-            waiting = [q.inquiry.deadline_ns for q in investigation.asked.get(group.open.id, ()) if q.is_pending]
+            yield group.check_ns, 0, ""
+        for open_ in group.open:
+            waiting = [q.inquiry.deadline_ns for q in investigation.asked.get(open_.id, ()) if q.is_pending]
             if waiting:
-                yield min(waiting), 1
-            if group.open.changed_ns is not None:
-                yield max(group.open.changed_ns, group.open.revised_ns + int(self._settings.revise_s * NS)), 2
-            yield group.open.strong_ns + int(self._settings.quiet_s * NS), 3
+                yield min(waiting), 1, open_.id
+            if open_.changed_ns is not None:
+                yield max(open_.changed_ns, open_.revised_ns + int(self._settings.revise_s * NS)), 2, open_.id
+            yield due_ns(open_, self._settings), 3, open_.id
+
+    def _check(self, state: DiagnoseState, key: tuple[str, str], group: Group, at_ns: int) -> Iterator[Output]:
+        tenant = key[0]
+        changes = [change for change in state.changes.values() if change.tenant == tenant]
+        settling: dict[str, list[tuple[int, int]]] = {}
+        for change in changes:
+            if change.settles_ns is not None:
+                settling.setdefault(change.service, []).append((change.at_ns, change.settles_ns))
+        lately = frozenset(change.service for change in changes if 0 <= at_ns - change.at_ns <= CHANGED_NS)
+        around = Around(state.topology.get(tenant, Topology()), lately, settling)
+        for gone, into in check(group, key, self._settings, around):
+            yield from self._settle_all(state, gone, at_ns)
+            gone.revision += 1
+            yield self._incident(key, gone, at_ns, state="merged", merged_into=into.id)
 
     # --- investigation ---
 
@@ -212,21 +236,18 @@ class Diagnose:
                 state.count("observations_unexpected")
 
     def _changed(self, state: DiagnoseState, incident_id: str, at_ns: int) -> None:
-        for group in state.groups.values():
-            if group.open is not None and group.open.id == incident_id:
-                group.open.changed_ns = group.open.changed_ns or at_ns
+        for open_ in (o for group in state.groups.values() for o in group.open if o.id == incident_id):
+            open_.changed_ns = open_.changed_ns or at_ns
 
-    def _deadline(self, state: DiagnoseState, group: Group, at_ns: int) -> Iterator[Output]:
+    def _deadline(self, state: DiagnoseState, open_: Open, at_ns: int) -> Iterator[Output]:
         """Ask once more, then know that it is not known."""
-        if group.open is None:
-            return
-        for question in state.investigation.asked.get(group.open.id, ()):
+        for question in state.investigation.asked.get(open_.id, ()):
             if question.is_pending and question.inquiry.deadline_ns <= at_ns:
                 if question.inquiry.attempt < ATTEMPTS:
                     yield self._asked(_inquire.ask_again(question, at_ns))
                 else:
                     yield from self._give_up(question, at_ns)
-                    group.open.changed_ns = group.open.changed_ns or at_ns
+                    open_.changed_ns = open_.changed_ns or at_ns
 
     def _give_up(self, question: Question, at_ns: int) -> Iterator[Output]:
         written = _inquire.give_up(question, at_ns, self._mode)
@@ -246,30 +267,34 @@ class Diagnose:
 
     def _finish(self, state: DiagnoseState, through_ns: int) -> Iterator[Output]:
         for key, group in sorted(state.groups.items()):
-            if group.open is not None and group.open.changed_ns is not None:
-                yield from self._revise(state, key, group, through_ns)
+            for open_ in group.open:
+                if open_.changed_ns is not None:
+                    yield from self._revise(state, key, open_, through_ns)
 
-    def _close(self, state: DiagnoseState, key: tuple[str, str], group: Group, at_ns: int) -> Iterator[Output]:
-        if group.open is not None:
-            questions = state.investigation.asked.get(group.open.id, [])
-            for question in (q for q in questions if q.is_pending):
+    def _settle_all(self, state: DiagnoseState, open_: Open, at_ns: int) -> Iterator[Output]:
+        """Nobody waits any more for what was asked about it."""
+        for question in state.investigation.asked.pop(open_.id, []):
+            if question.is_pending:
                 yield from self._give_up(question, at_ns)
-                group.open.changed_ns = group.open.changed_ns or at_ns
-            if group.open.changed_ns is not None:
-                yield from self._revise(state, key, group, at_ns)
-            group.open.revision += 1
-            yield self._incident(key, group.open, at_ns, closed=True)
-            state.investigation.asked.pop(group.open.id, None)
-        group.open, group.recent = None, []
 
-    def _revise(self, state: DiagnoseState, key: tuple[str, str], group: Group, at_ns: int) -> Iterator[Output]:
-        open_ = group.open
-        if open_ is None:
-            return
+    def _close(
+        self, state: DiagnoseState, key: tuple[str, str], group: Group, open_: Open, at_ns: int
+    ) -> Iterator[Output]:
+        for question in (q for q in state.investigation.asked.get(open_.id, []) if q.is_pending):
+            yield from self._give_up(question, at_ns)
+            open_.changed_ns = open_.changed_ns or at_ns
+        if open_.changed_ns is not None:
+            yield from self._revise(state, key, open_, at_ns)
+        open_.revision += 1
+        yield self._incident(key, open_, at_ns, state="closed")
+        state.investigation.asked.pop(open_.id, None)
+        close(group, open_, at_ns, self._settings)
+
+    def _revise(self, state: DiagnoseState, key: tuple[str, str], open_: Open, at_ns: int) -> Iterator[Output]:
         open_.revision += 1
         open_.revised_ns, open_.changed_ns = at_ns, None
-        incident = incident_of(key, open_, at_ns, self._settings, closed=False)
-        yield self._incident(key, open_, at_ns, closed=False)
+        incident = incident_of(key, open_, at_ns, self._settings)
+        yield self._incident(key, open_, at_ns)
         members = open_.members()
         tenant = key[0]
         edges = [edge for edge in state.edges.values() if edge.tenant == tenant]
@@ -307,7 +332,11 @@ class Diagnose:
             yield from (self._asked(question.inquiry) for question in asked)
 
     def _ranked(
-        self, tenant: str, members: list[sc.Anomaly], edges: list[sc.TopologyEdge], changes: list[sc.Change],
+        self,
+        tenant: str,
+        members: list[sc.Anomaly],
+        edges: list[sc.TopologyEdge],
+        changes: list[sc.Change],
         told: list[Told],
     ) -> tuple[Ranking, float]:
         """The ranking, and the mean completeness of the windows that it rests on."""
@@ -323,20 +352,22 @@ class Diagnose:
         )  # fmt: skip
         return ranking(table, self._weights, said, around), completeness
 
-    def _incident(self, key: tuple[str, str], open_: Open, at_ns: int, *, closed: bool) -> Emit:
-        record = incident_of(key, open_, at_ns, self._settings, closed=closed)
+    def _incident(
+        self, key: tuple[str, str], open_: Open, at_ns: int, *, state: State = "open", merged_into: str | None = None
+    ) -> Emit:
+        record = incident_of(key, open_, at_ns, self._settings, state=state, merged_into=merged_into)
         said = sc.record_id("incident-revision", open_.id, open_.revision)
         return sc.emit(sc.INCIDENTS, record, id=said, key=open_.id, source=SOURCE, event_ns=at_ns)
 
     # --- snapshots ---
 
     def dump(self, state: DiagnoseState) -> bytes:
-        groups = [{"key": list(key), **_group_out(group)} for key, group in sorted(state.groups.items())]
+        groups = [{"key": list(key), **group_out(group)} for key, group in sorted(state.groups.items())]
         document = {
             "format": FORMAT,
             "groups": groups,
-            "edges": [_out(edge) for _, edge in sorted(state.edges.items())],
-            "changes": [_out(change) for _, change in sorted(state.changes.items())],
+            "edges": [out(edge) for _, edge in sorted(state.edges.items())],
+            "changes": [out(change) for _, change in sorted(state.changes.items())],
             "counts": state.counts,
             "investigation": _inquire.dumped(state.investigation),
         }
@@ -350,10 +381,12 @@ class Diagnose:
                 raise StateInvalid(f"the snapshot has format {document['format']}, this code reads {FORMAT}")
             state = DiagnoseState(counts=document["counts"])
             state.edges = {e["id"]: sc.TopologyEdge.model_validate(e) for e in document["edges"]}
+            for edge in state.edges.values():
+                state.learn(edge)
             state.changes = {c["id"]: sc.Change.model_validate(c) for c in document["changes"]}
             state.investigation = _inquire.loaded(document.get("investigation"))
             for item in document["groups"]:
-                state.groups[item["key"][0], item["key"][1]] = _group_in(item)
+                state.groups[item["key"][0], item["key"][1]] = group_in(item)
         except (ValueError, KeyError, TypeError) as error:
             raise StateInvalid(
                 f"the snapshot cannot be read: {error}", todo="Rebuild the state from the topics"
@@ -361,42 +394,9 @@ class Diagnose:
         return state
 
 
-def _keep(state: DiagnoseState, kept: dict[str, Any], identity: str, record: sc.Record, most: int, count: str) -> None:
+def _keep(state: DiagnoseState, kept: dict[str, Any], identity: str, record: sc.Record, most: int, count: str) -> bool:
     if identity in kept or len(kept) < most:
         kept[identity] = record
-    else:
-        state.count(count)
-
-
-def _out(record: sc.Record) -> dict[str, Any]:
-    return record.model_dump(mode="json")
-
-
-def _anomaly(value: Any) -> sc.Anomaly:
-    return sc.Anomaly.model_validate(value)
-
-
-def _group_out(group: Group) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "recent": [_out(a) for a in group.recent], "pending": [_out(a) for a in group.pending],
-        "check_ns": group.check_ns, "dropped": group.dropped, "open": None,
-    }  # fmt: skip
-    if group.open is not None:
-        o = group.open
-        out["open"] = {name: getattr(o, name) for name in o.__slots__ if name not in ("first", "kept")} | {
-            "first": {key: _out(a) for key, a in o.first.items()},
-            "kept": {key: [_out(a) for a in kept] for key, kept in o.kept.items()},
-        }
-    return out
-
-
-def _group_in(item: dict[str, Any]) -> Group:
-    group = Group(check_ns=item["check_ns"], dropped=item["dropped"])
-    group.recent = [_anomaly(a) for a in item["recent"]]
-    group.pending = [_anomaly(a) for a in item["pending"]]
-    if item["open"] is not None:
-        traits = dict(item["open"])
-        traits["first"] = {key: _anomaly(a) for key, a in traits["first"].items()}
-        traits["kept"] = {key: [_anomaly(a) for a in kept] for key, kept in traits["kept"].items()}
-        group.open = Open(**traits)
-    return group
+        return True
+    state.count(count)
+    return False

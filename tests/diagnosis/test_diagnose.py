@@ -141,7 +141,8 @@ def test_a_storm_stays_within_bounds_and_is_counted():
     events = [message(anomaly("cart", i // 100, 1e-8, series=f"{i:016x}")) for i in range(400)]
     state, _ = run([*events, final(60)], stage)
     group = state.groups["default", "default"]
-    assert len(group.recent) <= 50 and len(group.open.kept) <= 60 and group.dropped + group.open.dropped > 0
+    (open_,) = group.open
+    assert len(group.recent) <= 50 and len(open_.kept) <= 60 and group.dropped + open_.dropped > 0
 
 
 def test_an_unreadable_record_is_counted_and_a_foreign_snapshot_refused():
