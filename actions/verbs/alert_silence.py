@@ -6,31 +6,15 @@ hides the next incident.
 
 from collections.abc import Mapping
 
-from pydantic import Field
-
-from actions._contract import Declared, EffectClass, Parameters, Risk, Undo
+from actions._contract import Parameters, Undo
+from actions.verbs._silence import Silence, SilenceVerb
 from schemas import Json
 
 LONGEST_S = 4 * 3600
 
 
-class Silence(Parameters):
-    alertname: str = Field(min_length=1)
-    service: str = Field(min_length=1)
-    until_s: int = Field(gt=0)
-    """When it ends, in Unix seconds."""
-
-
-class AlertSilence(Declared):
+class AlertSilence(SilenceVerb):
     name = "alert.silence"
-    parameters: type[Parameters] = Silence
-    risk: Risk = "low"
-    is_reversible = True
-    effect_class: EffectClass = "naturally_idempotent"
-    permissions: tuple[str, ...] = ("alertmanager: read and write silences",)
-    owner = "platform"
-    settle_s = 0
-    selectors = ("alertname", "service")
 
     def undo(self, parameters: Parameters) -> Undo | None:
         return Undo("alert.unsilence", parameters.model_dump(mode="json"))

@@ -1,26 +1,13 @@
 """`flag.on`: switch a feature flag on again; the undo of `flag.off`."""
 
-from pydantic import Field
-
-from actions._contract import Declared, EffectClass, Parameters, Risk, Undo
+from actions._contract import Parameters, Risk, Undo
+from actions.verbs._flag import FlagVerb
 from schemas import Json
 
 
-class Flag(Parameters):
-    service: str = Field(min_length=1)
-    flag: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$")
-
-
-class FlagOn(Declared):
+class FlagOn(FlagVerb):
     name = "flag.on"
-    parameters: type[Parameters] = Flag
     risk: Risk = "medium"
-    is_reversible = True
-    effect_class: EffectClass = "conditional"
-    permissions: tuple[str, ...] = ("git: push to the repository of the flags",)
-    owner = "platform"
-    settle_s = 120
-    selectors = ("service", "flag")
 
     def undo(self, parameters: Parameters) -> Undo | None:
         return Undo("flag.off", parameters.model_dump(mode="json"))

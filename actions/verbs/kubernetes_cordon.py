@@ -5,28 +5,14 @@ A third of the nodes may be closed at most: where more look ill, the telemetry i
 
 from collections.abc import Mapping
 
-from pydantic import Field
-
-from actions._contract import Declared, EffectClass, Parameters, Risk, Undo
+from actions._contract import Parameters, Undo
+from actions.verbs._node import NodeVerb
 from schemas import Json
 
 
-class Node(Parameters):
-    node: str = Field(min_length=1)
-
-
-class KubernetesCordon(Declared):
+class KubernetesCordon(NodeVerb):
     name = "kubernetes.cordon"
-    parameters: type[Parameters] = Node
-    risk: Risk = "low"
-    is_reversible = True
-    effect_class: EffectClass = "conditional"
-    permissions: tuple[str, ...] = ("kubernetes: get, list and patch nodes",)
-    owner = "platform"
-    settle_s = 60
     capacity_floor = 0.66
-    target_kinds = ("host", "node")
-    selectors = ("node",)
 
     def undo(self, parameters: Parameters) -> Undo | None:
         return Undo("kubernetes.uncordon", parameters.model_dump(mode="json"))

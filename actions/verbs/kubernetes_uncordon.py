@@ -1,26 +1,12 @@
 """`kubernetes.uncordon`: open a node for new pods again; the undo of `kubernetes.cordon`."""
 
-from pydantic import Field
-
-from actions._contract import Declared, EffectClass, Parameters, Risk, Undo
+from actions._contract import Parameters, Undo
+from actions.verbs._node import NodeVerb
 from schemas import Json
 
 
-class Node(Parameters):
-    node: str = Field(min_length=1)
-
-
-class KubernetesUncordon(Declared):
+class KubernetesUncordon(NodeVerb):
     name = "kubernetes.uncordon"
-    parameters: type[Parameters] = Node
-    risk: Risk = "low"
-    is_reversible = True
-    effect_class: EffectClass = "conditional"
-    permissions: tuple[str, ...] = ("kubernetes: get, list and patch nodes",)
-    owner = "platform"
-    settle_s = 60
-    target_kinds = ("host", "node")
-    selectors = ("node",)
 
     def undo(self, parameters: Parameters) -> Undo | None:
         return Undo("kubernetes.cordon", parameters.model_dump(mode="json"))

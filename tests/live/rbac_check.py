@@ -53,7 +53,10 @@ def apply(api, *verbs):
         "deployment": "shop", "permit_keys": {"d": public_text(KEY)}, "control_keys": {"on-call": public_text(KEY)},
         "executors": {"kubernetes": {"namespaces": ["shop"]}}, "verbs": verbs,
     }  # fmt: skip
+    said = f"as it was applied at {time.monotonic_ns()}"
     for one in render(ActGateway.model_validate(told), "tidegate")["kubernetes.yaml"]:
+        for rule in one["spec"]["validations"] if one["kind"] == "ValidatingAdmissionPolicy" else ():
+            rule["message"] = said  # so that a refusal says which of the policies that replaced each other it is of
         path = PATHS[one["kind"]].format(one["metadata"].get("namespace", ""))
         status, there = api.raw("GET", f"{path}/{one['metadata']['name']}")
         if status == 200:  # in place, as `kubectl apply` does: between deleting and making it nothing would hold
@@ -62,8 +65,7 @@ def apply(api, *verbs):
         else:
             api.ask("POST", path, one)
     asked = f"{APPS}/deployments/checkout?dryRun=All"
-    until(lambda: api.raw("PATCH", asked, {"metadata": {"labels": {"x": "y"}}}, token=TOKEN)[0] == 422)
-    time.sleep(1.5)  # what replaces a policy that is in force comes to hold a moment later
+    until(lambda: said in str(api.raw("PATCH", asked, {"metadata": {"labels": {"x": "y"}}}, token=TOKEN)[1]))
 
 
 def until(holds):

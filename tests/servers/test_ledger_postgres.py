@@ -110,9 +110,11 @@ def test_a_role_that_is_no_superuser_can_keep_the_ledger_if_it_may_see_standbys(
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_standby_names"])
 def test_a_server_that_could_lose_what_it_acknowledged_is_not_used(pair, setting):
-    pair.primary.configure(**{setting: "" if setting.startswith("sync") else "off"})
+    wanted = "" if setting.startswith("sync") else "off"
+    pair.primary.configure(**{setting: wanted})
     pair.primary.run("select pg_reload_conf()")
-    time.sleep(0.5)
+    reloaded = lambda: pair.primary.run(f"show {setting}") == [(wanted,)]
+    assert any(reloaded() or time.sleep(0.05) for _ in range(200))
     with pytest.raises(LedgerFault):
         opened(pair)
 

@@ -1,6 +1,7 @@
 """What every ledger must hold to: rules over a fixture `ledger`, and a machine that runs one beside the model."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -76,12 +77,10 @@ transactions = st.builds(
 class BesideTheModel(RuleBasedStateMachine):
     """Whatever is submitted in whatever groups, both say the same and hold the same; a crash loses what waits."""
 
-    def fresh(self):
-        """An empty durable ledger."""
-        raise NotImplementedError
-
-    def reopen(self):
-        raise NotImplementedError
+    fresh: Callable[[], Ledger]
+    """Makes an empty durable ledger; a store says how, in a subclass."""
+    reopen: Callable[[], Ledger]
+    """The same ledger from its store, after it was closed."""
 
     @initialize()
     def make(self):
