@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import _lru_cache_wrapper
 from types import ModuleType
 from typing import Any
 
@@ -67,6 +68,7 @@ class Found:
 def planted(bug: Bug) -> Iterator[None]:
     """The bug is in, for as long as the block runs."""
     undo: list[Callable[[], None]] = []
+    _forget()
     try:
         for swap in bug.swaps:
             undo += _swapped(swap)
@@ -74,6 +76,7 @@ def planted(bug: Bug) -> Iterator[None]:
     finally:
         for back in reversed(undo):
             back()
+        _forget()
 
 
 def hunt(
@@ -128,6 +131,14 @@ def _swapped(swap: Swap) -> list[Callable[[], None]]:
                 table[known] = new
                 undo.append(_back(table, known, original))
     return undo
+
+
+def _forget() -> None:
+    """What functions remember of earlier calls was said without the bug, or with it."""
+    for one in _rooms():
+        for value in vars(one).values():
+            if isinstance(value, _lru_cache_wrapper):
+                value.cache_clear()
 
 
 def _back(table: dict[Any, Any], name: Any, original: Any) -> Callable[[], None]:

@@ -141,7 +141,7 @@ BUGS = (
         "doubt_is_retried",
         "a write of which nobody knows is sent again",
         (Swap(f"{STORE}.known", _again_if_in_doubt), ALREADY_SO),
-        {"slow_target": 3.0, "double": 3.0, "gateway_crash": 3.0},
+        {"slow_target": 12.0, "double": 10.0, "crash": 1.0},
         shows=("I2", "I4", "I5", "I10"),
     ),
     Bug(

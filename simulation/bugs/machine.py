@@ -1,11 +1,13 @@
 """Bugs of the state machine and of the saga."""
 
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 from actions._machine_types import Probe, Record, Reserve
 from schemas.core import NS
 from simulation._bugs import Bug, Swap
+from simulation._world import World
 from simulation.bugs._off import ALREADY_SO, BLIND_TO_EPOCHS, DEAF_GATEWAY, DEAF_WORKER, NOBODY_S_MARK, PATIENT_PERMITS
 
 M, W = "actions._machine", "actions._machine_walk:Walk"
@@ -103,8 +105,32 @@ def _harm_is_fine(original: Any) -> Any:
     )
 
 
+def _jumps(original: Any) -> Any:
+    def again(walk: Any, reason: str) -> None:
+        walk.action = walk.action.changed(due_ns=walk.now)
+        original(walk, reason)
+
+    return again
+
+
+def _waits_on(original: Any) -> Any:
+    def recovered(walk: Any, event: Any) -> None:
+        attempt, until_ns = walk.action.attempt, walk.action.give_up_ns
+        original(walk, event)
+        if attempt is not None and attempt.phase != "sent":
+            walk.action = walk.action.changed(give_up_ns=until_ns)
+
+    return recovered
+
+
 def _never_due(original: Any) -> Any:
     return lambda walk, event: walk.stay("WAITING", due_ns=walk.wait(3600 * NS))
+
+
+def _every_other_clock_is_ahead(world: World) -> None:
+    """By a minute and a half: longer than anybody waits, and still within what evidence may be old."""
+    skews = cycle((90 * NS, 0))
+    world.disorder.skew = lambda: next(skews)  # type: ignore[method-assign]
 
 
 BUGS = (
@@ -176,6 +202,14 @@ BUGS = (
         (Swap(f"{M}:_begin", _never_old), *PATIENT_PERMITS, BLIND_TO_EPOCHS),
         {"sleep": 3.0, "late": 3.0, "slow_target": 0.3},
         shows=("I1",),
+    ),
+    Bug(
+        "waits_by_another_clock",
+        "how long a lost effect has been waited for is told by the clocks of several processes",
+        (Swap(f"{M}:_again", _jumps), Swap(f"{M}:_recovered", _waits_on)),
+        {"slow_target": 12.0, "crash": 3.0},
+        arrange=_every_other_clock_is_ahead,
+        shows=("I5",),
     ),
     Bug(
         "harm_is_success",
