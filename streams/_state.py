@@ -24,12 +24,21 @@ def pack(
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo("document.json"), json.dumps(document, sort_keys=True, separators=(",", ":")))
         for name, array in sorted((arrays or {}).items()):
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"array/{name}"), packer.compress(buffer.getbuffer()))
+            archive.writestr(zipfile.ZipInfo(f"array/{name}"), _packed(np.ascontiguousarray(array), packer))
         for name, blob in sorted((blobs or {}).items()):
             archive.writestr(zipfile.ZipInfo(f"blob/{name}"), blob)
     return sink.getvalue()
+
+
+def _packed(array: NDArray[Any], packer: zstandard.ZstdCompressor) -> bytes:
+    """As `numpy.lib.format.write_array` has it, compressed where it lies: with 100,000 series a copy is 40 MB."""
+    if array.dtype.hasobject:
+        raise TypeError("an array of objects is no state")
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    body = array.reshape(-1).view(np.uint8).data if array.size else b""
+    sink = packer.compressobj(size=head.tell() + len(body))
+    return b"".join((sink.compress(head.getvalue()), sink.compress(body), sink.flush()))
 
 
 def unpack(data: bytes) -> tuple[Any, dict[str, NDArray[Any]], dict[str, bytes]]:
