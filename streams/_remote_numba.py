@@ -116,6 +116,8 @@ def scan(
                         t[n] = min(max(ms, -_MAX_MS), _MAX_MS) * _MS
                     elif tag >> 3 == 1 or tag >> 3 == 2:
                         return UNUSUAL, 0, 0, 0, 0
+                if value[n] != value[n]:
+                    value[n] = np.nan  # the stale marker is a signalling NaN
                 n += 1
             elif number == 1 and not is_second:
                 h = _hash(buf, body, stop, h)

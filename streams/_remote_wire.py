@@ -27,6 +27,7 @@ TIME_MAX_MS = (2**63 - 1) // MS
 CUSTOM_BUCKETS = -53
 _FINEST, _COARSEST = 8, -4
 _DOUBLE = struct.Struct("<d")
+_NAN = float("nan")
 
 
 class Level(NamedTuple):
@@ -225,7 +226,7 @@ def native(data: bytes) -> Native:
     time_ns = min(max(time_ms, -TIME_MAX_MS), TIME_MAX_MS) * MS
     total = whole.get(3, 0.0)
     if total != total:
-        return Native(time_ns, total, total, None)
+        return Native(time_ns, _NAN, _NAN, None)
     positive = list(_cells(lists[11], lists[12], lists[13]))
     negative = sum(count for _, counts in _cells(lists[8], lists[9], lists[10]) for count in counts)
     zero = _whole(whole.get(6, 0.0))
@@ -359,6 +360,8 @@ def _sample(data: bytes, wire: int, start: int, stop: int) -> tuple[int, float]:
             if inner != 0:
                 _broken("a time is no number")
             time_ms = _signed(_varint(data, a)[0])
+    if value != value:
+        value = _NAN  # the stale marker is a signalling NaN: arithmetic would raise what it signals
     return min(max(time_ms, -TIME_MAX_MS), TIME_MAX_MS) * MS, value
 
 

@@ -160,6 +160,7 @@ def test_a_stale_marker_is_a_gap_and_times_beyond_ours_are_clamped():
     far = sample(struct.pack("<d", 1.0), (1 << 63) - 1)
     d = PLAIN.decode(message(pack(series(label("__name__", "up"), sample(STALE), far))))
     assert np.isnan(d.points.value[0]) and d.points.t[1] > 9 * 10**18
+    assert np.isnan(d.points.value + 0.0)[0]  # it signals no more: a warning is an error here
 
 
 UNUSABLE = {
