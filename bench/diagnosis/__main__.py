@@ -3,8 +3,9 @@
 `python -m bench.diagnosis --data D [--train D2] [--only nezha_tt,...] [--json] [--fit OUT]`. Per set present: accuracy
 at rank 1 and 3 with chance and a bootstrap interval, ties against us; ECE and Brier of the confidences; the gate
 (lower end of the two-sided 90 % interval at least .8); fault-free windows; incidents that our own detection opens;
-baselines in the same run. With --train everything is fitted on D2 alone, and D is only scored. --fit writes what ships:
-fitted on Nezha without the two incidents that are packed singly.
+baselines in the same run. With --train everything is fitted on D2 alone, and D is only scored. --halves fits on one
+half of the incidents and scores the other, both ways; --weak loses telemetry behind detection. --fit writes what
+ships: fitted on Nezha without the two incidents that are packed singly.
 """
 
 import argparse
@@ -18,8 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.diagnosis._fit import ship, train
+from bench.diagnosis._halves import halves
 from bench.diagnosis._score import Said, crossed_set, pooled, trained_set
 from bench.diagnosis._sets import FOLDERS, PLAIN, Found, load
+from bench.diagnosis._weak import weak
 
 
 def main() -> None:
@@ -28,6 +31,8 @@ def main() -> None:
     options.add_argument("--train", type=Path, help="fit on these sets only")
     options.add_argument("--only", default="", help=f"of {', '.join(FOLDERS)}")
     options.add_argument("--json", action="store_true")
+    options.add_argument("--halves", action="store_true", help="fit on one half of D, score the other, both ways")
+    options.add_argument("--weak", action="store_true", help="lose signals, spans, metrics of one service")
     options.add_argument("--fit", type=Path, help="write the shipped artefacts to this directory")
     chosen = options.parse_args()
     only = {name for name in chosen.only.split(",") if name}
@@ -41,6 +46,9 @@ def main() -> None:
         if plain is None or "nezha_tt" not in sets:
             sys.exit(f"The shipped artefacts are fitted on {FOLDERS['nezha_tt']}, which is not in {chosen.data}.")
         ship({**sets, PLAIN: plain}, chosen.fit)
+        return
+    if chosen.halves or chosen.weak:
+        print(json.dumps(halves(sets) if chosen.halves else {n: weak(n, f.incidents) for n, f in sets.items()}))
         return
     document = trained(sets, chosen.train) if chosen.train else crossed(sets)
     if not chosen.json:
