@@ -5,6 +5,7 @@ from actions._autonomy_kept import standings, trial_kept
 from actions._ledger_open import open_ledger
 from actions._ledger import Inbox, Keep, Ledger, Priority, Transaction
 from actions._ports import Illness, Indicator, Look, Notice, Seen, Survey, Window
+from actions._credit import Credit, CreditInvalid, Shown, drilled, open_credit, replayed, seal_credit
 from actions._view import View
 from actions._worker import Ports, Worker, WorkerSettings
 from actions._gatekeeper import PolicyGatekeeper
@@ -107,6 +108,13 @@ __all__ = [
     "ORDER",
     "notice_row",
     "With",
+    "Credit",
+    "CreditInvalid",
+    "Shown",
+    "drilled",
+    "open_credit",
+    "replayed",
+    "seal_credit",
     "OVERRIDE",
     "OverrideInvalid",
     "is_override_by",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from actions._autonomy import Earned, Trial, earned, trials_of
 from actions._ledger import Keep, Ledger
@@ -18,6 +19,22 @@ ALL = 1 << 30
 def trial_kept(trial: Trial) -> Keep:
     """A drill or an agreement, once: the same again changes nothing."""
     return Keep(TRIAL + record_id("trial", *(str(part) for part in trial)), canonical(trial._asdict()))
+
+
+class NewCredit(NamedTuple):
+    """What was not known: what is kept of it, its trials, and its versions that decide the same."""
+
+    keeps: tuple[Keep, ...]
+    trials: tuple[Trial, ...]
+    same: frozenset[str]
+
+
+def new_credit(ledger: Ledger, trials: Iterable[Trial], same: Iterable[str], by: str) -> NewCredit:
+    known = {name for prefix in (TRIAL, SAME) for name, _ in ledger.kept(prefix)}
+    fresh = {keep.name: (keep, one) for one in trials if (keep := trial_kept(one)).name not in known}
+    versions = frozenset(version for version in same if SAME + version not in known)
+    keeps = (*(keep for keep, _ in fresh.values()), *(Keep(SAME + one, by.encode()) for one in sorted(versions)))
+    return NewCredit(keeps, tuple(one for _, one in fresh.values()), versions)
 
 
 def kept_trials(ledger: Ledger) -> list[Trial]:

@@ -5,14 +5,16 @@ topic of their own there, so they hear of it while Kafka is down. The record is 
 `tidegate/act`; its sequence counts per target and source (ADR 11).
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic_core import from_json
 
 from actions._ledger import Outbox, OutboxRow
-from actions._machine_types import Action, Record
+from actions._machine_types import Action, ActionCommand, Apply, Record
 from actions._ports import Notice
-from schemas import ACTIONS, ActionEvent, FollowUp, Json, canonical, emit, record_id
+from actions._verbs import service_of
+from schemas import ACTIONS, CHANGES, ActionEvent, Change, ChangeKind, FollowUp, Json, canonical, emit, record_id
 from schemas.core import Emit
 
 SOURCE = "tidegate/act"
@@ -20,6 +22,10 @@ PEOPLE = "people"
 """The outbox topic of notices; no topic of Kafka."""
 
 FOLLOW_UP = "follow_up"
+_KINDS: dict[str, ChangeKind] = {
+    "revert": "rollback", "rollback": "rollback", "scale": "scale", "off": "flag", "on": "flag",
+}  # fmt: skip
+"""What kind of change a verb makes, by the last part of its name."""
 _EFFECTS = {"executing", "unknown", "executed", "verifying", "compensating", "rolled_back"}
 _PAGES = {"escalated"}
 _NEWS = {"awaiting_approval", "advised", "succeeded", "rolled_back", "failed_safe", "failed_not_applied"}
@@ -60,6 +66,40 @@ def follow_up(action: Action, indicators: tuple[str, ...], at_ns: int) -> Outbox
     }  # fmt: skip
     target = action.plan.targets[0]
     return Outbox(ACTIONS, target, record_id("follow-up", action.key, action.version), canonical(body))
+
+
+def own_changes(action: Action, commands: Iterable[ActionCommand]) -> tuple[Outbox, ...]:
+    """What we are about to change ourselves, and until when its symptoms may be our doing: the last moment at which
+    the effect can be written, and what the target then needs to settle. A verb that disturbs nothing needs no time.
+    """
+    settle_ns, found = action.plan.times.settle_ns, list[Outbox]()
+    for one in commands:
+        if not isinstance(one, Apply) or not settle_ns:
+            continue
+        change = action.plan.steps[one.step].change
+        is_do = one.direction == "do"
+        verb = change.verb if is_do else change.undo_verb or ""
+        told = change.parameters if is_do else change.undo_parameters
+        version_from, version_to = (_text_of(told.get(name)) for name in ("from_version", "to_version"))
+        kind = _KINDS.get(verb.rpartition(".")[2], "other")
+        record = Change(
+            id=record_id("own-change", action.key, one.step, one.direction), tenant=change.target.split("/")[0],
+            entity_id=change.target, service=service_of(change.target), kind=kind, at_ns=action.at_ns,
+            title=f"{verb} by Tidegate", version_from=version_from, version_to=version_to,
+            reference=action.key, author="tidegate", settles_ns=one.until_ns + settle_ns,
+        )  # fmt: skip
+        found.append(Outbox(CHANGES, change.target, record.id, record.to_bytes()))
+    return tuple(found)
+
+
+def change_in(row: OutboxRow) -> Emit:
+    """The record of a change of our own."""
+    record = Change.from_bytes(row.record.value)
+    return emit(CHANGES, record, id=record.id, key=record.entity_id, source=SOURCE, event_ns=record.at_ns)
+
+
+def _text_of(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def key_in(row: OutboxRow) -> str:

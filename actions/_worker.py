@@ -6,10 +6,12 @@ after the transaction is durable. Transactions of the same instant share one com
 the action's timer decides. A LedgerFault is the end of this worker: open the ledger anew and `begin` again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from actions._autonomy_kept import BREACH, SAME, kept_trials
+from actions._autonomy import Trial
+from actions._autonomy_kept import BREACH, SAME, kept_trials, new_credit
 from actions._drive import NOTHING_ELSE, Prepared, With, open_action, prepare
 from actions._kill import Order, breaker_of, covers, order_of
 from actions._ledger import (
@@ -46,9 +48,19 @@ from actions._perform import Performer, Reply
 from actions._ports import Bus, Clock, Crew, Gatekeeper, Gateway, KillSwitch, Notice, People, Survey, Telemetry
 from actions._safety import EVERYWHERE, Safety, SafetySettings
 from actions._saga import Plan, revert_of
-from actions._telling import PEOPLE, event_of, follow_up, key_in, notice_row, notices_of, read_notice
+from actions._telling import (
+    PEOPLE,
+    change_in,
+    event_of,
+    follow_up,
+    key_in,
+    notice_row,
+    notices_of,
+    own_changes,
+    read_notice,
+)
 from actions._verbs import service_of
-from schemas import ACTIONS, Control, Feedback, canonical, record_id, sha256
+from schemas import ACTIONS, CHANGES, Control, Feedback, canonical, record_id, sha256
 from schemas.core import NS
 
 TRIES = 10
@@ -209,6 +221,20 @@ class Worker:
         self.safety.trip(reason, now)
         await self.commit(Transaction(now, Priority.KILL, keeps=kept, leaves=(leaf,), outbox=(notice_row(said),)))
 
+    async def credit(self, trials: Iterable[Trial], same: Iterable[str], by: str) -> int:
+        """Keep verified drills and agreements, and versions that decide the same; how many were new. `by` signed."""
+        new = new_credit(self.ledger, trials, same, by)
+        now = self.now
+        leaf = canonical({
+            "action": "", "version": 0, "from": "", "to": "autonomy_credited", "reason": "CREDIT", "at_ns": now,
+            "by": by, "plan": sha256(b"".join(keep.value or b"" for keep in new.keeps)),
+        })  # fmt: skip
+        if not new.keeps or isinstance(await self.commit(Transaction(now, keeps=new.keeps, leaves=(leaf,))), Refusal):
+            return 0
+        self.safety.same |= new.same
+        self.safety.take_trials(new.trials)
+        return len(new.keeps)
+
     async def heed(self, control: Control) -> None:
         """Keep a verified order, once, with its audit entry; a resume of a target frees it where it was blocked."""
         order, name, now = order_of(control), ORDER + control.id, self.now
@@ -278,7 +304,7 @@ class Worker:
                 await self.feed(key, Killed(self.now))
 
     async def relay(self) -> None:
-        """Tell what is in the outbox: people first and by their own way, then Kafka in order until it refuses."""
+        """Tell what is in the outbox: people first and by their own way, then each topic in order until it refuses."""
         told = list[int]()
         waiting = [(row.number, read_notice(row)) for row in self.ledger.unsent(AT_ONCE, PEOPLE)]
         for said, numbers in self.paging.fold(waiting, self.now):
@@ -288,6 +314,10 @@ class Worker:
         for row in self.ledger.unsent(AT_ONCE, ACTIONS):
             record = event_of(row, self.read(key_in(row)))
             if record is not None and not await self.ports.bus.send(record):
+                break
+            told.append(row.number)
+        for row in self.ledger.unsent(AT_ONCE, CHANGES):
+            if not await self.ports.bus.send(change_in(row)):
                 break
             told.append(row.number)
         if told:
@@ -327,8 +357,8 @@ class Worker:
     async def _write(self, prepared: Prepared) -> Committed | Refusal:
         """One move with everything that goes with it; then its commands are on their way."""
         action, transaction = prepared.action, prepared.transaction
-        if notices := notices_of(action, prepared.records):
-            transaction = replace(transaction, outbox=transaction.outbox + notices)
+        if told := notices_of(action, prepared.records) + own_changes(action, prepared.commands):
+            transaction = replace(transaction, outbox=transaction.outbox + told)
         if action.state == "succeeded" and action.plan.revert_after_ns is not None and not action.origin.reverts:
             timer = Timer(f"revert/{action.key}", action.at_ns + action.plan.revert_after_ns)
             transaction = replace(transaction, timers=(*transaction.timers, timer))

@@ -29,7 +29,7 @@ OTHERS = (
     Access(
         "act",
         reads=_ANSWERS - {sc.ANOMALIES} | {sc.APPROVALS, sc.CONTROL, sc.CHANGES, sc.CALENDAR, sc.FEEDBACK},
-        writes=frozenset({sc.ACTIONS, sc.AUDIT, sc.DEAD_LETTERS}),
+        writes=frozenset({sc.ACTIONS, sc.AUDIT, sc.DEAD_LETTERS, sc.RAW}),
     ),
     Access("approver", reads=_ANSWERS, writes=frozenset({sc.APPROVALS, sc.FEEDBACK, sc.CONTROL})),
     Access("reader", reads=_ANSWERS | {sc.FRAMES, sc.HISTOGRAMS}),

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,13 @@ from actions import (
     is_supervised,
     mint,
     notice_row,
+    open_credit,
     open_ledger,
 )
-from schemas import ACTIONS, ActionEvent, Control, Feedback, RecordInvalid, read, record_id, record_type
+from schemas import ACTIONS, CHANGES, RAW, ActionEvent, Control, Feedback, RecordInvalid, read, record_id, record_type
 from schemas.core import NS, Emit, Message
 from schemas.signatures import private_key, public_key
+from streams import KIND, SOURCE, TRUST
 from tidegate import _pipeline
 from tidegate._act_audit import AuditKeeper
 from tidegate._act_feed import VIEW_NS, Feed
@@ -61,12 +64,15 @@ from tidegate._approvals_http import approvals_app
 from tidegate._approve_desk import ApprovalDesk, Decided
 from tidegate._audit_follow import Anchor
 from tidegate._errors import SettingsError
+from tidegate._http import Refused, body_of
+from tidegate._live import TENANT
 from tidegate._people_file import PeopleFile, known_head
 from tidegate._settings import Settings
 from tidegate._up import _listen, _signals
 
 KEEP_ORDERS_S = 0.5
 FORGET_S = 3600.0
+MOST_CREDIT_BYTES = 4 << 20
 _DECIDE = "tidegate/decide"
 FeedOf = Callable[[dict[int, int]], Feed]
 """From the ledger's positions in the actions topic to where the records come from."""
@@ -247,6 +253,7 @@ class ActWorker:
         """Approvals, and whether it is well; this machine only."""
         app = approvals_app(self.desk, self._ring, self.settings.approvals.identity())
         app.router.routes.append(Route("/healthz", self._health, methods=["GET"]))
+        app.router.routes.append(Route("/v1/autonomy/credits", self._credit, methods=["POST"]))
         app.router.routes.append(Route("/metrics", self._metrics, methods=["GET"]))
         return app
 
@@ -259,6 +266,20 @@ class ActWorker:
             "faults": self.worker.faults, "audit": self.audit.fault if self.audit else "",
         }  # fmt: skip
         return JSONResponse(told, status_code=200 if not self.broken and not self.orders.fault else 503)
+
+    async def _credit(self, request: Request) -> Response:
+        """Drills and agreements of a replay, signed by who may give orders."""
+        keys = {issuer: public_key(text) for issuer, text in self.settings.control.keys.items()}
+        try:
+            envelope = await body_of(request, MOST_CREDIT_BYTES, lambda size: None)
+            credit, by = open_credit(envelope, self.settings.approvals.deployment, keys)
+        except Refused as refused:
+            return JSONResponse({"error": {"code": "BODY_INVALID", "what": refused.what}}, refused.status)
+        except ActionsError as error:
+            return JSONResponse({"error": {"code": error.code, "what": str(error)}}, 403)
+        new = await self.worker.credit(credit.trials, credit.same, by)
+        self._log.warning("autonomy credited", by=by, new=new, trials=len(credit.trials), same=len(credit.same))
+        return JSONResponse({"new": new, "trials": len(credit.trials), "same": len(credit.same)})
 
     async def _metrics(self, request: Request) -> Response:
         states: dict[str, int] = {}
@@ -277,6 +298,11 @@ class _Bus:
         self._send: Callable[[Emit], Awaitable[bool]] = feed.send
 
     async def send(self, record: Emit) -> bool:
+        """What we change ourselves comes in where everything comes in, so a replay hears it when the live run did."""
+        if record.topic == CHANGES:
+            tenant = record.key.split(b"/")[0]
+            said = ((KIND, b"records"), (SOURCE, b"tidegate-act"), (TENANT, tenant), (TRUST, b"2"))
+            record = replace(record, topic=RAW, headers=(*record.headers, *said))
         return await self._send(record)
 
 

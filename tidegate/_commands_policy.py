@@ -100,7 +100,7 @@ def explain(
     """Which rules held and what each said, the snapshot they saw, and what would change the outcome."""
     read = Settings.read(settings)
     rules = load_policies(_pipeline.texts(policies or read.actions.policies, "policies"))
-    events = [e for e in _decisions(read, run, brokers, None, None) if name in ("", e.action_id)
+    events = [e for e in decisions_of(read, run, brokers, None, None) if name in ("", e.action_id)
               or e.action_id.startswith(name) or e.incident_id.startswith(name)]  # fmt: skip
     if not events:
         raise NotFoundError(f"no decision is called '{name}'", todo="`tidegate explain` lists what a run holds")
@@ -125,7 +125,7 @@ def simulate_command(
     read = Settings.read(settings)
     judge = load_policies(_pipeline.texts(policies, "policies")) if policies else _pipeline.engine(read)
     names = names_read(judge) if isinstance(judge, Policies) else NAMES
-    found = simulate(judge, _decisions(read, run, brokers, begin, end), names).document()
+    found = simulate(judge, decisions_of(read, run, brokers, begin, end), names).document()
     found["policy_digest"] = judge.digest
     if json_:
         say(found)
@@ -143,8 +143,16 @@ def simulate_command(
         typer.echo(f"{found['not_judged']} were decided before snapshots were kept or had these names: not judged")
 
 
-def _decisions(settings: Settings, run: Path, brokers: str, begin: str | None, end: str | None) -> list[sc.ActionEvent]:
-    """The events `gated` of a run, a recording, the log of `up`, or Kafka, in order of time."""
+def decisions_of(
+    settings: Settings, run: Path, brokers: str, begin: str | None, end: str | None
+) -> list[sc.ActionEvent]:
+    """The events `gated` as they were decided; what the action worker tells of them again is no decision."""
+    found = events_of(settings, run, brokers, begin, end)
+    return [one for one in found if one.state == "gated" and one.decision is not None and not one.idempotency_key]
+
+
+def events_of(settings: Settings, run: Path, brokers: str, begin: str | None, end: str | None) -> list[sc.ActionEvent]:
+    """All events of actions of a run, a recording, the log of `up`, or Kafka, in order of time, each once."""
     stretch = stretch_of(begin, end, by_content=False)
     if brokers:
         with _history.open_history(settings, brokers) as history:
@@ -153,11 +161,8 @@ def _decisions(settings: Settings, run: Path, brokers: str, begin: str | None, e
         found = _run.read(run).actions
     else:
         found = _run.Kept.of(Recording.open(run).messages([sc.ACTIONS])).actions
-    gated = {event.id: event for event in found if event.state == "gated" and event.decision is not None}
-    inside = [
-        e for e in gated.values() if e.at_ns >= stretch.from_ns and (not stretch.to_ns or e.at_ns < stretch.to_ns)
-    ]
-    return sorted(inside, key=lambda event: (event.at_ns, event.id))
+    inside = {e.id: e for e in found if e.at_ns >= stretch.from_ns and (not stretch.to_ns or e.at_ns < stretch.to_ns)}
+    return sorted(inside.values(), key=lambda event: (event.at_ns, event.id))
 
 
 def _texts(where: Path | None) -> dict[str, str]:
