@@ -5,7 +5,6 @@ sum it; `gauge` (the default) is a level. They are series like any other, of sig
 What OpenTelemetry SDKs count themselves needs none of this: send it as metrics.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from streams.sources._webhook import Fields, entity_of, short
 
 _CODE = "BUSINESS_INVALID"
 _MOST_BYTES = 8_192
+_MOST = 1e308  # an integer that is larger fits no float
 
 
 class Business:
@@ -46,7 +46,7 @@ def _sample(message: Message, one: Fields) -> tuple[sc.SeriesDef, int, float]:
     if kind not in ("gauge", "count"):
         raise one.wrong("kind", f"'{kind[:40]}' is neither gauge nor count")
     value: Any = one.raw("value")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST:
         raise one.wrong("value", "a finite number is due") if value is not None else one.missing("value")
     labels = dict(one.maybe("labels").items())
     if sum(len(k) + len(v) for k, v in labels.items()) > _MOST_BYTES:
