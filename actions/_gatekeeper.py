@@ -15,7 +15,7 @@ from actions._decide import judged
 from actions._docket import PREFIX, Docket, action_digest, approval_ids, at_execution, load_docket, opening, shown_of
 from actions._keyring import KeyRing
 from actions._ledger import Keep, Ledger
-from actions._machine_types import Action, Gated, Mode, Refused, Reserved
+from actions._machine_types import Action, Gated, Mode, Refused, Reserved, load_action
 from actions._modes import ORDER, Bound, lowest
 from actions._policies import PolicyEngine, approvers_of
 from actions._ports import Clock, DryRun, EffectRequest, Reservation
@@ -69,12 +69,9 @@ class PolicyGatekeeper:
             return Reservation(Reserved(now, plan.digest, now + plan.times.permit_ns, now))
         event = _event(action)
         decision, mode = self._decision(event, now)
-        if decision.effect in ("deny", "advise") or mode in ("shadow", "advise"):
-            return Reservation(Refused(now, decision.reason, True))
         docket, approvals = self._docket(action.key), tuple[str, ...]()
-        wants_people = decision.effect == "require_approval" or mode == "approve" or plan.is_unsafe
-        if docket is None and (wants_people or action.origin.barred):
-            return Reservation(Refused(now, "APPROVAL_MISSING", True))
+        if why := _why_not(action, decision, mode, docket):
+            return Reservation(Refused(now, why, True))
         if docket is not None:
             ask = self._ask(action, decision, dry_run) if step == 0 else replace(docket.ask, plan_digest=plan.digest)
             found = self._standing(docket, ask)
@@ -85,9 +82,13 @@ class PolicyGatekeeper:
         return Reservation(Reserved(now, plan.digest, now + plan.times.permit_ns, evidence_ns), approvals)
 
     async def permit(self, request: EffectRequest) -> bytes:
-        """An undo needs no approval of its own: it was shown and signed with the change."""
+        """An undo needs no approval of its own: it was shown and signed with the change. What goes forward is judged
+        once more: a freeze may have begun since the reservation.
+        """
         docket = self._docket(request.key)
         people = 0
+        if request.direction == "do" and not self._is_permitted_now(request.key, docket):
+            return b""
         if docket is not None:
             ask = replace(docket.ask, plan_digest=request.plan_digest)
             if request.direction == "do" and request.step == 0:
@@ -98,6 +99,16 @@ class PolicyGatekeeper:
             if request.direction == "do" and found.state != "approved":
                 return b""
         return self.sign(request, people)
+
+    def _is_permitted_now(self, key: str, docket: Docket | None) -> bool:
+        row = self.ledger.action(key)
+        if row is None:
+            return False
+        action = load_action(row.body)
+        if action.origin.reverts:
+            return True
+        decision, mode = self._decision(_event(action), self.clock.now_ns())
+        return not _why_not(action, decision, mode, docket)
 
     def _decision(self, event: ActionEvent, now_ns: int) -> tuple[Decision, Mode]:
         """A record without a snapshot was written by an older version: nobody can judge it again."""
@@ -125,6 +136,14 @@ class PolicyGatekeeper:
     def _standing(self, docket: Docket, ask: Ask) -> Standing:
         now_s, audited_s = self.clock.now_ns() // NS, self.ledger.last_ns() // NS
         return at_execution(docket, ask, self.ring(), now_s=now_s, audited_s=audited_s)
+
+
+def _why_not(action: Action, decision: Decision, mode: Mode, docket: Docket | None) -> str:
+    """Why there is no permit whatever people say, or an empty string."""
+    if decision.effect in ("deny", "advise") or mode in ("shadow", "advise"):
+        return decision.reason
+    wants_people = decision.effect == "require_approval" or mode == "approve" or action.plan.is_unsafe
+    return "APPROVAL_MISSING" if docket is None and (wants_people or action.origin.barred) else ""
 
 
 def _uid(dry_run: DryRun) -> str:
