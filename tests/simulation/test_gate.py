@@ -198,6 +198,7 @@ def test_both_gates_give_the_same_answers(kind, confidence_low, is_critical, fre
     ours, theirs = both.at_the_reservation()
     assert ours == theirs
     both.loop.now_ns += waits_s[1] * NS
-    for direction in ("do", "undo") if ours[0] == "reserved" else ():
+    directions = ("do", "undo") if both.plan.steps[0].has_undo else ("do",)
+    for direction in directions if ours[0] == "reserved" else ():
         ours, theirs = both.at_the_effect(direction)
         assert ours == theirs, direction
