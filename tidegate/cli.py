@@ -19,6 +19,7 @@ from tidegate._commands_autonomy import register as register_autonomy
 from tidegate._commands_brief import register as register_brief
 from tidegate._commands_check import register as register_checks
 from tidegate._commands_deploy import register as register_deploy
+from tidegate._commands_detect import register as register_detect
 from tidegate._commands_forecast import register as register_forecast
 from tidegate._commands_gateway import register as register_gateway
 from tidegate._commands_investigate import register as register_investigate
@@ -56,6 +57,7 @@ def _root(
 
 register_main(app)
 register_brief(app)
+register_detect(app)
 register_forecast(app)
 register_gateway(app)
 register_label(app)
