@@ -12,6 +12,7 @@ to half hour (`drift`), what is not known of m, and load that history has not se
 size (over-dispersion within minutes): McCullagh & Nelder 1989, section 4.5.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,11 @@ class Expectation(NamedTuple):
 def p_of(log_ratio: F64) -> F64:
     """What the ratio is worth, whenever one stops to look: float64 (n,) in (0, 1]."""
     return np.asarray(np.exp(-np.clip(log_ratio, 0.0, 690.0)))
+
+
+def p_of_one(log_ratio: float) -> float:
+    """The same of one ratio."""
+    return math.exp(-min(max(log_ratio, 0.0), 690.0))
 
 
 def log_ratio(k: F64, expected: Expectation, grid: F64) -> F64:

@@ -23,6 +23,8 @@ from schemas.core import I64, NS
 MOST_ROWS, MOST_WATCHES = 50_000, 100
 LOOKS = (2, 5, 15, 30, 60, 180, 720, 1440, 2880)
 """Ages in minutes at which an assessment is said even if nothing happened; canaries are judged at these too."""
+CLOSE_MINUTES, REST_MINUTES = 60, 5
+"""A change is looked at every minute for an hour, then every five."""
 JUMP = 120
 """So many minutes without time moving are skipped at once: nothing can have come in them."""
 
@@ -170,6 +172,8 @@ class Watching:
             intent = watch.change.intent
             looks = sum(1 for look in LOOKS if look <= age) + (intent is not None and at_ns >= intent.by_ns)
             is_look = looks > watch.looks
+            if due and age > CLOSE_MINUTES and age % REST_MINUTES and not is_look:
+                continue
             watch.looks = max(looks, watch.looks)
             yield from assess(
                 watch, state.rows, at_ns, how, self.rule.p, self.rule.withdraw_p, is_look=is_look, always=not due

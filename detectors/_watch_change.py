@@ -173,43 +173,42 @@ class Watch:
         mine = np.flatnonzero((rows.service[:n] == own) & (rows.parent[:n] != np.arange(n)) & (self.mean > 0))
         version = self.change.version_to or ""
         new = [row for row in mine.tolist() if version and rows.keys[row][5] == version]
-        targets = new or [row for row in mine.tolist() if rows.is_whole[row]]
-        cohorts: dict[tuple[str, str, str], tuple[float, float]] = {}
-        return [self._rate(rows, row, cohorts) for row in targets]
+        rates = np.array(new, int) if new else mine[rows.is_whole[mine]]
+        return self._rates(rows, rates) if len(rates) else []
 
-    def _rate(self, rows: Rows, row: int, cohorts: dict[tuple[str, str, str], tuple[float, float]]) -> Rate:
+    def _rates(self, rows: Rows, at: I64) -> list[Rate]:
         _, _, doubt, clump = self._law(rows)
-        base = int(rows.base[row])
-        beside = self.events[base] - self.events[row], self.mean[base] - self.mean[row]
-        if base != row and max(beside) >= BESIDE:
-            factor, variance = cohort_factor(*(np.array([v / float(clump[row])]) for v in beside))
-        else:
-            tenant, _, name, _, status, _ = rows.keys[row]
-            if (tenant, name, status) not in cohorts:
-                cohorts[tenant, name, status] = self._cohort(rows, tenant, name, status)
-            factor, variance = cohorts[tenant, name, status]
-        strange = float(self.strange[row] / self.mean[row])
-        mean = np.array([self.mean[row] * max(factor, FLOOR)])
-        wide = np.array([doubt[row] + variance + NEW_LOAD * strange])
-        expected = Expectation(mean, wide, clump[row : row + 1])
-        k = self.events[row : row + 1]
-        up, down = (float(log_ratio(k, expected, grid)[0]) for grid in (UP, DOWN))
-        requests = int(self.events[rows.parent[row]])
-        return Rate(
-            row, float(k[0]), float(mean[0]), requests, up, down, factor, strange, float(wide[0]), float(clump[row])
-        )
+        base, k, mean = rows.base[at], self.events[at], self.mean[at]
+        factor, variance = self._cohorts(rows, at)
+        old, due = (self.events[base] - k) / clump[at], (self.mean[base] - mean) / clump[at]
+        for i in np.flatnonzero((base != at) & (np.maximum(old, due) >= BESIDE)).tolist():
+            factor[i], variance[i] = cohort_factor(old[i : i + 1], due[i : i + 1])
+        strange = self.strange[at] / mean
+        expected = Expectation(mean * np.maximum(factor, FLOOR), doubt[at] + variance + NEW_LOAD * strange, clump[at])
+        requests = self.events[rows.parent[at]].astype(np.int64)
+        columns = (
+            at, k, expected.mean, requests, log_ratio(k, expected, UP), log_ratio(k, expected, DOWN), factor, strange,
+            expected.variance, expected.clump,
+        )  # fmt: skip
+        return [Rate(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
-    def _cohort(self, rows: Rows, tenant: str, name: str, status: str) -> tuple[float, float]:
-        """How the same rate moved with the services of the tenant that were not changed."""
-        same = [r for r, key in enumerate(rows.keys) if (key[0], key[2], key[4], key[5]) == (tenant, name, status, "")]
-        changed = self.changed | {rows.owner.get(owner_of(self.change), -1)}
-        at = np.array([r for r in same if int(rows.service[r]) not in changed and self.mean[r] > 0], int)
-        if not len(at):
-            return 1.0, 0.0
-        _, _, _, clump = self._law(rows)
-        owners, place = np.unique(rows.service[at], return_inverse=True)
-        k, mean = (np.bincount(place, c[at] / clump[at], len(owners)) for c in (self.events, self.mean))
-        return cohort_factor(k.astype(np.float64), mean.astype(np.float64))
+    def _cohorts(self, rows: Rows, at: I64) -> tuple[F64, F64]:
+        """How the same rates moved with the services of the tenant that were not changed: factor, variance (n,)."""
+        n, (_, _, _, clump) = len(rows), self._law(rows)
+        changed = np.zeros(len(rows.services), bool)
+        changed[[one for one in (*self.changed, rows.owner.get(owner_of(self.change), -1)) if one >= 0]] = True
+        calm = np.flatnonzero(rows.is_whole[:n] & ~changed[rows.service[:n]] & (self.mean > 0))
+        found: dict[int, tuple[float, float]] = {}
+        for group in np.unique(rows.group[at]).tolist():
+            same = calm[rows.group[calm] == group]
+            if not len(same):
+                found[group] = 1.0, 0.0
+                continue
+            owners, place = np.unique(rows.service[same], return_inverse=True)
+            sums = [np.bincount(place, c[same] / clump[same], len(owners)) for c in (self.events, self.mean)]
+            found[group] = cohort_factor(sums[0].astype(np.float64), sums[1].astype(np.float64))
+        pairs = np.array([found[group] for group in rows.group[at].tolist()])
+        return pairs[:, 0].copy(), pairs[:, 1].copy()
 
 
 def owner_of(change: Change) -> tuple[str, str]:

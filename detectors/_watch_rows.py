@@ -29,6 +29,9 @@ NO_BAR = -32_768
 SLOW_SHARE, BAR_REQUESTS = 0.05, 200.0
 REQUESTS, ERRORS, SLOW = "span.requests", "span.errors", "span.duration"
 
+COLUMNS = (
+    "parent", "base", "service", "group", "is_whole", "is_slow", "ring", "history", "exposure", "learned",
+)  # fmt: skip
 Key = tuple[str, str, str, str, str, str]
 """Tenant, service, name, endpoint, status, version."""
 
@@ -45,6 +48,9 @@ class Rows:
     parent: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
     base: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
     service: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    group: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    """What is compared between services: rows of one tenant with the same name and status."""
+    groups: dict[tuple[str, str, str], int] = field(default_factory=dict)
     is_whole: Bool = field(default_factory=lambda: np.zeros(0, bool))
     is_slow: Bool = field(default_factory=lambda: np.zeros(0, bool))
     ring: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, MINUTES), np.float32))
@@ -96,6 +102,7 @@ class Rows:
         self.index[key] = row
         if row >= len(self.parent):
             self._grow(max(2 * row, 64))
+        self.group[row] = self.groups.setdefault((tenant, name, status), len(self.groups))
         self.parent[row], self.base[row], self.service[row] = (parent if parent >= 0 else row), base, owner
         self.is_whole[row], self.is_slow[row] = version == "", name == SLOW
         self.ring[row] = np.nan if name == SLOW else 0.0
@@ -106,7 +113,7 @@ class Rows:
 
     def _grow(self, n: int) -> None:
         more = n - len(self.parent)
-        for name in ("parent", "base", "service", "is_whole", "is_slow", "ring", "history", "exposure", "learned"):
+        for name in COLUMNS:
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros((more, *column.shape[1:]), column.dtype)]))
         self.bar = np.concatenate([self.bar, np.full(more, NO_BAR, np.int64)])
@@ -138,10 +145,10 @@ class Rows:
         whole = self.base[rows]
         slow = np.where((self.bar[whole] != NO_BAR) & (bucket > self.bar[whole]), count, 0)
         np.add.at(x, rows, slow)
-        for row, b, c in zip(rows.tolist(), bucket.tolist(), count.tolist(), strict=True):
-            if self.base[row] == row and self.bar[row] == NO_BAR:
-                found = self.spread.setdefault(row, {})
-                found[b] = found.get(b, 0.0) + c
+        blind = (whole == rows) & (self.bar[whole] == NO_BAR)
+        for row, b, c in zip(rows[blind].tolist(), bucket[blind].tolist(), count[blind].tolist(), strict=True):
+            found = self.spread.setdefault(row, {})
+            found[b] = found.get(b, 0.0) + c
         x[self.is_slow[:n] & (self.bar[self.base[:n]] == NO_BAR)] = np.nan
         self.ring[:n, minute % MINUTES] = x
         return x
@@ -235,9 +242,8 @@ class Rows:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         n = len(self)
-        names = ("parent", "base", "service", "is_whole", "is_slow", "ring", "history", "exposure", "learned", "bar")
         spread = [(row, b, c) for row, found in sorted(self.spread.items()) for b, c in sorted(found.items())]
-        return {name: getattr(self, name)[:n] for name in names} | {
+        return {name: getattr(self, name)[:n] for name in (*COLUMNS, "bar")} | {
             "spread": np.array(spread, np.float64).reshape(-1, 3)
         }
 
@@ -246,6 +252,7 @@ class Rows:
         rows = cls(keys=[tuple(key) for key in keys], ids=ids)  # type: ignore[misc]
         rows.index = {key: i for i, key in enumerate(rows.keys)}
         for key in rows.keys:
+            rows.groups.setdefault((key[0], key[2], key[4]), len(rows.groups))
             if (key[0], key[1]) not in rows.owner:
                 rows.owner[key[0], key[1]] = len(rows.services)
                 rows.services.append((key[0], key[1]))

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from detectors._canary import LOOKS_S, CanaryRule, judge
-from detectors._rates import DOWN, LEAST, UP, Expectation, log_ratio, p_of
+from detectors._rates import DOWN, LEAST, UP, Expectation, log_ratio, p_of, p_of_one
 from detectors._watch_change import MINUTE_NS, Alarm, Rate, Watch
 from detectors._watch_rows import SLOW, Rows
 from schemas import (
@@ -49,8 +49,8 @@ def assess(
     """
     rates, findings, said = watch.rates(rows), [], []
     for rate in rates:
-        worse = min(1.0, len(rates) * float(p_of(np.array(rate.log_up))))
-        better = min(1.0, len(rates) * float(p_of(np.array(rate.log_down))))
+        worse = min(1.0, len(rates) * p_of_one(rate.log_up))
+        better = min(1.0, len(rates) * p_of_one(rate.log_down))
         is_worse = worse < p and rate.k >= LEAST
         alarm, news = _alarm(watch, f"{rows.ids[rate.row]:016x}", worse, is_worse, worse > withdraw_p)
         if alarm is not None or better < p:

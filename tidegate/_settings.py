@@ -46,7 +46,7 @@ class Detection(Section):
     emit_p: float = Field(default=1e-3, gt=0, lt=1)
     """Windows less probable than this become anomalies."""
     also: tuple[str, ...] = ()
-    """Optional detectors to run as well: `level_shift`, `novelty`."""
+    """Optional detectors to run as well; docs/detectors.md says which there are and what they are for."""
     watch_h: float = Field(default=72, gt=0, le=24 * 14)
     """Hours that a change is watched for what it did, wanted or not."""
 

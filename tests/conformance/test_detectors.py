@@ -34,6 +34,14 @@ def _gauge(rng, n):
     return 50.0 + 5.0 * rng.standard_normal(n), np.full(n, np.nan)
 
 
+def _share(rng, n):
+    return rng.beta(5.0, 2.0, n), np.full(n, np.nan)
+
+
+def _lag(rng, n):
+    return np.exp(rng.normal(4.0, 1.5, n)), np.full(n, np.nan)
+
+
 def _count(rng, n):
     return rng.poisson(80.0, n).astype(float), np.full(n, np.nan)
 
@@ -61,6 +69,8 @@ NOISE = {
     "span.self_time": (_def("span.self_time", signal="traces", unit="s"), _duration),
     "requests": (_def("requests", kind="count"), _count),
     "cpu": (_def("cpu"), _gauge),
+    "cpu.utilization": (_def("cpu.utilization"), _share),
+    "replica.lag": (_def("mysql.replica.lag", unit="s"), _lag),
 }
 
 
