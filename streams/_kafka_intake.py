@@ -68,6 +68,10 @@ class KafkaIntake:
         """Not known here: the shards of `normalise` bound the series of a sender."""
         return 0
 
+    def newest(self, source: str) -> int:
+        """Not known here."""
+        return 0
+
     def take(
         self, kind: str, value: bytes, *, source: str, tenant: str, headers: Sequence[tuple[str, bytes]] = (),
         trust: int = 1,

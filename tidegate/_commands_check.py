@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidegate import _doctor, _pipeline
+from tidegate import _doctor, _doctor_sources, _pipeline
 from tidegate._commands import Config, Json, say
 from tidegate._settings import Settings
 
@@ -26,9 +26,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(runbook, name="runbook")
 
 
-def doctor(settings: Config = None, json_: Json = False) -> None:
-    """What is here, what is missing, and what to type to get it."""
-    rows = _doctor.examine(Settings.read(settings))
+def doctor(
+    sources: Annotated[str, typer.Option(help="Instead: what a running gateway heard of each sender; its URL.")] = "",
+    token: Annotated[str, typer.Option(envvar="TIDEGATE_TOKEN", help="Bearer token of a source with can_read.")] = "",
+    settings: Config = None,
+    json_: Json = False,
+) -> None:
+    """What is here, what is missing, and what to type to get it; or which senders arrive."""
+    rows = _doctor_sources.ask(sources, token) if sources else _doctor.examine(Settings.read(settings))
     bad = [row for row in rows if row["state"] == "bad"]
     if json_:
         say({"ok": not bad, "rows": rows})

@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import schemas as sc
@@ -26,6 +26,7 @@ from tidegate._gateway_settings import Gateway as GatewaySettings
 from tidegate._http import JSON, Refused, body_of, media_type, unpacked
 from tidegate._principals import LOOPBACK, Principal, Principals
 from tidegate._proofs import Proof, Proofs
+from tidegate._source_book import SourceBook
 from tidegate._tls import names_of
 
 TENANT = "tidegate-tenant"
@@ -33,7 +34,7 @@ _SHARE = 4
 _RETRY_S = 1
 _MINUTE_NS = 60 * NS
 _MOST_KEPT = 500  # characters of a request header that goes along into the log
-EVENTS = "/v1/events"
+EVENTS, SOURCES = "/v1/events", "/v1/sources"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -53,6 +54,10 @@ class Log(Protocol):
 
     def new_series(self, source: str) -> int:
         """How many series a sender ever brought, those beyond the limits included, as far as is known."""
+        ...
+
+    def newest(self, source: str) -> int:
+        """Newest event time that a sender brought, ns; 0 where that is not known."""
         ...
 
     def take(
@@ -90,6 +95,7 @@ class Desk:
             (prefix, source) for source in self.by_path.values() for prefix in source.intake.event_types
         ]  # fmt: skip
         self._proofs = Proofs(principals.signers, window_s=settings.replay_window_s, now_ns=log.now_ns)
+        self.book = SourceBook()
         self._in_flight = 0
         self._minutes: dict[str, tuple[int, int]] = {}
 
@@ -101,9 +107,10 @@ class Desk:
         return _allowed(who, may)
 
     def routes(self) -> list[Route]:
-        """Everything that is posted."""
+        """Everything that is posted, and what was heard of whom."""
         found = [Route(path, self.answering(self.take), methods=["POST"]) for path in self.by_path]
-        return [*found, Route(EVENTS, self.answering(self.events), methods=["POST"])]
+        found.append(Route(EVENTS, self.answering(self.events), methods=["POST"]))
+        return [*found, Route(SOURCES, self.answering(self.sources), methods=["GET"])]
 
     def answering(self, endpoint: Endpoint) -> Endpoint:
         """The endpoint with refusals as answers, each counted."""
@@ -124,6 +131,21 @@ class Desk:
             return response
 
         return answer
+
+    async def sources(self, request: Request) -> Response:
+        """What was heard of each sender since this process started; times RFC 3339, lag in seconds."""
+        who, now = self.who(request, may="read"), self._log.now_ns()
+        found = []
+        for heard in self.book.rows(now, who.tenant_seen):
+            newest, known = self._log.newest(heard.source), self._log.new_series(heard.source)
+            found.append({
+                "source": heard.source, "tenant": heard.tenant, "trust": heard.trust,
+                "last_seen": sc.rfc3339(heard.last_ns), "last_seen_s_ago": round((now - heard.last_ns) / NS, 1),
+                "messages": heard.messages, "bytes": heard.bytes, "per_minute": heard.per_minute,
+                "completeness": heard.completeness, "usual_s": heard.usual_s, "series": known,
+                "lag_s": round((heard.last_ns - newest) / NS, 1) if newest else None,
+            })  # fmt: skip
+        return JSONResponse({"sources": found}, headers={"Cache-Control": "no-store"})
 
     # --- a body for a source ---
 
@@ -229,6 +251,7 @@ class Desk:
             if not isinstance(error, TransportError):
                 raise
             raise Refused(503, f"nothing was kept: {error.what}", retry_after_s=10 * _RETRY_S) from error
+        self.book.heard(sender, who, len(value), self._log.now_ns())
 
     # --- room ---
 

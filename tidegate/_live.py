@@ -193,6 +193,11 @@ class Live:
         found = self.health.sources.get(source)
         return found.series + found.over if found else 0
 
+    def newest(self, source: str) -> int:
+        """Newest event time that a sender brought, as of the last look; 0 before any."""
+        found = self.health.sources.get(source)
+        return found.newest_ns if found else 0
+
     def read(self, topics: Sequence[str], after: int, limit: int = 100) -> list[Stored]:
         """Records of the log above a sequence, in order."""
         return self.log.read(topics, after, limit)
