@@ -26,6 +26,11 @@ _LABELS = (
     "service", "service_name", "app_kubernetes_io_name", "app", "deployment", "statefulset", "daemonset", "component",
     "application",
 )  # fmt: skip
+_INTENT = re.compile(
+    r"^\s*(?:tidegate-intent:\s*)?(error_ratio|latency)\s+(down|up)\s+within\s+(\d{1,5})\s*(s|m|h)"
+    r"(?:\s+of\s+(\S{1,200}))?(?:\s+status\s+(\S{1,20}))?\s*$",
+    re.IGNORECASE,
+)
 _ZONED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?: (UTC|[+-]\d{4}))")
 
 
@@ -173,7 +178,7 @@ def entity_of(message: Message, service: str) -> str:
 def change(
     message: Message, system: str, key: tuple[str | int, ...], service: str, kind: sc.ChangeKind, at_ns: int,
     title: str, *, version_from: str = "", version_to: str = "", reference: str = "", author: str = "",
-    environment: str = "",
+    environment: str = "", intent: sc.Intent | None = None,
 ) -> sc.Change:  # fmt: skip
     """A change under an id that is the same however often it is told. key: what the system calls it."""
     tenant = tenant_of(message)
@@ -181,8 +186,30 @@ def change(
         id=sc.record_id("change", tenant, system, *key), tenant=tenant, entity_id=entity_of(message, service),
         service=service, kind=kind, at_ns=at_ns, title=title[:MOST_TEXT], version_from=version_from or None,
         version_to=version_to or None, reference=reference or None, author=author or None,
-        environment=environment or None,
+        environment=environment or None, intent=intent,
     )  # fmt: skip
+
+
+def intent_in(text: object, at_ns: int, *, is_trailer: bool = True) -> sc.Intent | None:
+    """What a change is for, said in a line `Tidegate-Intent: error_ratio down within 30m [of /pay] [status 422]`.
+
+    is_trailer: the line stands somewhere in a text and needs its name; else the text is an annotation of its own.
+
+    >>> intent_in("Pool 50\\n\\nTidegate-Intent: latency down within 30m", 0).by_ns == 1800 * NS
+    True
+    """
+    lines = text.splitlines()[-200:] if isinstance(text, str) else []
+    for line in lines:
+        found = _INTENT.match(line[:500])
+        if found is None or (is_trailer and "tidegate-intent" not in line.lower()):
+            continue
+        seconds = int(found[3]) * {"s": 1, "m": 60, "h": 3600}[found[4].lower()]
+        return sc.Intent(
+            metric="latency" if found[1].lower() == "latency" else "error_ratio",
+            direction="up" if found[2].lower() == "up" else "down", by_ns=at_ns + seconds * NS,
+            endpoint=plain(found[5]) or None, status=plain(found[6]),
+        )  # fmt: skip
+    return None
 
 
 def alert_line(alert: sc.Alert, at_ns: int) -> tuple[Any, ...]:

@@ -1,8 +1,9 @@
 """Changes of anything that has no format of its own: a script, a pipeline, a configuration service, one JSON object.
 
-`{"service", "kind", "title", "at", "version_from", "version_to", "reference", "author", "environment", "id"}`, or a
-list of these under `changes`. Needed are `service` and `title`; without `at` it is the time at which it was taken,
-without `id` what was sent names it, so the same thing sent twice is one change. Kinds are those of `schemas.Change`.
+`{"service", "kind", "title", "at", "version_from", "version_to", "reference", "author", "environment", "intent", "id"}`,
+or a list of these under `changes`. Needed are `service` and `title`; without `at` it is the time at which it was taken,
+without `id` what was sent names it, so the same thing sent twice is one change. Kinds are those of `schemas.Change`;
+`intent` is text as `error_ratio down within 30m`.
 """
 
 from typing import get_args
@@ -11,7 +12,7 @@ import schemas as sc
 from schemas.core import Message
 from streams._decoded import Decoded
 from streams._intake import Intake
-from streams.sources._webhook import Fields, change, short
+from streams.sources._webhook import Fields, change, intent_in, short
 
 _CODE = "CHANGE_INVALID"
 _KINDS: dict[str, sc.ChangeKind] = {kind: kind for kind in get_args(sc.ChangeKind)}
@@ -41,5 +42,5 @@ def _change(message: Message, one: Fields) -> sc.Change:
     return change(
         message, "changes", key, service, _KINDS[said], at, title, version_from=one.any("version_from"),
         version_to=version, reference=one.any("reference"), author=one.any("author"),
-        environment=one.any("environment"),
+        environment=one.any("environment"), intent=intent_in(one.raw("intent"), at, is_trailer=False),
     )  # fmt: skip

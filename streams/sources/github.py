@@ -10,7 +10,7 @@ import schemas as sc
 from schemas.core import Message
 from streams._decoded import Decoded
 from streams._intake import Intake, Signature
-from streams.sources._webhook import Fields, change, plain, service_in, short
+from streams.sources._webhook import Fields, change, intent_in, plain, service_in, short
 
 _CODE = "GITHUB_INVALID"
 _ENDED = {"success": "deployed", "failure": "deployment failed", "error": "deployment failed"}
@@ -58,6 +58,7 @@ def _deployment(message: Message, body: Fields) -> tuple[sc.Change, ...]:
         status.time("updated_at", "created_at"), f"{where} {_ENDED[state]} to {environment or 'an environment'}",
         version_to=deployment.any("ref"), reference=deployment.text("sha"),
         author=deployment.maybe("creator").any("login") or body.maybe("sender").any("login"), environment=environment,
+        intent=intent_in(deployment.raw("description"), status.time("updated_at", "created_at")),
     ),)  # fmt: skip
 
 
@@ -72,6 +73,7 @@ def _push(message: Message, body: Fields) -> tuple[sc.Change, ...]:
         head.time("timestamp"), f"push to {where} {branch}: {title}", version_from=body.any("before"),
         version_to=body.any("after"), reference=body.any("compare") or body.any("after"),
         author=body.maybe("pusher").any("name") or body.maybe("sender").any("login"),
+        intent=intent_in(head.raw("message"), head.time("timestamp")),
     ),)  # fmt: skip
 
 

@@ -18,10 +18,11 @@ from streams._decoded import Decoded
 from streams._entities import origin_of, pod_owner, tenant_of
 from streams._errors import SourceError
 from streams._intake import Intake
-from streams.sources._webhook import Fields, change, lines, plain, short
+from streams.sources._webhook import Fields, change, intent_in, lines, plain, short
 
 _CODE = "KUBERNETES_INVALID"
 _MOST = 10_000
+_INTENT = "tidegate.io/intent"
 _REVISION = "deployment.kubernetes.io/revision"
 _SCALED = re.compile(r"[Ss]caled (?:up|down) .*? to (\d+)(?: from (\d+))?|New size: (\d+)")
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -165,7 +166,7 @@ def _rollout(message: Message, workload: Fields, kind: str) -> tuple[sc.Change, 
         message, "kubernetes", (kind, metadata.any("uid") or where, revision), service, "deploy", at,
         f"rollout of {kind} {where}, revision {revision}", version_to=images[:200] or revision,
         reference=annotations.any("kubernetes.io/change-cause") or where,
-        environment=metadata.any("namespace"),
+        environment=metadata.any("namespace"), intent=intent_in(annotations.raw(_INTENT), at, is_trailer=False),
     ),)  # fmt: skip
 
 

@@ -22,6 +22,18 @@ def test_a_pod_or_instance_id_makes_an_instance_and_neither_a_service():
     assert origin_of({"service.name": "a"}, "t").entity_id == "t/service/a"
 
 
+@pytest.mark.parametrize("name", ["k8s.statefulset.name", "k8s.daemonset.name", "k8s.cronjob.name", "faas.name"])
+def test_a_workload_of_any_kind_names_the_service_of_its_pod(name: str):
+    found = origin_of({name: "ledger", "k8s.pod.name": "ledger-x2k4p-1"})
+    assert (found.service, found.entity_id) == ("ledger", "default/instance/ledger/ledger-x2k4p-1")
+
+
+def test_what_a_host_agent_says_is_of_the_machine_and_what_runs_there_is_not():
+    assert origin_of({"host.name": "n1"}) == ("default/node/n1", "n1", "default", "")
+    assert origin_of({"k8s.node.name": "n1", "host.name": "h"}, "t").entity_id == "t/node/n1"
+    assert origin_of({"host.name": "n1", "service.name": "cart"}).entity_id == "default/service/cart"
+
+
 def test_nothing_known_is_unknown_service():
     assert origin_of({}) == ("default/service/unknown_service", "unknown_service", "default", "")
     assert origin_of({"service.name": ""}).service == "unknown_service"

@@ -164,3 +164,30 @@ def test_a_cloud_event_is_the_same_line_in_both_modes() -> None:
     assert binary.logs.to_pylist() == decoded("cloudevents.structured").logs.to_pylist()
     (row,) = binary.logs.to_pylist()
     assert (row["service"], row["location"]) == ("checkout", "cloudevents/com.example.order.cancelled")
+
+
+def changed(kind: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
+    (change,) = SOURCES[kind].decode(message(kind, json.dumps(body).encode(), headers)).records
+    return change
+
+
+def test_what_a_change_is_for_can_be_said_in_a_commit_an_annotation_or_a_field() -> None:
+    push = json.loads((GOLDEN[0].parent / "github.push.default_branch.json").read_text())
+    push["body"]["head_commit"]["message"] = (
+        "Pool 50\n\nTidegate-Intent: error_ratio down within 30m of /pay status 422"
+    )
+    workload = json.loads((GOLDEN[0].parent / "kubernetes.deployment.json").read_text())["body"]
+    workload["object"]["metadata"]["annotations"]["tidegate.io/intent"] = "latency down within 2h"
+    said = [
+        changed("github", push["body"], push["headers"]), changed("kubernetes", workload),
+        changed("changes", {"service": "a", "title": "b", "intent": "latency up within 90s"}),
+    ]  # fmt: skip
+    found = [(c.intent.metric, c.intent.direction, (c.intent.by_ns - c.at_ns) // NS) for c in said]
+    assert found == [("error_ratio", "down", 1800), ("latency", "down", 7200), ("latency", "up", 90)]
+    assert (said[0].intent.endpoint, said[0].intent.status) == ("/pay", "422")
+
+
+def test_a_text_that_only_speaks_of_latency_is_no_intent() -> None:
+    push = json.loads((GOLDEN[0].parent / "github.push.default_branch.json").read_text())
+    push["body"]["head_commit"]["message"] = "latency down within 30m"
+    assert changed("github", push["body"], push["headers"]).intent is None
