@@ -6,8 +6,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pydantic import Field
-
 from schemas._base import Record
 
 ChangeKind = Literal["deploy", "rollback", "config", "flag", "scale", "infrastructure", "schema", "other"]
