@@ -68,7 +68,6 @@ def is_oscillation(past: Iterable[Past], change: ProposedChange, now_ns: int) ->
 
 
 def mass_illness(groups: Iterable[Illness]) -> Illness | None:
-    """The first group of which too many are ill."""
-    return next(
-        (one for one in groups if one.ill >= ILL_LEAST and one.members and one.ill / one.members > ILL_SHARE), None
-    )
+    """The first group of which too many are ill; of a group of unknown size any `ILL_LEAST` are too many."""
+    many = (one for one in groups if one.ill >= ILL_LEAST)
+    return next((one for one in many if not one.members or one.ill / one.members > ILL_SHARE), None)

@@ -19,6 +19,7 @@ from schemas import (
     Diagnosis,
     Incident,
     Json,
+    TopologyEdge,
     Watermark,
     read,
     record_type,
@@ -29,7 +30,7 @@ KEEP_NS = 7 * 24 * 3600 * NS
 _KINDS = {
     "freeze": "in_freeze", "maintenance": "in_maintenance", "peak": "in_peak", "business": "in_business_event",
 }  # fmt: skip
-_READ = (Diagnosis.TYPE, Incident.TYPE, CalendarEntry.TYPE, Watermark.TYPE)
+_READ = (Diagnosis.TYPE, Incident.TYPE, CalendarEntry.TYPE, Watermark.TYPE, TopologyEdge.TYPE)
 
 
 class Said(NamedTuple):
@@ -52,6 +53,7 @@ class View:
     _over: dict[str, int] = field(default_factory=dict)
     _began: dict[str, int] = field(default_factory=dict)
     _calendar: dict[str, CalendarEntry] = field(default_factory=dict)
+    _seen: dict[str, int] = field(default_factory=dict)
 
     def take(self, message: Message) -> str:
         """The id of an incident that is over with this record, or an empty string. Raises RecordInvalid."""
@@ -62,6 +64,9 @@ class View:
             self._diagnosed(record)
         elif isinstance(record, CalendarEntry):
             self._calendar[record.id] = record
+        elif isinstance(record, TopologyEdge):
+            for entity in (record.caller, record.callee):
+                self._seen[entity] = max(self._seen.get(entity, 0), record.last_ns)
         elif isinstance(record, Watermark) and message.topic == DIAGNOSES:
             self.through_ns = max(self.through_ns, record.through_ns)
         elif isinstance(record, Incident) and record.state != "open":
@@ -110,7 +115,16 @@ class View:
         """Services with an anomaly in an open incident since then."""
         return frozenset(service_of(entity) for entity, at_ns in self._opened.items() if at_ns >= since_ns)
 
+    def services_seen(self) -> int:
+        """How many services the topology has; 0 where nothing is known of it."""
+        return len({service_of(entity) for entity in self._seen})
+
+    def replicas_seen(self, service: str) -> int:
+        """How many instances of a service it has; 0 where it knows services only."""
+        return sum(1 for entity in self._seen if entity.split("/")[1:3] == ["instance", service])
+
     def forget(self, before_ns: int) -> None:
+        self._seen = {entity: at_ns for entity, at_ns in self._seen.items() if at_ns >= before_ns}
         self._said = {id: one for id, one in self._said.items() if one.as_of_ns >= before_ns}
         self._began = {id: at_ns for id, at_ns in self._began.items() if at_ns >= before_ns}
         self._over = {id: at_ns for id, at_ns in self._over.items() if at_ns >= before_ns}

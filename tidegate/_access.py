@@ -28,7 +28,7 @@ OTHERS = (
     ),
     Access(
         "act",
-        reads=_ANSWERS - {sc.ANOMALIES} | {sc.APPROVALS, sc.CONTROL, sc.CHANGES, sc.CALENDAR, sc.FEEDBACK},
+        reads=_ANSWERS - {sc.ANOMALIES} | {sc.APPROVALS, sc.CONTROL, sc.CHANGES, sc.CALENDAR, sc.TOPOLOGY, sc.FEEDBACK},
         writes=frozenset({sc.ACTIONS, sc.AUDIT, sc.DEAD_LETTERS, sc.RAW}),
     ),
     Access("approver", reads=_ANSWERS, writes=frozenset({sc.APPROVALS, sc.FEEDBACK, sc.CONTROL})),

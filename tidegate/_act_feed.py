@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from schemas import ACTIONS, CALENDAR, CONTROL, DIAGNOSES, FEEDBACK, INCIDENTS
+from schemas import ACTIONS, CALENDAR, CONTROL, DIAGNOSES, FEEDBACK, INCIDENTS, TOPOLOGY
 from schemas.core import NS, Emit, Message
 from streams import EmbeddedLog, TransportError
 
-READ = (CONTROL, CALENDAR, INCIDENTS, DIAGNOSES, FEEDBACK, ACTIONS)
+READ = (CONTROL, CALENDAR, TOPOLOGY, INCIDENTS, DIAGNOSES, FEEDBACK, ACTIONS)
 FIRST_NS = 3600 * NS
 """A worker without a position begins so far back: what is older is old news in any case."""
 VIEW_NS = 7 * 24 * 3600 * NS

@@ -55,10 +55,14 @@ class PrometheusTelemetry:
         return Seen(tuple(found), fault_ns, through_ns)
 
     async def illness(self, target: str) -> tuple[Illness, ...]:
-        """Of the fleet, where it is said how many services there are."""
-        if not self._services:
-            return ()
-        return (Illness("fleet", len(self._view.ill(self._now_ns() - ILL_NS)), self._services),)
+        """Of the fleet and of the target's service; sizes from the topology, or the settings where those say more.
+
+        Where neither knows a size it is 0: then the strictest share holds, one at a time, and three ill are too many.
+        """
+        ill, service = self._view.ill(self._now_ns() - ILL_NS), service_of(target)
+        members = max(self._services, self._view.services_seen())
+        replicas = self._view.replicas_seen(service)
+        return Illness("fleet", len(ill), members), Illness(f"service:{service}", 0, replicas)
 
     async def _indicator(self, one: Measure, service: str, start_ns: int, end_ns: int) -> Indicator:
         query = one.query.replace("{service}", service)

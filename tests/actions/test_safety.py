@@ -133,9 +133,9 @@ def test_going_back_within_the_hour_is_an_oscillation():
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
-def test_above_a_third_ill_is_mass_illness(ill, members):
+def test_above_a_third_ill_or_three_of_nobody_knows_how_many_is_mass_illness(ill, members):
     found = mass_illness([Illness("zone:a", ill, members)])
-    assert (found is not None) == (ill >= 3 and members > 0 and ill > 0.3 * members)
+    assert (found is not None) == (ill >= 3 and ill > 0.3 * members)
 
 
 outcomes = st.lists(st.sampled_from(("good", "ineffective", "harmful")), max_size=30)

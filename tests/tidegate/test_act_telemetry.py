@@ -11,8 +11,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from actions import Illness, Look, Notice, View
+from actions._brakes import mass_illness
+from actions._budget import Limits, takes
 from actions._verify import judge
-from schemas import DIAGNOSES, INCIDENTS, Diagnosis, Incident, emit
+from schemas import DIAGNOSES, INCIDENTS, TOPOLOGY, Diagnosis, Incident, TopologyEdge, emit
 from schemas.core import NS, Message
 from tidegate._act_ports import Hooks
 from tidegate._act_settings import Measure
@@ -133,7 +135,25 @@ def test_the_fleet_is_as_ill_as_its_open_incidents():
     told = emit(INCIDENTS, one, id="i", key="i", source="test", event_ns=T0)
     found.take(Message(INCIDENTS, 0, 0, told.key, told.value, told.headers, T0, T0))
     telemetry = PrometheusTelemetry("", (), 15, found, services=10, now_ns=lambda: T0 + NS)
-    assert asyncio.run(telemetry.illness(TARGET)) == (Illness("fleet", 4, 10),)
+    assert asyncio.run(telemetry.illness(TARGET))[0] == Illness("fleet", 4, 10)
+
+
+def test_sizes_come_from_the_topology_and_what_nobody_knows_is_held_to_the_strictest():
+    found, groups = View(), []
+    telemetry = PrometheusTelemetry("", (), 15, found, now_ns=lambda: T0 + NS)
+    groups.append(asyncio.run(telemetry.illness(TARGET)))
+    for number in range(40):
+        pod = f"default/instance/checkout/pod-{number % 20}"
+        edge = TopologyEdge(id=f"e{number}", caller=f"default/service/s{number}", callee=pod, first_ns=T0, last_ns=T0)
+        told = emit(TOPOLOGY, edge, id=edge.id, key=edge.id, source="test", event_ns=T0)
+        found.take(Message(TOPOLOGY, 0, 0, told.key, told.value, told.headers, T0, T0))
+    groups.append(asyncio.run(telemetry.illness(TARGET)))
+    assert [[one.members for one in some] for some in groups] == [[0, 0], [41, 20]]
+    most = lambda some: [one.limit for one in takes(Limits(), "k", 0, "v", TARGET, "checkout", some)][-2:]
+    assert [most(some) for some in groups] == [[1, 1], [2, 2]]
+    assert mass_illness([Illness("fleet", 3, 0)]) and not mass_illness([Illness("fleet", 2, 0)])
+    found.forget(T0 + 1)
+    assert asyncio.run(telemetry.illness(TARGET)) == groups[0]
 
 
 def test_one_address_that_takes_a_notice_is_enough_and_none_is_not():
