@@ -1,8 +1,8 @@
 """Changes of anything that has no format of its own: a script, a pipeline, a configuration service, one JSON object.
 
 `{"service", "kind", "title", "at", "version_from", "version_to", "reference", "author", "environment", "intent",
-"id"}`, or a list of these under `changes`. Needed are `service` and `title`; without `at` it is the time at which it was
-taken, without `id` what was sent names it, so the same thing sent twice is one change. Kinds are those of
+"id"}`, or a list of these under `changes`. Needed are `service` and `title`. Without `at` it is the time at which it
+was taken; without `id` what was sent names it, so the same thing sent twice is one change. Kinds are those of
 `schemas.Change`; `intent` is text as `error_ratio down within 30m`.
 """
 

@@ -2,8 +2,8 @@
 
 Takes what `kubectl get --watch -o json` and exporters post: one object, a list, watch events (`{"type", "object"}`), or
 several of these one after another. A rollout is told by a Deployment, StatefulSet or DaemonSet once per revision, a
-scale by the event of it; an Ingress or HTTPRoute says who calls which service. Owners are followed by names and labels
-inside one body; nothing is asked of the API server here.
+scale by the event of it; an Ingress or HTTPRoute says who calls which service, a Service which workload its selector
+finds. Owners are followed by names and labels inside one body; nothing is asked of the API server here.
 Sources: Kubernetes API reference 1.30, `core/v1` and `events.k8s.io/v1` Event, `apps/v1`, `networking.k8s.io/v1`;
 Gateway API v1. The recommended labels `app.kubernetes.io/*`; annotation `deployment.kubernetes.io/revision`.
 """
@@ -41,6 +41,8 @@ class Kubernetes:
         """Raises SourceError KUBERNETES_INVALID naming the field; objects of other kinds are passed over."""
         records: list[sc.Record] = []
         rows: list[Row] = []
+        fronts: list[Fields] = []
+        behind: list[Fields] = []
         for at, thing in enumerate(_objects(message.value)):
             fields = Fields(thing, _CODE, f"[{at}].")
             kind = fields.any("kind")
@@ -49,8 +51,12 @@ class Kubernetes:
                 records += _scale(message, fields)
             elif kind in _WORKLOADS:
                 records += _rollout(message, fields, kind)
+                behind.append(fields)
+            elif kind == "Service":
+                fronts.append(fields)
             elif kind in ("Ingress", "HTTPRoute"):
                 records += _edges(message, fields, kind)
+        records += _fronts(message, fronts, behind)
         return Decoded(records=tuple(records), logs=lines(rows), is_occasional=True)
 
 
@@ -153,8 +159,7 @@ def _rollout(message: Message, workload: Fields, kind: str) -> tuple[sc.Change, 
     revision = annotations.any(_REVISION) or status.any("updateRevision") or metadata.any("generation")
     if not revision:
         return ()
-    labels, name = metadata.maybe("labels"), metadata.text("name")
-    service = short(labels.any("app.kubernetes.io/name", "app") or name)
+    name, service = metadata.text("name"), _named(metadata)
     progress = next((c for c in status.parts("conditions") if c.any("type") == "Progressing"), None)
     fallback = metadata.time("creationTimestamp", default=message.received_ns) if revision == "1" else None
     at = message.received_ns if fallback is None else fallback
@@ -170,19 +175,47 @@ def _rollout(message: Message, workload: Fields, kind: str) -> tuple[sc.Change, 
     ),)  # fmt: skip
 
 
+def _named(metadata: Fields) -> str:
+    """The service that a workload is, by the recommended labels, else its name."""
+    return short(metadata.maybe("labels").any("app.kubernetes.io/name", "app") or metadata.text("name"))
+
+
+def _fronts(message: Message, fronts: list[Fields], behind: list[Fields]) -> list[sc.TopologyEdge]:
+    """A Service calls the workloads whose pods it selects, where it has another name; both must be in this body."""
+    workloads = [
+        (w.part("metadata").any("namespace"), _named(w.part("metadata")),
+         set(w.maybe("spec").maybe("template").maybe("metadata").maybe("labels").items()))
+        for w in behind
+    ]  # fmt: skip
+    found: list[sc.TopologyEdge] = []
+    for front in fronts:
+        metadata, selector = front.part("metadata"), set(front.maybe("spec").maybe("selector").items())
+        callees = {
+            name for place, name, labels in workloads
+            if selector and place == metadata.any("namespace") and selector <= labels
+        }  # fmt: skip
+        found += _calls(message, metadata, short(metadata.text("name")), callees)
+    return found
+
+
 def _edges(message: Message, route: Fields, kind: str) -> list[sc.TopologyEdge]:
     """An Ingress or HTTPRoute calls the services behind it."""
-    metadata, spec, tenant = route.part("metadata"), route.maybe("spec"), tenant_of(message)
-    caller, found = short(metadata.text("name")), set()
+    metadata, spec = route.part("metadata"), route.maybe("spec")
+    found = set()
     for rule in spec.parts("rules"):
         paths = rule.maybe("http").parts("paths") if kind == "Ingress" else rule.parts("backendRefs")
         for path in paths:
             backend = path.maybe("backend").maybe("service").any("name") if kind == "Ingress" else path.any("name")
             found.add(backend)
     found.add(spec.maybe("defaultBackend").maybe("service").any("name"))
+    return _calls(message, metadata, short(metadata.text("name")), found)
+
+
+def _calls(message: Message, metadata: Fields, caller: str, callees: set[str]) -> list[sc.TopologyEdge]:
+    tenant = tenant_of(message)
     first = metadata.time("creationTimestamp", default=message.received_ns)
     edges = []
-    for callee in sorted(found - {"", caller}):
+    for callee in sorted(callees - {"", caller}):
         ends = [
             sc.Entity(tenant=tenant, kind="service", service=name, name=name).entity_id
             for name in (caller, short(callee))

@@ -191,3 +191,20 @@ def test_a_text_that_only_speaks_of_latency_is_no_intent() -> None:
     push = json.loads((GOLDEN[0].parent / "github.push.default_branch.json").read_text())
     push["body"]["head_commit"]["message"] = "latency down within 30m"
     assert changed("github", push["body"], push["headers"]).intent is None
+
+
+def test_a_service_calls_the_workload_that_its_selector_finds() -> None:
+    pods = {"metadata": {"labels": {"app": "cart", "tier": "back"}}}
+    workload = {"kind": "Deployment", "metadata": {"name": "cart", "namespace": "shop"}, "spec": {"template": pods}}
+    front = {
+        "kind": "Service",
+        "metadata": {"name": "basket", "namespace": "shop"},
+        "spec": {"selector": {"app": "cart"}},
+    }
+    others = [
+        {**front, "metadata": {"name": "elsewhere", "namespace": "bank"}},
+        {**front, "metadata": {"name": "headless", "namespace": "shop"}, "spec": {}},
+    ]  # fmt: skip
+    body = json.dumps({"kind": "List", "items": [front, *others, workload]}).encode()
+    edges = SOURCES["kubernetes"].decode(message("kubernetes", body)).records
+    assert [(e.caller, e.callee) for e in edges] == [("default/service/basket", "default/service/cart")]
