@@ -197,6 +197,22 @@ def test_people_who_cannot_be_reached_are_told_later():
     assert world.states == ["escalated"] and len(world.people.pages) == 1
 
 
+def test_while_kafka_and_every_way_to_people_are_away_half_an_hour_an_action_still_ends_rightly():
+    async def scene(world):
+        await world.ask()
+        await world.wait(2)
+        world.bus.is_down = world.people.is_away = True
+        await world.wait(1800)
+        ended = list(world.states)
+        world.bus.is_down = world.people.is_away = False
+        await world.wait(30)
+        return world, ended
+
+    world, ended = stand(scene)
+    assert ended == ["succeeded"] and [notice.group for notice in world.people.told] == ["succeeded:RECOVERED"]
+    assert not world.ledger.unsent(9, ACTIONS) and not world.ledger.unsent(9, "people")
+
+
 def test_a_breaker_that_tripped_is_open_after_a_restart():
     async def scene(world):
         world.telemetry.cures = "regressed"
