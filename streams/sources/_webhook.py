@@ -5,7 +5,7 @@ for by name, and its absence is said with the path where it was looked for. Text
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from streams.importers._rows import iso_ns
 SERVICE = "http-x-tidegate-service"
 """Header with which whoever configures a webhook names the service, where the body cannot know it."""
 MOST_TEXT, MOST_LABELS = 500, 64
+_OURS = "tidegate"
 _LABELS = (
     "service", "service_name", "app_kubernetes_io_name", "app", "deployment", "statefulset", "daemonset", "component",
     "application",
@@ -212,8 +213,19 @@ def intent_in(text: object, at_ns: int, *, is_trailer: bool = True) -> sc.Intent
     return None
 
 
-def alert_line(alert: sc.Alert, at_ns: int) -> tuple[Any, ...]:
-    """A row of `LOG_FIELDS`: that it was told is counted, as a line of the service from a place called after it."""
+def signals(message: Message, alerts: Iterable[sc.Alert]) -> pa.RecordBatch | None:
+    """That each was told, as a line of its service from a place called after it; at the time at which it was taken.
+
+    What we opened elsewhere ourselves (its key there begins with `tidegate`) is no signal: it would speak for itself.
+    """
+    return lines([_line(alert, message.received_ns) for alert in alerts if not _is_ours(alert)])
+
+
+def _is_ours(alert: sc.Alert) -> bool:
+    return any(alert.labels.get(name, "").startswith(_OURS) for name in ("incident_key", "correlation_id"))
+
+
+def _line(alert: sc.Alert, at_ns: int) -> tuple[Any, ...]:
     severity = 17 if alert.state == "firing" else 9  # OpenTelemetry: ERROR, INFO
     body = f"{alert.kind} {alert.name} is {alert.state}: {alert.title}"
     return at_ns, alert.entity_id, alert.service, severity, f"{alert.system}/{alert.name}/{alert.state}", body, b"", b""

@@ -14,7 +14,7 @@ from streams._decoded import Decoded
 from streams._entities import tenant_of
 from streams._errors import SourceError
 from streams._intake import Intake, Signature
-from streams.sources._webhook import Fields, alert_line, entity_of, lines, service_in
+from streams.sources._webhook import Fields, entity_of, service_in, signals
 
 _CODE = "ALERTMANAGER_INVALID"
 _STATES = ("firing", "resolved")
@@ -46,7 +46,7 @@ class Alertmanager:
             )  # fmt: skip
         system = "grafana" if any(name in body for name in _GRAFANA) else "alertmanager"
         alerts = tuple(_alert(message, alert, system) for alert in body.parts("alerts"))
-        rows = lines([alert_line(alert, message.received_ns) for alert in alerts])
+        rows = signals(message, alerts)
         return Decoded(records=alerts, logs=rows, is_occasional=True)
 
 

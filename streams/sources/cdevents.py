@@ -10,7 +10,7 @@ from schemas.core import Message
 from streams._decoded import Decoded
 from streams._entities import tenant_of
 from streams._intake import Intake
-from streams.sources._webhook import Fields, alert_line, change, entity_of, lines, plain, service_in, short
+from streams.sources._webhook import Fields, change, entity_of, plain, service_in, short, signals
 
 _CODE = "CDEVENTS_INVALID"
 _PREFIX = "dev.cdevents."
@@ -48,7 +48,7 @@ class CDEvents:
             return Decoded(records=(_change(message, name, context, subject),))
         if name in _RAISED:
             alert = _alert(message, name, context, subject)
-            return Decoded(records=(alert,), logs=lines([alert_line(alert, message.received_ns)]), is_occasional=True)
+            return Decoded(records=(alert,), logs=signals(message, [alert]), is_occasional=True)
         return Decoded()
 
 

@@ -9,7 +9,7 @@ from schemas.core import Message
 from streams._decoded import Decoded
 from streams._entities import tenant_of
 from streams._intake import Intake, Signature
-from streams.sources._webhook import Fields, alert_line, change, entity_of, lines, service_in, short
+from streams.sources._webhook import Fields, change, entity_of, service_in, short, signals
 
 _CODE = "JIRA_INVALID"
 _CHANGE = ("change", "[system] change", "change request")
@@ -59,7 +59,7 @@ class Jira:
             until_ns=at if is_over else None, system="jira", reference=issue.any("self") or None,
             author=author or None, labels={"status": fields.maybe("status").any("name"), "type": kind},
         )  # fmt: skip
-        return Decoded(records=(alert,), logs=lines([alert_line(alert, message.received_ns)]), is_occasional=True)
+        return Decoded(records=(alert,), logs=signals(message, [alert]), is_occasional=True)
 
 
 PLUGIN = Jira

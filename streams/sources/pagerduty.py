@@ -11,7 +11,7 @@ from schemas.core import Message
 from streams._decoded import Decoded
 from streams._entities import tenant_of
 from streams._intake import Intake, Signature
-from streams.sources._webhook import Fields, alert_line, entity_of, lines, service_in, short
+from streams.sources._webhook import Fields, entity_of, service_in, short, signals
 
 _CODE = "PAGERDUTY_INVALID"
 _STATES: dict[str, Literal["firing", "acknowledged", "resolved"]] = {
@@ -38,7 +38,7 @@ class PagerDuty:
         if incident.any("status") not in _STATES:
             return Decoded()
         alert = _alert(message, event, incident)
-        return Decoded(records=(alert,), logs=lines([alert_line(alert, message.received_ns)]), is_occasional=True)
+        return Decoded(records=(alert,), logs=signals(message, [alert]), is_occasional=True)
 
 
 PLUGIN = PagerDuty

@@ -10,7 +10,7 @@ from schemas.core import Message
 from streams._decoded import Decoded
 from streams._entities import tenant_of
 from streams._intake import Intake
-from streams.sources._webhook import Fields, alert_line, change, entity_of, lines, service_in, short
+from streams.sources._webhook import Fields, change, entity_of, service_in, short, signals
 
 _CODE = "SERVICENOW_INVALID"
 _OVER = ("6", "7", "8", "resolved", "closed", "canceled", "cancelled")
@@ -29,7 +29,7 @@ class ServiceNow:
         table, record = body.text("table"), body.part("record")
         if table == "incident":
             alert = _incident(message, record)
-            return Decoded(records=(alert,), logs=lines([alert_line(alert, message.received_ns)]), is_occasional=True)
+            return Decoded(records=(alert,), logs=signals(message, [alert]), is_occasional=True)
         return Decoded(records=_change(message, record)) if table == "change_request" else Decoded()
 
 

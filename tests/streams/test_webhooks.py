@@ -208,3 +208,12 @@ def test_a_service_calls_the_workload_that_its_selector_finds() -> None:
     body = json.dumps({"kind": "List", "items": [front, *others, workload]}).encode()
     edges = SOURCES["kubernetes"].decode(message("kubernetes", body)).records
     assert [(e.caller, e.callee) for e in edges] == [("default/service/basket", "default/service/cart")]
+
+
+def test_what_was_opened_elsewhere_by_tidegate_itself_is_no_signal() -> None:
+    case = json.loads((GOLDEN[0].parent / "servicenow.incident.json").read_text())["body"]
+    found = []
+    for correlation in ("tidegate-1", "batch-7"):
+        case["record"]["correlation_id"] = correlation
+        found.append(SOURCES["servicenow"].decode(message("servicenow", json.dumps(case).encode())))
+    assert [(len(d.records), d.logs is not None) for d in found] == [(1, False), (1, True)]
