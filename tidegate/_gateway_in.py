@@ -22,6 +22,7 @@ from schemas.core import NS, Message
 from streams import HTTP, KIND, Decoded, Intake, Reply, Replying, SourceError, TransportError
 from tidegate._errors import CatalogueError
 from tidegate._events_in import read_event, told_type
+from tidegate._gateway_openapi import openapi
 from tidegate._gateway_settings import Gateway as GatewaySettings
 from tidegate._http import JSON, Refused, body_of, media_type, unpacked
 from tidegate._principals import LOOPBACK, Principal, Principals
@@ -34,7 +35,10 @@ _SHARE = 4
 _RETRY_S = 1
 _MINUTE_NS = 60 * NS
 _MOST_KEPT = 500  # characters of a request header that goes along into the log
-EVENTS, SOURCES = "/v1/events", "/v1/sources"
+EVENTS, SOURCES, OPENAPI = "/v1/events", "/v1/sources", "/openapi.json"
+_TOLD = (
+    (SOURCES, "What was heard of each sender"), ("/healthz", "How this process is"), ("/metrics", "For Prometheus"),
+)  # fmt: skip
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -110,6 +114,7 @@ class Desk:
         """Everything that is posted, and what was heard of whom."""
         found = [Route(path, self.answering(self.take), methods=["POST"]) for path in self.by_path]
         found.append(Route(EVENTS, self.answering(self.events), methods=["POST"]))
+        found.append(Route(OPENAPI, self.answering(self.openapi), methods=["GET"]))
         return [*found, Route(SOURCES, self.answering(self.sources), methods=["GET"])]
 
     def answering(self, endpoint: Endpoint) -> Endpoint:
@@ -131,6 +136,10 @@ class Desk:
             return response
 
         return answer
+
+    async def openapi(self, request: Request) -> Response:
+        sources = {source.kind: source for source in self.by_path.values()}.values()
+        return JSONResponse(openapi(sources, events=EVENTS, told=_TOLD))
 
     async def sources(self, request: Request) -> Response:
         """What was heard of each sender since this process started; times RFC 3339, lag in seconds."""
