@@ -9,7 +9,7 @@ KAFKA_TEST_TIMEOUT_S ?= 300
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test kafka kafka-stop test-kafka test-servers test-live kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators mutate check schema clean
+.PHONY: setup demo test kafka kafka-stop test-kafka test-servers test-live kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators fuzz live-sources golden mutate check schema clean
 
 setup: $(STAMP)
 
@@ -106,6 +106,15 @@ simulate-bugs: setup   ## each known bug put in alone: do 1,000 seeds or directe
 
 investigators: setup   ## 200 stops, kills and rebalances of investigators in mid-question; about an hour
 	@$(BIN)/python -m tools.kafka.with_broker -m bench.investigators --times 200 --query-s 20
+
+fuzz: setup            ## a million damaged bodies for every source; goes on where it was stopped, SECONDS=600 for less
+	@$(BIN)/python -m bench.fuzz $(if $(SECONDS),--seconds $(SECONDS))
+
+live-sources: setup    ## ten minutes each of a real Prometheus and the OpenTelemetry SDK: is every sample accounted for?
+	@TIDEGATE_LIVE_S=$(or $(SECONDS),600) TIDEGATE_LIVE_KEEP=docs/results/live_sources.json $(BIN)/python -m pytest tests/servers/test_prometheus.py --timeout=1500
+
+golden: setup          ## what real Prometheus servers send, once more; builds the newer one with Go
+	@$(BIN)/python -m tools.golden.remote_write
 
 mutate: setup          ## bugs put into gate, ledger, approvals and audit one by one: do the tests notice? goes on where it was stopped
 	@$(BIN)/python -m tools.mutate
