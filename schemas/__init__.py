@@ -25,9 +25,10 @@ from schemas._telemetry import (
 )  # fmt: skip
 from schemas._topics import (
     ACTIONS, ALERTS, ANOMALIES, APPROVALS, AUDIT, CALENDAR, CHANGES, CONTROL, DEAD_LETTERS, DIAGNOSES, FEEDBACK,
-    FOREVER, FRAMES, HISTOGRAMS, INCIDENTS, INQUIRIES, LOGS, MARKS, OBSERVATIONS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS,
-    RAW, RECORDS, SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, VERDICTS, Content, Topic,
+    FORECASTS, FOREVER, FRAMES, HISTOGRAMS, INCIDENTS, INQUIRIES, LOGS, MARKS, OBSERVATIONS, OTLP_LOGS, OTLP_METRICS,
+    OTLP_SPANS, RAW, RECORDS, SERIES, SNAPSHOTS, SPANS, TOPICS, TOPOLOGY, VERDICTS, Content, Topic,
 )  # fmt: skip
+from schemas._forecasts import Forecast
 from schemas._verdicts import ChangeFinding, ChangeVerdict, IntentOutcome, Judgement
 
 __all__ = [
@@ -44,7 +45,7 @@ __all__ = [
     "SeriesDef", "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic",
     "TopologyEdge", "Unknown", "Watermark",
     "Basis", "Label", "Standing", "Verdict",
-    "VERDICTS", "ChangeFinding", "ChangeVerdict", "Intent", "IntentOutcome", "Judgement",
+    "FORECASTS", "Forecast", "VERDICTS", "ChangeFinding", "ChangeVerdict", "Intent", "IntentOutcome", "Judgement",
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",

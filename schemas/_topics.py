@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from schemas._actions import ActionEvent, Approval, AuditLeaf, Checkpoint, Control, Feedback, FollowUp, SignedApproval
 from schemas._base import Record
 from schemas._diagnosis import Anomaly, Diagnosis, Incident, Inquiry, Observation
+from schemas._forecasts import Forecast
 from schemas._labels import Label
 from schemas._reference import Alert, CalendarEntry, Change, TopologyEdge
 from schemas._telemetry import Coverage, DeadLetter, Gap, SeriesDef, SnapshotManifest, Watermark
@@ -63,6 +64,7 @@ ALERTS = "tidegate.alerts.v1"
 ANOMALIES = "tidegate.anomalies.v1"
 INCIDENTS = "tidegate.incidents.v1"
 VERDICTS = "tidegate.verdicts.v1"
+FORECASTS = "tidegate.forecasts.v1"
 DIAGNOSES = "tidegate.diagnoses.v1"
 INQUIRIES = "tidegate.inquiries.v1"
 OBSERVATIONS = "tidegate.observations.v1"
@@ -91,6 +93,7 @@ TOPICS: dict[str, Topic] = {
         Topic(CALENDAR, "entity", "records", False, True, (CalendarEntry,), 400, MIB, "compact,delete"),
         Topic(ALERTS, "alert id", "records", False, True, (Alert,), 400, MIB, "compact,delete"),
         Topic(ANOMALIES, "correlation domain", "records", False, False, (Anomaly, Gap), 30),
+        Topic(FORECASTS, "series id", "records", False, False, (Forecast,), 30),
         Topic(VERDICTS, "change id", "records", False, False, (ChangeVerdict,), 400),
         Topic(INCIDENTS, "incident id", "records", False, True, (Incident,), 400, MIB, "compact,delete"),
         Topic(DIAGNOSES, "incident id", "records", False, False, (Diagnosis,), 400),

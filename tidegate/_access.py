@@ -31,6 +31,7 @@ OTHERS = (
         reads=_ANSWERS - {sc.ANOMALIES} | {sc.APPROVALS, sc.CONTROL, sc.CHANGES, sc.CALENDAR, sc.TOPOLOGY, sc.FEEDBACK},
         writes=frozenset({sc.ACTIONS, sc.AUDIT, sc.DEAD_LETTERS, sc.RAW}),
     ),
+    Access("forecast", reads=frozenset({sc.FRAMES, sc.SERIES, sc.CALENDAR}), writes=frozenset({sc.FORECASTS})),
     Access("approver", reads=_ANSWERS, writes=frozenset({sc.APPROVALS, sc.FEEDBACK, sc.CONTROL})),
     Access("reader", reads=_ANSWERS | {sc.FRAMES, sc.HISTOGRAMS}),
     Access(  # `topics grow` makes new snapshots of shards that stand still

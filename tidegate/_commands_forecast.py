@@ -37,12 +37,17 @@ def forecast(
     step_s: Annotated[float, typer.Option("--step-s", min=1, help="Means over so many seconds are forecast.")] = 300.0,
     quick: Annotated[bool, typer.Option("--quick", help="Without statsmodels and Prophet.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that fit.")] = max((os.cpu_count() or 2) - 1, 1),
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Write them to tidegate.forecasts.v1 of the brokers.")
+    ] = False,
     settings: Config = None,
     json_: Json = False,
 ) -> None:
     """What the busiest series will be, with an interval that is kept."""
     if not quick:
         _require()
+    if publish and recording is not None:
+        raise SettingsError("a recording is named, and --publish is for Kafka", todo="Leave one of them out")
     wanted = _forecasting.Wanted(series, most, ahead_s, step_s, quick)
     read = Settings.read(settings)
     if recording is None:
@@ -58,6 +63,8 @@ def forecast(
         for row in _forecasting.forecasts(points, events, wanted, jobs):
             rows.append(row)
             move(len(rows) / max(len(points), 1))
+    if publish:
+        _publish(read, brokers, rows)
     if json_:
         say({"series": len(rows), "forecast": sum(row["model"] is not None for row in rows), "rows": rows})
     else:
@@ -102,6 +109,12 @@ def _of_kafka(settings: Settings, brokers: str, begin: str | None, end: str | No
             if topic in existing:
                 within = stretch if topic == "tidegate.frames.v1" else None
                 yield from history.messages([topic], within)
+
+
+def _publish(settings: Settings, brokers: str, rows: list[dict[str, Any]]) -> None:
+    from tidegate._forecast_kafka import publish  # the extra `kafka` may be absent
+
+    publish(settings.kafka.plain(brokers), [found for row in rows if (found := _forecasting.record_of(row))])
 
 
 def _require() -> None:

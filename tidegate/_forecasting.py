@@ -76,8 +76,20 @@ def forecasts(
         waiting = [(p, pool.submit(_forecast, p.t, p.v, list(events), wanted)) for p in points]
         for point, future in waiting:
             d = point.definition
-            row = {"series": d.id, "service": d.service, "name": d.name, "labels": d.labels, "unit": d.unit}
+            owner = {"tenant": d.tenant, "entity_id": d.entity_id}
+            row = owner | {"series": d.id, "service": d.service, "name": d.name, "labels": d.labels, "unit": d.unit}
             yield row | _waited(future, wanted.patience_s)
+
+
+def record_of(row: dict[str, Any]) -> sc.Forecast | None:
+    """A row as a record; None where there is no forecast."""
+    if row["model"] is None:
+        return None
+    ends = {"now", "low", "high", "model", "loss", "naive_loss", "tenant", "entity_id", "series", "service", "name"}
+    return sc.Forecast(
+        id=sc.record_id("forecast", row["series"], row["at_ns"], row["as_of_ns"]), expected=row["middle"],
+        **{key: row[key] for key in (*sorted(ends), "labels", "unit", "as_of_ns", "at_ns", "step_s")},
+    )  # fmt: skip
 
 
 def _waited(future: "Future[dict[str, Any]]", patience_s: float) -> dict[str, Any]:
@@ -106,8 +118,9 @@ def _forecast(t: I64, v: F64, events: list[Event], wanted: Wanted) -> dict[str, 
     naive, best = chosen.losses["seasonal_naive"], chosen.losses[chosen.model.name]
     return {
         "model": chosen.model.name, "reason": "", "at": sc.rfc3339(grid.start_ns + (last + 1 + h) * step),
-        "ahead_s": h * step / NS, "now": _number(grid.values[last]), "middle": _number(middle), "low": _number(low),
-        "high": _number(high), "loss": _number(best), "naive_loss": _number(naive),
+        "at_ns": grid.start_ns + (last + 1 + h) * step, "as_of_ns": grid.start_ns + (last + 1) * step,
+        "step_s": step / NS, "ahead_s": h * step / NS, "now": _number(grid.values[last]), "middle": _number(middle),
+        "low": _number(low), "high": _number(high), "loss": _number(best), "naive_loss": _number(naive),
     }  # fmt: skip
 
 

@@ -54,3 +54,16 @@ def test_too_little_history_is_a_row_with_its_reason():
 def test_a_recording_and_a_broker_together_are_a_sentence(recording):
     answer = run(recording, "--brokers", "127.0.0.1:1", "--quick")
     assert answer.exit_code != 0 and "--brokers" in str(answer.exception)
+
+
+def test_a_row_is_a_record_that_says_when_and_how_sure(recording):
+    (row,) = json.loads(run(recording, "--quick", "--jobs", 1, "--json").output.splitlines()[-1])["rows"]
+    record = _forecasting.record_of(row)
+    assert (record.at_ns - record.as_of_ns, record.step_s) == (900 * 10**9, STEP_S)
+    assert record.low < record.expected < record.high and record.series == row["series"]
+    assert _forecasting.record_of({"model": None, "reason": "FIT_FAILED"}) is None
+
+
+def test_a_recording_is_not_published(recording):
+    answer = run(recording, "--quick", "--publish")
+    assert answer.exit_code != 0 and "--publish" in str(answer.exception)
