@@ -10,7 +10,10 @@ import sys
 
 import typer
 
-from tidegate import __version__
+from tidegate import (
+    __version__,
+    _allocator,  # noqa: F401  # first of all
+)
 from tidegate._commands import register as register_main
 from tidegate._commands_act import register as register_act
 from tidegate._commands_approve import register as register_approve
