@@ -79,6 +79,10 @@ class Suspect:
     change: Change | None
     onset_ns: int
     as_of_ns: int
+    doubt: float = 0.25
+    """p (1 - p) of its share p among the scores: how much there is to learn about it."""
+    family: str = ""
+    """What its evidence speaks for so far."""
 
 
 class Exhibit(NamedTuple):
@@ -136,6 +140,22 @@ class HttpReader(Protocol):
         ...
 
 
+class SqlReader(Protocol):
+    """Reads one database in a transaction that can only read; raises QueryFailed."""
+
+    async def rows(self, query: str) -> Sequence[Mapping[str, Json]]:
+        """At most some hundred rows of one statement without parameters."""
+        ...
+
+
+class GitReader(Protocol):
+    """Reads one local clone; runs no hook, no filter and fetches nothing; raises QueryFailed."""
+
+    async def changed(self, old: str, new: str) -> Sequence[str]:
+        """Paths that differ between two commits, sorted, cut at some hundred."""
+        ...
+
+
 class Reply(NamedTuple):
     """What a language model wrote, and the tokens it took by its server's count."""
 
@@ -162,6 +182,17 @@ class Context:
     topics: TopicsReader | None = None
     prometheus: HttpReader | None = None
     llm: ChatReader | None = None
+    loki: HttpReader | None = None
+    elasticsearch: HttpReader | None = None
+    jaeger: HttpReader | None = None
+    kubernetes: HttpReader | None = None
+    argocd: HttpReader | None = None
+    postgres: SqlReader | None = None
+    git: GitReader | None = None
+    kubernetes_namespace: str = "default"
+    elasticsearch_index: str = "logs-*"
+    loki_label: str = "app"
+    """The label that names a service there."""
     prometheus_label: str = "pod"
     """The label that names a service there: the plain name, or the name with a suffix behind a hyphen."""
 

@@ -6,6 +6,7 @@ counts. It writes the answer again with that time, and a replay obeys what was w
 A question that nobody answered by its deadline is asked once more; then it is known to be unknown.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,12 @@ from schemas.core import NS
 MOST_ASKED = 8
 """Questions of one incident."""
 MOST_SUSPECTS = 3
+MOST_AT_ONCE = 4
+"""Asked together; what they find decides what is asked next, and whether."""
+MOST_NS = 60 * NS
+"""From the first question on, in event time: two rounds, for revisions are half a minute apart."""
+OF_ITS_FAMILY, OF_ANY, OF_ANOTHER = 1.0, 0.75, 0.5
+"""How much of what there is to learn a query may tell, by what it speaks for; a choice, not tuned."""
 MOST_CANDIDATES, MOST_EXHIBITS = 5, 6
 OPEN_SHARE = 0.2  # of the best score: closer than this, asking may change the order; a choice, not tuned
 ATTEMPTS = 2
@@ -104,12 +111,16 @@ def suspects(
     known = {change.id: change for change in changes}
     onset = min((a.start_ns for a in members), default=at_ns)
     found = []
-    for hypothesis in hypotheses[:MOST_SUSPECTS]:
+    scores = [math.exp(h.score - hypotheses[0].score) for h in hypotheses]
+    for hypothesis, score in zip(hypotheses[:MOST_SUSPECTS], scores, strict=False):
         service = hypothesis.cause.entity
         own = sorted((a for a in members if a.service == service), key=lambda a: (a.p_value, a.id))
         callees = tuple(sorted(calls.get(service, set()) - {service}))
         change = known.get(hypothesis.cause.change or "")
-        found.append(Suspect(tenant, service, own[0] if own else None, callees, change, onset, at_ns))
+        share = score / math.fsum(scores)
+        doubt = float(f"{share * (1 - share):.9g}")
+        found.append(Suspect(tenant, service, own[0] if own else None, callees, change, onset, at_ns, doubt,
+                             hypothesis.cause.family))  # fmt: skip
     return found
 
 
@@ -125,22 +136,45 @@ def case_of(hypotheses: Sequence[Hypothesis], members: Sequence[Anomaly], at_ns:
     return Case(tuple(candidates), onset, at_ns)
 
 
+def gain(query: Query, suspect: Suspect) -> float:
+    """What an answer may tell for its cost: the doubt about the suspect, less where it speaks of other faults."""
+    families = {speaks.family for speaks in query.evidence.values()}
+    told = OF_ITS_FAMILY if suspect.family in families else OF_ANY if "" in families else OF_ANOTHER
+    return suspect.doubt * told / query.cost
+
+
+def may_ask(asked: Sequence[Question], at_ns: int) -> bool:
+    """Whether more may be asked: nothing is pending, there is room, and the first question is not long ago."""
+    if not asked:
+        return True
+    is_room = len(asked) < MOST_ASKED and at_ns - min(q.first_ns for q in asked) <= MOST_NS
+    return is_room and not any(q.is_pending for q in asked)
+
+
 def plan(
     incident_id: str, severity: float, found: Sequence[Suspect], queries: Mapping[str, Query], deadline_ns: int,
-    case: Case | None = None,
+    case: Case | None = None, before: Sequence[Question] = (),
 ) -> list[Question]:  # fmt: skip
-    """At most `MOST_ASKED` questions: cheap ones first, of each the best suspect first, what asks of all at the end.
+    """The questions that may tell most for their cost, and with the first ones what asks of all; none twice.
 
-    deadline_ns: how long after the asking, in event time.
+    At most `MOST_AT_ONCE`, of an incident `MOST_ASKED`. deadline_ns: how long after the asking, in event time. before:
+    what was asked about it already.
     """
     order = sorted(queries.values(), key=lambda query: (query.cost, query.kind))
     of_all = [(q, q.ask_all(case)) for q in order if isinstance(q, AsksOfAll) and case is not None]
     last = [(case.candidates[0].service, q, p) for q, p in of_all if p is not None and case is not None]
+    last = [] if before else last
+    known = {(q.inquiry.query, q.service) for q in before}
+    room = min(MOST_AT_ONCE, MOST_ASKED - len(before)) - len(last)
+    every = sorted(
+        ((-gain(query, suspect), query.kind, i, query, suspect) for query in order for i, suspect in enumerate(found)),
+        key=lambda one: one[:3],
+    )
     asked: list[tuple[str, Query, Parameters]] = []
-    for query in order:
-        for suspect in found:
+    for _, kind, _, query, suspect in every:
+        if len(asked) < room and (kind, suspect.service) not in known:
             parameters = query.ask(suspect)
-            if parameters is not None and len(asked) + len(last) < MOST_ASKED:
+            if parameters is not None:
                 asked.append((suspect.service, query, parameters))
     at = max((s.as_of_ns for s in found), default=case.as_of_ns if case else 0)
     tenant = found[0].tenant if found else "default"

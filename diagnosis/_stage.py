@@ -25,7 +25,7 @@ from diagnosis._rules import judgements, scene_of
 from diagnosis._signs import History, missing_signals
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
-CODE = "3"
+CODE = "4"
 """Changes whenever the same records may give another diagnosis."""
 FORMAT = 2
 CHANGED_NS = 900 * NS
@@ -322,13 +322,13 @@ class Diagnose:
             standing=None if found.standing is None else sc.Standing(**found.standing._asdict()),
         )
         yield sc.emit(sc.DIAGNOSES, diagnosis, id=diagnosis.id, key=open_.id, source=SOURCE, event_ns=at_ns)
-        if self._mode != "off" and not questions and _inquire.is_open(hypotheses, abstained):
+        if self._mode != "off" and _inquire.may_ask(questions, at_ns) and _inquire.is_open(hypotheses, abstained):
             suspects = _inquire.suspects(tenant, hypotheses, members, edges, changes, at_ns)
             deadline = int(self._settings.deadline_s * NS)
             case = _inquire.case_of(hypotheses, members, at_ns)
-            asked = _inquire.plan(open_.id, incident.severity, suspects, self._queries, deadline, case)
+            asked = _inquire.plan(open_.id, incident.severity, suspects, self._queries, deadline, case, questions)
             if asked:
-                state.investigation.asked[open_.id] = asked
+                state.investigation.asked[open_.id] = [*questions, *asked]
             yield from (self._asked(question.inquiry) for question in asked)
 
     def _ranked(

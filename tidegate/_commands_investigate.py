@@ -1,12 +1,13 @@
 """The command `investigate`: answers questions about open incidents, on Kafka."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import structlog
 import typer
 
-from diagnosis import ChatReader, Context, QueryFailed
+from diagnosis import ChatReader, QueryFailed
 from tidegate import _pipeline
 from tidegate._commands import Config
 from tidegate._errors import SettingsError
@@ -44,22 +45,20 @@ def investigate(
         if name not in known:
             raise SettingsError(
                 f"there is no subsystem '{name}'", where=str(settings or ""),
-                todo=f"Subsystems: {', '.join(known)} (set investigate.prometheus.url, investigate.llm.model)",
+                todo=f"Subsystems: {', '.join(known)} (others are not set up: investigate.prometheus.url, ...)",
             )  # fmt: skip
     from streams import kafka  # the extra `kafka` may be absent
     from tidegate._faust import Investigators
-    from tidegate._prometheus import PrometheusReader
+    from tidegate._investigate_readers import context_of
     from tidegate._topics_reader import KafkaTopics
 
     plain = read.kafka.plain(brokers)
     kafka.probe(plain)
-    prometheus, llm = read.investigate.prometheus, read.investigate.llm
-    context = Context(
-        topics=KafkaTopics(plain, shards=read.streams.core().shards),
-        prometheus=PrometheusReader(prometheus.url, prometheus.secret()) if prometheus.url else None,
+    llm = read.investigate.llm
+    context = replace(
+        context_of(read.investigate), topics=KafkaTopics(plain, shards=read.streams.core().shards),
         llm=_chat(llm) if llm.model and "llm" in chosen else None,
-        prometheus_label=prometheus.label,
-    )
+    )  # fmt: skip
     mine = {kind: query for kind, query in queries.items() if query.subsystem in chosen}
     Investigators(
         plain, chosen, mine, context, at_once=read.investigate.at_once, most_waiting=read.investigate.most_waiting

@@ -118,7 +118,7 @@ def engine(settings: Settings) -> PolicyEngine:
 def asked(settings: Settings) -> dict[str, Query]:
     """Queries by kind that investigators of such a deployment can answer."""
     queries: dict[str, Query] = _catalogue.find("queries")
-    absent = set() if settings.investigate.prometheus.url else {"prometheus"}
+    absent = settings.investigate.absent()
     if settings.investigate.llm.model:
         queries |= _catalogue.find("reasoners")
     return {kind: query for kind, query in sorted(queries.items()) if query.subsystem not in absent}

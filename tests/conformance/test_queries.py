@@ -7,11 +7,12 @@ import pkgutil
 
 import numpy as np
 import pytest
+from support.query_answers import HOSTILE, Says, quiet_context
 
 import diagnosis.queries
 from diagnosis import MOST_BYTES, Answer, Context, Parameters, QueryFailed, Suspect
 from diagnosis._kinds import KINDS
-from schemas import Anomaly, EvidencePointer, SeriesDef, canonical
+from schemas import Anomaly, Change, EvidencePointer, SeriesDef, canonical
 from schemas.core import NS
 
 FOUND = [
@@ -31,7 +32,9 @@ def suspect(service="cart", anomaly=True, **more):
         labels={"version": "7"}, signal="traces", kind="error_ratio", detector="t@1", start_ns=T - 60 * NS, end_ns=T,
         observed=9.0, expected=1.0, residual=8.0, unit="1", p_value=1e-9, pointer=pointer,
     )  # fmt: skip
-    fields = {"callees": ("pay",), "change": None, "onset_ns": T - 60 * NS, "as_of_ns": T + 30 * NS} | more
+    deploy = Change(id="c", entity_id=f"default/service/{service}", service=service, kind="deploy", at_ns=T - 90 * NS,
+                    title="deploy #7", version_from="a1b2c3", version_to="d4e5f6")  # fmt: skip
+    fields = {"callees": ("pay",), "change": deploy, "onset_ns": T - 60 * NS, "as_of_ns": T + 30 * NS} | more
     return Suspect("default", service, told if anomaly else None, **fields)
 
 
@@ -59,7 +62,7 @@ class Prometheus:
 
 
 def run(query, parameters, context=None):
-    context = context or Context(topics=Topics(), prometheus=Prometheus())
+    context = context or Context(topics=Topics(), prometheus=Prometheus(), **quiet_context())
     return asyncio.run(query.run(parameters, "default", context))
 
 
@@ -113,7 +116,22 @@ def test_a_reader_that_fails_is_not_hidden(query):
         async def definitions(self, *_):
             raise QueryFailed("X_UNREACHABLE", "no")
 
-        points = get = definitions
+        points = get = rows = changed = definitions
 
+    broken = dict.fromkeys(quiet_context(), Broken())
     with pytest.raises(QueryFailed, match="X_UNREACHABLE"):
-        run(query, query.ask(suspect()), Context(topics=Broken(), prometheus=Broken()))
+        run(query, query.ask(suspect()), Context(topics=Broken(), prometheus=Broken(), **broken))
+
+
+@every
+@pytest.mark.parametrize("answer", HOSTILE, ids=range(len(HOSTILE)))
+def test_whatever_a_server_answers_it_fails_with_a_code_or_keeps_to_its_form(query, answer):
+    if query.subsystem in ("topics", "git"):
+        return  # typed readers: they hand over arrays and paths, no documents
+    reader = Says(answer)
+    try:
+        found = run(query, query.ask(suspect()), Context(prometheus=reader, **dict.fromkeys(quiet_context(), reader)))
+    except QueryFailed as error:
+        assert error.code.isupper()
+    else:
+        assert {finding.service for finding in found.findings} <= {"cart"}

@@ -122,12 +122,28 @@ def test_a_clear_cause_is_not_asked_about_and_nobody_is_asked_when_it_is_off():
     assert sc.OBSERVATIONS not in stage("off").inputs and sc.INQUIRIES not in stage("off").outputs
 
 
-def test_at_most_eight_questions_an_incident_and_once_only():
+def rounds(strength):
+    """Nine queries about two that are alike; every question is answered with this strength, for `pay` only."""
     many = {f"q{i}": type("Q", (Toy,), {"kind": f"q{i}"})() for i in range(9)}
-    world = World(stage_=stage(queries=many))
+    world, counts = World(stage_=stage(queries=many)), []
     world.go(5, *(said(a, sc.ANOMALIES, a.end_ns) for a in ALIKE))
-    world.go(50, said(anomaly("cart", 40), sc.ANOMALIES, T + 40 * NS))
-    assert len({i.id for i in world.records(sc.Inquiry)}) == 8
+    for at_s in (10, 35, 40, 45, 75, 90):
+        asked = world.records(sc.Inquiry)
+        told = [answer(i, strength if i.parameters["service"] == "pay" else 0.0) for i in asked]
+        world.give(*(said(o, sc.OBSERVATIONS, T) for o in told))
+        world.go(at_s)
+        counts.append(len(world.records(sc.Inquiry)))
+    return world, counts
+
+
+def test_four_questions_at_once_and_eight_of_an_incident():
+    world, counts = rounds(0.0)
+    assert counts[0] == 4 and counts[-2:] == [8, 8] and len({i.id for i in world.records(sc.Inquiry)}) == 8
+
+
+def test_when_an_answer_decides_nothing_more_is_asked():
+    world, counts = rounds(0.9)
+    assert set(counts) == {4} and world.diagnosis.abstained is None
 
 
 def test_an_answer_breaks_the_tie_and_is_shown_as_evidence():
