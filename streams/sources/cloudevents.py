@@ -2,10 +2,12 @@
 
 The type is the place of the line, so events of one type are counted together and one that was never seen is noticed.
 The service is the last part of `source`, unless the request names it. Our own records and CDEvents go to their own
-sources. Source: CloudEvents 1.0, JSON format and HTTP binding (attributes as `ce-*` headers).
+sources. Source: CloudEvents 1.0, JSON format and HTTP binding (attributes as `ce-*` headers,
+percent-encoded).
 """
 
 import json
+from urllib.parse import unquote
 
 from schemas.core import Message
 from streams._decoded import Decoded
@@ -30,7 +32,7 @@ class CloudEvents:
     def decode(self, message: Message) -> Decoded:
         """Raises SourceError CLOUDEVENT_INVALID naming the attribute."""
         if said := message.header("http-ce-specversion"):
-            found = {name: message.header(f"http-ce-{name}") for name in _ATTRIBUTES} | {"specversion": said}
+            found = {name: unquote(message.header(f"http-ce-{name}")) for name in _ATTRIBUTES} | {"specversion": said}
             events = [Fields({k: v for k, v in found.items() if v}, _CODE)]
             texts = [message.value[:2_000].decode("utf-8", "replace")]
         else:

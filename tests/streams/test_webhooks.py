@@ -1,10 +1,13 @@
 """Webhooks of other systems: documented bodies in, records out; nothing that is sent breaks a parser."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudevents.core.bindings.http import to_binary_event, to_structured_event
+from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -217,3 +220,14 @@ def test_what_was_opened_elsewhere_by_tidegate_itself_is_no_signal() -> None:
         case["record"]["correlation_id"] = correlation
         found.append(SOURCES["servicenow"].decode(message("servicenow", json.dumps(case).encode())))
     assert [(len(d.records), d.logs is not None) for d in found] == [(1, False), (1, True)]
+
+
+def test_what_the_sdk_of_cloudevents_sends_is_the_same_line_in_both_modes() -> None:
+    said = {"id": "1", "source": "/shop/checkout", "type": "com.example.order", "specversion": "1.0", "subject": "ä 7%"}
+    event = CloudEvent({**said, "time": datetime(2026, 3, 2, 11, tzinfo=UTC)}, {"paid": True})
+    found = []
+    for sent in (to_binary_event(event), to_structured_event(event)):
+        (row,) = SOURCES["cloudevents"].decode(message("cloudevents", sent.body, sent.headers)).logs.to_pylist()
+        found.append((row["service"], row["location"], row["body"], row["t"].value))
+    expected = ("checkout", "cloudevents/com.example.order", 'ä 7% {"paid": true}', 1_772_449_200 * NS)
+    assert found == [expected, expected]
