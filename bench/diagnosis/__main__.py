@@ -75,7 +75,9 @@ def crossed(sets: Mapping[str, Found]) -> dict[str, Any]:
 def trained(sets: Mapping[str, Found], data: Path) -> dict[str, Any]:
     document: dict[str, Any] = {}
     said: list[Said] = []
-    sources = loaded(data, set())
+    sources = loaded(data, set(sets))
+    if set(sets) - set(sources):
+        sources |= loaded(data, {"nezha_tt"}) or loaded(data, set())
     if not sources:
         sys.exit(f"{data} holds none of {', '.join(sorted(set(FOLDERS.values())))}/*.tar.xz|.zst to fit on.")
     fitted = train(sources, list(sets))
