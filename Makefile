@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 DATA ?=
 KAFKA_PORT ?= 9092
 KAFKA_TEST_TIMEOUT_S ?= 300
+TEST_PROCESSES ?= auto
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
@@ -24,7 +25,7 @@ demo: setup            ## a simulated shop, a bad deploy, the whole pipeline
 	@$(BIN)/tidegate demo
 
 test: setup            ## every test that needs no data and no service
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 kafka: setup           ## Apache Kafka on localhost:9092, data in .kafka/data; needs Java 17 and, once, Maven (docs/kafka-dev.md)
 	@$(BIN)/python -m tools.kafka.serve

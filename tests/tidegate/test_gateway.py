@@ -362,7 +362,7 @@ def test_metrics_agree_with_the_ledger(told):
 def test_health_shows_how_far_each_stage_came_and_says_when_the_engine_is_stuck(told):
     live, call = told
     fine = call("GET", "/healthz")
-    assert (fine.status, fine.json["status"], len(fine.json["stages"])) == (200, "ok", 6)
+    assert (fine.status, fine.json["status"], len(fine.json["stages"])) == (200, "ok", 7)
     assert fine.json["watermark"] == sc.rfc3339(live.health.watermark_ns)
     clock, before = live.now_ns, live.now_ns.ns
     clock.ns += 61 * NS

@@ -152,7 +152,7 @@ def test_a_rebuild_makes_the_state_again_and_writes_nothing_twice(done):
 
 def test_a_clean_stop_leaves_nothing_to_do_again(done):
     again = opened(done)
-    assert [runner.poll(again.log) for runner in again.engine.runners] == [0] * 6
+    assert [runner.poll(again.log) for runner in again.engine.runners] == [0] * 7
     assert again.health.ledger["messages"] == {"admitted": 74, "decoded": 74, "dead_lettered": 0}
     assert imbalance(_pipeline.ledger_of(again.engine.runners)) == ""
     assert len(again.board.document()) == 1
