@@ -27,7 +27,7 @@ NEAR, FAR = 1 / 100, 1 / 300
 FAINT, FAULTS_MOST = FAR / 10, FAR / 2
 """Where noise is that rare, what passes is taken for faults of the stretch, up to so many a window, and left out."""
 ROUNDS = 10
-LEAST_ALARMS = 20
+LEAST_ALARMS, LEAST_RATE = 20, 2 * FAR
 GRID = 50
 
 
@@ -59,10 +59,10 @@ def fit_tail(detector: str, stretches: Mapping[str, F64], data: str) -> TailFit:
     shares = np.logspace(np.log10(0.25), np.log10(FAR / 10), GRID) * len(every)
     at = np.unique(told[np.clip(len(told) - shares.astype(int), 0, len(told) - 1)]) if len(told) else np.zeros(0)
     rate = _alarms(stretches.values(), at) / max(len(every), 1)
-    if not len(at) or rate.max() * len(every) < LEAST_ALARMS or rate.max() <= FAR:
+    if not len(at) or rate.max() * len(every) < LEAST_ALARMS or rate.max() <= LEAST_RATE:
         raise TooShort(
             f"Surprises of {detector}: {round(rate.max(initial=0.0) * len(every))} alarms at most in {len(every)} "
-            f"windows of {len(stretches)} series, and {max(LEAST_ALARMS, int(FAR * len(every)) + 1)} are needed. "
+            f"windows of {len(stretches)} series, {max(LEAST_ALARMS, int(LEAST_RATE * len(every)) + 1)} are needed. "
             "Take a longer stretch, or write more of what the detector sees."
         )
     first = int(rate.argmax())
@@ -84,6 +84,8 @@ def fit_tail(detector: str, stretches: Mapping[str, F64], data: str) -> TailFit:
 
 def _recent(surprise: F64, quiet: int) -> F64:
     """The largest of the `quiet` windows before each."""
+    if not len(surprise):
+        return np.zeros(0)
     before = np.concatenate([np.full(quiet, -np.inf), surprise])[:-1]
     return np.asarray(np.lib.stride_tricks.sliding_window_view(before, quiet).max(axis=1))
 

@@ -20,7 +20,7 @@ from bench.detection._run import Host, hosts, tails
 from bench.detection._series import Labelled
 from detectors.novelty import Novelty
 from detectors.seasonal_local import SeasonalLocal
-from learning import fit_tail, onsets, surprise_for
+from learning import TooShort, fit_tail, onsets, surprise_for
 from schemas.core import F64, Bool
 
 MOST, JOINED_POWER = 6.0, 3.0
@@ -68,11 +68,17 @@ def alarms(surprise: F64, threshold: float) -> Bool:
 
 
 def thresholds(series: Sequence[Labelled], scores: Sequence[F64]) -> Callable[[float], float]:
-    """From false alarms a series-day to the surprise at which so many are due, by the training parts."""
+    """From false alarms a series-day to the surprise at which so many are due, by the training parts.
+
+    Where those are too short or too quiet for a tail, the surprise that so many onsets of theirs pass.
+    """
     stretches = {one.name: score[_taught(one) : one.first] for one, score in zip(series, scores, strict=True)}
     days = sum(one.train_days * (one.first - _taught(one)) / max(one.first, 1) for one in series)
     windows = sum(len(stretch) for stretch in stretches.values())
-    fit = fit_tail("bench", stretches, "training parts")
+    try:
+        fit = fit_tail("bench", stretches, "training parts")
+    except TooShort:
+        return lambda per_day: plain_threshold(series, scores, per_day)
     return lambda per_day: surprise_for(fit, per_day * days / windows)
 
 

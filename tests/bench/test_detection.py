@@ -176,3 +176,10 @@ def test_machines_are_measured_whatever_they_are_called_and_however_many_dimensi
     assert (found["series"], found["events"], found["found"]) == (2, 2, 2) and found["delay_min"] == 0.0
     assert found["leading"] == {"events": 1, "named": 1.0, "chance": 1.0}
     assert smd.table(found)
+
+
+def test_training_parts_that_are_silent_or_hardly_there_leave_a_threshold():
+    for first in (0, 5, 3000):
+        one, score = labelled(4000, (3500, 3510), first=first), np.zeros(4000)
+        score[3500] = 9.0
+        assert np.isfinite(thresholds([one], [score])(0.1))

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from learning import TooShort, alarms_due, fit_tail, onsets, surprise_for
-from learning._tails import _alarms
+from learning._tails import FAR, _alarms
 
 
 def surprises(seed, n=200_000, faults=0):
@@ -41,6 +43,23 @@ def test_what_is_due_falls_from_the_fits_own_threshold_on():
     assert alarms_due(fit, 0.0) == fit.exceedance_ratio > alarms_due(fit, fit.threshold + 1) > 0
     assert surprise_for(fit, 1.0) == fit.threshold
     assert alarms_due(fit, surprise_for(fit, 1e-5)) == pytest.approx(1e-5)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.2, 1.0, 30.0]), st.integers(0, 400), st.floats(0, 8, width=16)), max_size=5
+    )
+)
+def test_whatever_the_stretches_are_there_is_a_finite_threshold_or_a_refusal(parts):
+    rng = np.random.default_rng(0)
+    stretches = {}
+    for at, (scale, n, level) in enumerate(parts):
+        stretches[str(at)] = np.where(rng.random(n) < 0.3, rng.exponential(size=n) * scale, level)
+    try:
+        fit = fit_tail("d", stretches, "anything")
+    except TooShort:
+        return
+    assert 0 < fit.scale < np.inf and np.isfinite(surprise_for(fit, 1e-6)) and fit.exceedance_ratio > FAR
 
 
 def test_a_stretch_that_says_nothing_is_refused_with_what_to_do():
