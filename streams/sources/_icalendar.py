@@ -1,28 +1,25 @@
 """The part of iCalendar that says when: content lines, times with zones, recurrences, exceptions.
 
-Source: RFC 5545 (3.1 unfolding and parameters, 3.3.5 DATE-TIME, 3.6.1 VEVENT, 3.8.5 recurrence); expansion of RRULE is
-that of `dateutil`, bounded by a horizon so that no rule runs on.
+Source: RFC 5545 (3.1 unfolding and parameters, 3.3.5 DATE-TIME, 3.6.1 VEVENT, 3.8.5 recurrence); rules are laid out by
+`_recurrence`, up to a horizon and within a budget.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from importlib import import_module
-from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.core import NS
 from streams._errors import SourceError
+from streams.sources._recurrence import CODE, Budget, starts_of
 
-CODE = "ICALENDAR_INVALID"
 MOST_EVENTS, MOST_TIMES = 5_000, 1_000
 _LINE = re.compile(
     r'(?P<name>[A-Za-z0-9-]+)(?P<parameters>(?:;[A-Za-z0-9-]+=(?:"[^"]*"|[^";:,]*)(?:,(?:"[^"]*"|[^";:,]*))*)*):'
 )
 _PARAMETER = re.compile(r';([A-Za-z0-9-]+)=("[^"]*"|[^;:]*)')
 _DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
-_RULE_PARTS = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,9 @@ def events_of(body: bytes) -> tuple[list[Event], str]:
     return found, zone
 
 
-def occurrences(event: Event, zone: str, first_ns: int, last_ns: int) -> Iterator[tuple[datetime, int, int]]:
+def occurrences(
+    event: Event, zone: str, first_ns: int, last_ns: int, budget: Budget
+) -> Iterator[tuple[datetime, int, int]]:
     """Start as it is named (for ids), start and end in ns, of each occurrence that touches [first_ns, last_ns).
 
     At most `MOST_TIMES`. Raises SourceError for times and rules that cannot be read.
@@ -95,7 +94,7 @@ def occurrences(event: Event, zone: str, first_ns: int, last_ns: int) -> Iterato
     start = when(given[0], zone)
     length = _length(event, given[0], start, zone)
     excluded = {moment for line in event.all("EXDATE") for moment in whens(line, zone)}
-    for at in sorted({*_starts(event, start, zone, first_ns - length, last_ns)} - excluded)[:MOST_TIMES]:
+    for at in sorted({*_starts(event, start, zone, first_ns - length, last_ns, budget)} - excluded)[:MOST_TIMES]:
         begin = nanoseconds(at)
         if begin < last_ns and begin + length > first_ns:
             yield at, begin, begin + length
@@ -156,37 +155,32 @@ def _length(event: Event, given: Property, start: datetime, zone: str) -> int:
     return 86_400 * NS if len(given.value) == 8 else 0
 
 
-def _starts(event: Event, start: datetime, zone: str, first_ns: int, last_ns: int) -> Iterator[datetime]:
+def _starts(
+    event: Event, start: datetime, zone: str, first_ns: int, last_ns: int, budget: Budget
+) -> Iterator[datetime]:
     yield start
     for line in event.all("RDATE"):
         if line.parameters.get("VALUE") != "PERIOD":
             yield from whens(line, zone)
     for line in event.all("RRULE")[:4]:
-        yield from _recurring(line.value, start, first_ns, last_ns)
+        yield from _recurring(line.value, start, first_ns, last_ns, budget)
 
 
-def _recurring(rule: str, start: datetime, first_ns: int, last_ns: int) -> Iterator[datetime]:
-    """Starts by a rule up to the horizon. COUNT is counted here, so that a rule that never fits ends as well."""
-    try:
-        rrulestr = import_module("dateutil.rrule").rrulestr
-    except ModuleNotFoundError as error:
-        todo = "pip install python-dateutil, or send the occurrences one by one"
-        raise SourceError("recurring events need python-dateutil", todo=todo, code="ICALENDAR_NO_RECURRENCE") from error
-    parts = dict(part.upper().split("=", 1) for part in rule.split(";") if "=" in part)
-    if parts.get("FREQ") not in _RULE_PARTS:
-        raise SourceError(f"FREQ of '{rule[:60]}' is none of {', '.join(_RULE_PARTS)}", code=CODE)
-    count, until = parts.pop("COUNT", ""), parts.pop("UNTIL", "")
-    horizon = datetime.fromtimestamp(min(last_ns // NS, 32_000_000_000), UTC).astimezone(start.tzinfo)
+def _recurring(rule: str, start: datetime, first_ns: int, last_ns: int, budget: Budget) -> Iterator[datetime]:
+    """Starts by a rule from `first_ns` up to the horizon; COUNT counts from the start on."""
+    parts = dict(part.strip().upper().split("=", 1) for part in rule.split(";") if "=" in part)
+    until = parts.pop("UNTIL", "")
+    first, last = (_at(ns).astimezone(start.tzinfo) for ns in (first_ns, last_ns))
     if until:
-        horizon = min(horizon, when(Property(until, {}), str(getattr(start.tzinfo, "key", ""))))
-        horizon += timedelta(days=1) if len(until) == 8 else timedelta()
+        last = min(last, when(Property(until, {}), str(getattr(start.tzinfo, "key", ""))).astimezone(start.tzinfo))
+        last += timedelta(days=1) if len(until) == 8 else timedelta()
     try:
-        plain = start.replace(tzinfo=None)
-        found = rrulestr(";".join(f"{k}={v}" for k, v in parts.items()), dtstart=plain)
-        found = found.replace(until=horizon.astimezone(start.tzinfo).replace(tzinfo=None))
-        most = min(int(count), 100_000) if count else 100_000
-        for at in islice(found, most):
-            if nanoseconds(at.replace(tzinfo=start.tzinfo)) >= first_ns:
-                yield at.replace(tzinfo=start.tzinfo)
-    except (ValueError, TypeError, OverflowError, IndexError) as error:
+        plain, first, last = (moment.replace(tzinfo=None) for moment in (start, first, last))
+        for at in starts_of(parts, plain, first, last, budget):
+            yield at.replace(tzinfo=start.tzinfo)
+    except (ValueError, OverflowError) as error:
         raise SourceError(f"the rule '{rule[:80]}' cannot be read: {str(error)[:100]}", code=CODE) from error
+
+
+def _at(ns: int) -> datetime:
+    return datetime.fromtimestamp(min(max(ns, 0) // NS, 32_000_000_000), UTC)

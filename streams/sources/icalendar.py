@@ -14,7 +14,8 @@ from streams._decoded import Decoded
 from streams._entities import tenant_of
 from streams._errors import SourceError
 from streams._intake import Intake
-from streams.sources._icalendar import CODE, Event, events_of, occurrences, whens
+from streams.sources._icalendar import Event, events_of, occurrences, whens
+from streams.sources._recurrence import CODE, Budget
 from streams.sources._webhook import SERVICE, plain, short
 
 _BEFORE_NS, _AHEAD_NS = 2 * 86_400 * NS, 400 * 86_400 * NS
@@ -35,14 +36,15 @@ class ICalendar:
     )
 
     def decode(self, message: Message) -> Decoded:
-        """Raises SourceError ICALENDAR_INVALID (a line, time, rule or kind), ICALENDAR_NO_RECURRENCE."""
+        """Raises SourceError ICALENDAR_INVALID (a line, time, rule or kind), ICALENDAR_TOO_LARGE (its rules)."""
         events, zone = events_of(message.value)
         first, last = max(message.received_ns - _BEFORE_NS, 0), message.received_ns + _AHEAD_NS
+        budget = Budget()
         moved = _moved(events, zone)
         found: list[sc.CalendarEntry] = []
         for event in events:
             is_override = bool(event.all("RECURRENCE-ID"))
-            for at, start, end in occurrences(event, zone, first, last):
+            for at, start, end in occurrences(event, zone, first, last, budget):
                 named = whens(event.all("RECURRENCE-ID")[0], zone)[0] if is_override else at
                 if is_override or (event.text("UID"), named) not in moved:
                     found.append(_entry(message, event, named.isoformat(), start, end))

@@ -25,6 +25,7 @@ _MOST = 10_000
 _INTENT = "tidegate.io/intent"
 _REVISION = "deployment.kubernetes.io/revision"
 _SCALED = re.compile(r"[Ss]caled (?:up|down) .*? to (\d+)(?: from (\d+))?|New size: (\d+)")
+_SPACE = re.compile(r"\s*")
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 Row = tuple[Any, ...]
 
@@ -84,10 +85,11 @@ def _objects(body: bytes) -> list[dict[str, Any]]:
 
 def _values(body: bytes) -> list[Any]:
     try:
-        text, at, found, decoder = body.decode("utf-8"), 0, [], json.JSONDecoder()
-        while text[at:].strip():
-            at += len(text[at:]) - len(text[at:].lstrip())
+        text, found, decoder = body.decode("utf-8"), [], json.JSONDecoder()
+        at = _past_space(text, 0)
+        while at < len(text):
             value, at = decoder.raw_decode(text, at)
+            at = _past_space(text, at)
             found.append(value)
             if len(found) > _MOST:
                 raise SourceError(f"more than {_MOST} objects in one body; send fewer at once", code=_CODE)
@@ -98,6 +100,11 @@ def _values(body: bytes) -> list[Any]:
     if not found:
         raise SourceError("the body is empty", code=_CODE)
     return found
+
+
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _about(event: Fields) -> Fields:

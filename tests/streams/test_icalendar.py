@@ -98,3 +98,12 @@ def test_what_cannot_be_read_is_named(lines: tuple[str, ...], sentence: str) -> 
 def test_a_calendar_that_does_not_say_what_it_is_is_refused() -> None:
     with pytest.raises(SourceError, match="does not say what it is"):
         entries("DTSTART:20260303T090000Z", kind="")
+
+
+def test_rules_that_cost_more_than_a_calendar_may_are_refused_soon() -> None:
+    rule = ("DTSTART:19700101T000000Z", "RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=9")
+    many = [line for n in range(2_000) for line in ("END:VEVENT", "BEGIN:VEVENT", f"UID:{n}", "SUMMARY:s", *rule)]
+    before = time.process_time()
+    with pytest.raises(SourceError) as error:
+        entries(*rule, *many)
+    assert error.value.code == "ICALENDAR_TOO_LARGE" and time.process_time() - before < 10
