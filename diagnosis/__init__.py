@@ -1,6 +1,6 @@
 """Anomalies in, an incident with ranked hypotheses out. No clock, no network: what it says follows from the records."""
 
-from diagnosis._briefing import Briefing, Known, brief
+from diagnosis._briefing import Briefing, Found, Known, brief
 from diagnosis._briefing_page import as_html, as_markdown, bar
 from diagnosis._confidence import Standing, confidence_of, knownness
 from diagnosis._contract import (
@@ -38,7 +38,8 @@ __all__ = [
     "Answer", "Briefing", "Candidate", "Case", "ChatReader", "Circumstances", "Context", "History", "Judgement",
     "Ranking", "Rule", "Said", "Scene", "Shown", "Signs", "Standing", "confidence_of", "judgements", "knownness",
     "missing_signals", "ranking", "scene_of", "signs_of", "Diagnose", "DiagnoseState",
-    "DiagnosisError", "EvidenceTable", "Exhibit", "Finding", "GitReader", "HttpReader", "KINDS", "Known", "MOST_BYTES",
+    "DiagnosisError", "EvidenceTable", "Exhibit", "Finding", "Found", "GitReader", "HttpReader", "KINDS", "Known",
+    "MOST_BYTES",
     "Mode", "Parameters", "Query", "QueryFailed", "Reply", "Settings", "Speaks", "SqlReader", "StateInvalid", "Suspect",
     "TopicsReader", "as_html", "as_markdown", "bar", "brief", "equal_weights", "evidence_matrix", "evidence_table",
     "rank",

@@ -19,6 +19,11 @@ LONGEST = 300
 CAUSES = 3
 PIECES = 6
 NO_FAULT, UNKNOWN = "no_fault", "unknown"
+NOVEL = "NOVEL"
+LIKE_NOTHING = 0.3  # likeness to confirmed causes below which it is said; a choice, not tuned
+PRECEDENTS = ("incident", "postmortem")
+OWNER = "owner"
+MOST_FOUND = 3
 BASIS = {
     "UNCALIBRATED": "not calibrated: the score orders, and is not a probability",
     "TRANSFERRED": "fitted on public incidents, not on yours: for advice only",
@@ -48,14 +53,27 @@ class Briefing(NamedTuple):
     sections: tuple[Section, ...]
 
 
+class Found(NamedTuple):
+    """Something on record that may help. kind: `incident`, `postmortem`, `runbook`, `slo`, `owner` and so on."""
+
+    kind: str
+    title: str
+    text: str = ""
+    at_ns: int = 0
+
+
 class Known(NamedTuple):
-    """The records of one incident. actions: its events in the order of writing. changes, edges: may hold others."""
+    """The records of one incident. actions: its events in the order of writing. changes, edges: may hold others.
+
+    found: what the context store holds of it, best first; None where nobody searched.
+    """
 
     diagnosis: Diagnosis
     incident: Incident | None = None
     actions: tuple[ActionEvent, ...] = ()
     changes: Mapping[str, Change] = {}
     edges: tuple[TopologyEdge, ...] = ()
+    found: tuple[Found, ...] | None = None
 
 
 def brief(known: Known) -> Briefing:
@@ -65,6 +83,7 @@ def brief(known: Known) -> Briefing:
         Section("Impact", tuple(_impact(known))),
         Section("Probable causes", tuple(_causes(known))),
         Section("Ruled out, or spoken against", tuple(_against(known))),
+        Section("Seen before", tuple(_precedent(known))),
         Section("Not known", tuple(_unknown(known))),
         Section("Proposed", tuple(_proposed(known))),
         Section("Look further", tuple(_further(known))),
@@ -97,6 +116,8 @@ def plain(text: str, longest: int = LONGEST) -> str:
 
 
 def _short_cause(diagnosis: Diagnosis) -> str:
+    if diagnosis.abstained == NOVEL:
+        return "cause unknown, without precedent"
     if diagnosis.abstained is not None or not diagnosis.hypotheses:
         return f"cause unknown ({plain(diagnosis.abstained or 'NO_HYPOTHESIS', 30)})"
     first = diagnosis.hypotheses[0]
@@ -153,6 +174,9 @@ def _impact(known: Known) -> Iterable[Line]:
     if callers:
         found = sorted(callers)
         yield Line(f"they are called by {', '.join(plain(name, 60) for name in found[:10])}{_rest(len(found), 10)}")
+    for one in known.found or ():
+        if one.kind == OWNER:
+            yield Line(f"owner: {plain(one.title, 100)}{_text(one)}")
     yield Line(f"severity {known.diagnosis.severity:.1f} (sum of the strongest surprise of each service, for sorting)")
 
 
@@ -193,6 +217,30 @@ def _against(known: Known) -> Iterable[Line]:
         yield Line("nothing speaks against any of the causes, and nothing was ruled out")
 
 
+def _precedent(known: Known) -> Iterable[Line]:
+    """Whether anything like it is confirmed, and what is on record of these services."""
+    diagnosis = known.diagnosis
+    likeness = diagnosis.standing.likeness if diagnosis.standing else None
+    of_one = "" if likeness is None else f" (likeness {likeness:.2f} of 1)"
+    if diagnosis.abstained == NOVEL:
+        yield Line(f"WITHOUT PRECEDENT: it resembles no confirmed cause{of_one}; nothing that was learned applies")
+    elif likeness is not None and likeness < LIKE_NOTHING:
+        yield Line(f"it hardly resembles any confirmed cause{of_one}")
+    elif likeness is not None:
+        yield Line(f"it resembles confirmed causes{of_one}")
+    if known.found is None:
+        yield Line("past incidents were not searched (tidegate brief --context FILE)")
+        return
+    past = [one for one in known.found if one.kind in PRECEDENTS]
+    for one in past[:MOST_FOUND]:
+        when = f"{rfc3339(one.at_ns)[:10]} " if one.at_ns else ""
+        yield Line(f"{when}{plain(one.kind, 20)}: {plain(one.title, 120)}")
+        if one.text:
+            yield Line(plain(one.text, 200), depth=1)
+    if not past:
+        yield Line("no past incident of these services is on record")
+
+
 def _unknown(known: Known) -> Iterable[Line]:
     diagnosis = known.diagnosis
     if diagnosis.completeness < 1:
@@ -225,10 +273,16 @@ def _proposed(known: Known) -> Iterable[Line]:
 
 def _further(known: Known) -> Iterable[Line]:
     name = known.diagnosis.incident_id[:8]
+    for one in [one for one in known.found or () if one.kind not in (*PRECEDENTS, OWNER)][: 2 * MOST_FOUND]:
+        yield Line(f"{plain(one.kind, 20)}: {plain(one.title, 100)}{_text(one)}")
     yield Line(f"tidegate explain {name}: data, rules, versions and people behind it")
     yield Line(f"tidegate trace {name}: when each hop was written (on Kafka)")
     for version, digest in sorted(known.diagnosis.versions.items()):
         yield Line(f"{plain(version, 40)} {plain(digest, 90)}")
+
+
+def _text(found: Found) -> str:
+    return f": {plain(found.text, 160)}" if found.text else ""
 
 
 def _last(known: Known) -> ActionEvent | None:

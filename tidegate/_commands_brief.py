@@ -10,6 +10,7 @@ from rich.markup import escape
 from diagnosis import Briefing, Known, as_html, as_markdown, bar, brief
 from tidegate import _history, _run
 from tidegate._commands import Config, Json, say
+from tidegate._commands_context import found_for
 from tidegate._settings import Settings
 from tidegate._show import console
 
@@ -20,12 +21,16 @@ def register(app: typer.Typer) -> None:
     app.command("brief")(brief_command)
 
 
-def briefing_of(kept: _run.Kept, name: str) -> Briefing:
-    """The briefing of an incident, named as `tidegate explain` takes it. Raises NotFoundError."""
+def briefing_of(kept: _run.Kept, name: str, context: str = "") -> Briefing:
+    """The briefing of an incident, named as `tidegate explain` takes it. Raises NotFoundError, RunError.
+
+    context: the store that is searched for what may help.
+    """
     diagnosis, _ = _run.find(kept, name)
     identity = diagnosis.incident_id
     actions = tuple(event for event in kept.actions if event.incident_id == identity)
-    return brief(Known(diagnosis, kept.incidents.get(identity), actions, kept.changes, tuple(kept.edges)))
+    found = found_for(context, diagnosis) if context else None
+    return brief(Known(diagnosis, kept.incidents.get(identity), actions, kept.changes, tuple(kept.edges), found))
 
 
 def show_briefing(out: Console, briefing: Briefing) -> None:
@@ -56,13 +61,16 @@ def brief_command(
     settings: Config = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown or html.")] = "text",
     out: Annotated[Path | None, typer.Option("--out", help="A file to write instead of the terminal.")] = None,
+    context: Annotated[
+        str, typer.Option("--context", help="A context store to search, see `tidegate context build`.")
+    ] = "",
     json_: Json = False,
 ) -> None:
     """What broke, since when, why, what speaks for and against it, what is not known, and what is proposed."""
     if form not in FORMS:
         raise typer.BadParameter(f"'{form}' is none of {', '.join(FORMS)}", param_hint="--format")
     kept = _history.kept(Settings.read(settings), brokers, name) if brokers else _run.read(run)
-    found = briefing_of(kept, name)
+    found = briefing_of(kept, name, context)
     if json_:
         say(document(found))
         return

@@ -44,12 +44,12 @@ class Place:
     def __init__(self, directory: Path, settings: Settings | None = None, brokers: str = "") -> None:
         self._directory, self._settings, self._brokers = directory, settings or Settings(), brokers
 
-    def read(self) -> Told:
-        """Raises RunError, RecordingError, TransportError."""
+    def read(self, more: Sequence[str] = ()) -> Told:
+        """more: topics of records that are wanted besides. Raises RunError, RecordingError, TransportError."""
         if self._brokers:
             with _history.open_history(self._settings, self._brokers) as history:
                 existing = history.partitions()
-                messages = list(history.messages(topic for topic in _KAFKA if topic in existing))
+                messages = list(history.messages(topic for topic in (*_KAFKA, *more) if topic in existing))
             kept = Kept.of(messages)
         else:
             kept, messages = _run.read(self._directory), []

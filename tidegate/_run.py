@@ -6,7 +6,7 @@ actions, so `explain` and any Parquet reader can go from an action back to the w
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Kept:
     anomalies: list[sc.Anomaly]
     changes: dict[str, sc.Change]
     edges: list[sc.TopologyEdge]
+    calendar: dict[str, sc.CalendarEntry] = field(default_factory=dict)
+    alerts: dict[str, sc.Alert] = field(default_factory=dict)
 
     @classmethod
     def of(cls, messages: Iterable[Message]) -> "Kept":
@@ -64,6 +66,10 @@ class Kept:
                 kept.changes[record.id] = record
             elif isinstance(record, sc.TopologyEdge):
                 kept.edges.append(record)
+            elif isinstance(record, sc.CalendarEntry):
+                kept.calendar[record.id] = record
+            elif isinstance(record, sc.Alert):
+                kept.alerts[record.id] = record
         return kept
 
 

@@ -21,6 +21,7 @@ from tidegate._commands_audit import register as register_audit
 from tidegate._commands_autonomy import register as register_autonomy
 from tidegate._commands_brief import register as register_brief
 from tidegate._commands_check import register as register_checks
+from tidegate._commands_context import register as register_context
 from tidegate._commands_deploy import register as register_deploy
 from tidegate._commands_detect import register as register_detect
 from tidegate._commands_forecast import register as register_forecast
@@ -64,6 +65,7 @@ register_detect(app)
 register_forecast(app)
 register_gateway(app)
 register_label(app)
+register_context(app)
 register_live(app)
 register_look(app)
 register_run(app)

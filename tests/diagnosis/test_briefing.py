@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas as sc
-from diagnosis import Known, as_html, as_markdown, bar, brief
+from diagnosis import Found, Known, as_html, as_markdown, bar, brief
 from schemas.core import NS
 
 T = 1_800_000_000 * NS
@@ -65,9 +65,34 @@ def test_the_first_line_says_what_since_when_why_how_sure_and_what_is_proposed()
 
 
 def test_an_abstention_says_unknown_and_why():
-    known = Known(diagnosis(hypothesis(confidence=None, state="UNCALIBRATED"), abstained="NOVEL"))
-    assert "cause unknown (NOVEL); no proposal" in brief(known).headline
-    assert lines(known, "Probable causes")[0] == "no cause is named: NOVEL"
+    known = Known(diagnosis(hypothesis(confidence=None, state="UNCALIBRATED"), abstained="CLOSE_CALL"))
+    assert "cause unknown (CLOSE_CALL); no proposal" in brief(known).headline
+    assert lines(known, "Probable causes")[0] == "no cause is named: CLOSE_CALL"
+
+
+def standing(likeness):
+    return sc.Standing(odds=1.0, likeness=likeness)
+
+
+def test_what_is_without_precedent_is_said_in_the_first_line_and_why():
+    told = diagnosis(hypothesis(confidence=None, state="UNCALIBRATED"), abstained="NOVEL", standing=standing(0.07))
+    assert "cause unknown, without precedent" in brief(Known(told)).headline
+    assert lines(Known(told), "Seen before")[0].startswith("WITHOUT PRECEDENT: it resembles no confirmed cause (likene")
+
+
+@pytest.mark.parametrize(("likeness", "said"), [(0.1, "hardly resembles any"), (0.8, "resembles confirmed causes")])
+def test_how_much_it_resembles_what_was_confirmed_is_said(likeness, said):
+    assert said in lines(Known(diagnosis(hypothesis(), standing=standing(likeness))), "Seen before")[0]
+
+
+def test_what_is_on_record_is_shown_where_it_belongs():
+    found = (Found("postmortem", "Cards refused", "a deploy", T), Found("owner", "Team payments", "on call: p"),
+             Found("runbook", "Checkout fails"))  # fmt: skip
+    known = Known(diagnosis(hypothesis()), found=found)
+    assert lines(known, "Seen before")[-2:] == ["2027-01-15 postmortem: Cards refused", "a deploy"]
+    assert "owner: Team payments: on call: p" in lines(known, "Impact")
+    assert lines(known, "Look further")[0] == "runbook: Checkout fails"
+    assert "no past incident" in lines(Known(diagnosis(hypothesis()), found=()), "Seen before")[-1]
 
 
 def test_a_score_without_calibration_is_never_drawn_or_called_a_confidence():
@@ -129,8 +154,9 @@ HOSTILE = st.text(max_size=400) | st.sampled_from([
 
 @given(HOSTILE, HOSTILE)
 def test_no_telemetry_breaks_out_of_its_line(entity, text):
-    found = hypothesis(entity, pieces=[evidence(text)])
-    told = brief(Known(diagnosis(found, entities=[f"default/service/{entity}"]), actions=(event(),)))
+    cause = hypothesis(entity, pieces=[evidence(text)])
+    found = tuple(Found(kind, entity, text) for kind in ("postmortem", "owner", "runbook", text))
+    told = brief(Known(diagnosis(cause, entities=[f"default/service/{entity}"]), actions=(event(),), found=found))
     every = [told.headline, *(line.text for section in told.sections for line in section.lines)]
     assert len(told.headline) <= 200
     assert not any(unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" for one in every for c in one)
