@@ -5,6 +5,7 @@ are held back where the kill switch covers them or its state is stale, whatever 
 permit, and once more right before the request leaves.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from actions._machine_types import (
     Reserve,
     TakeEpoch,
     Verify,
+    load_action,
 )
 from actions._modes import Bound, lowest
 from actions._ports import (
@@ -53,6 +55,8 @@ from schemas.core import NS
 DRY_RUNS = 5
 LOOK_AGAIN_NS = 5 * NS
 """While the watermark has not reached the end of what is measured."""
+_APART_NS = 24 * 3600 * NS
+"""Clocks of two workers are not further apart."""
 
 
 class Reply(NamedTuple):
@@ -89,11 +93,28 @@ class Performer:
     kill: KillSwitch
     safety: Safety
     floor_ns: int = 0
+    leaves: int = 0
+    """So many entries of the audit log this process has written or taken note of."""
     _seen: dict[tuple[str, int], "Reserving"] = field(default_factory=dict)
 
     def now(self) -> int:
         self.floor_ns = max(self.floor_ns, self.clock.now_ns())
         return self.floor_ns
+
+    def wrote(self, leaves: Iterable[int]) -> None:
+        """These entries are our own; one of somebody else between them stays to be noticed."""
+        for number in sorted(leaves):
+            self.leaves += number == self.leaves
+
+    def catch_up(self) -> None:
+        """Learn what another worker has ended: for a while there may be two, and each brakes by all that was done."""
+        size, _ = self.ledger.head()
+        if size == self.leaves:
+            return
+        for row in self.ledger.ended(self.safety.last_ns - _APART_NS, 1 << 30):
+            if row.key not in self.safety.known:
+                self.safety.learn(load_action(row.body))
+        self.leaves = size
 
     async def perform(self, action: Action, command: ActionCommand) -> Reply:
         """The reply; without an event where nothing is to be said."""
@@ -121,6 +142,7 @@ class Performer:
         gated = await self.gatekeeper.gate(action)
         groups = await self.telemetry.illness(action.target)
         watch = await self.kill.read()
+        self.catch_up()
         now = self.now()
         bounds = [Bound(gated.mode, gated.reason), self.safety.bound(action, groups, now)]
         if why := self._held(action, watch, now):
@@ -155,6 +177,7 @@ class Performer:
             return Reply(Refused(now, why, False))
         if not is_supervised(watch, now):
             return Reply(Refused(now, "SUPERVISOR_SILENT", False))
+        self.catch_up()
         if held := self.safety.why_not(action, index, groups, now):
             return Reply(Refused(now, held.reason, held.is_final), block=held.reason if held.blocks else "")
         dry_run = await self.gateway.dry_run(action.key, index, change)
@@ -188,6 +211,9 @@ class Performer:
         watch = await self.kill.read()
         now = self.now()
         held = self._held(action, watch, now) if forward else ""
+        self.catch_up()
+        if forward and self.safety.is_cooling(action, command.target, now):
+            held = "COOLING_DOWN"  # another worker has ended one there since the reservation
         if held or not permit or now >= command.until_ns:
             return Reply(Answered(now, command.target, command.epoch, "not_applied"))
         answer = await self.gateway.apply(request._replace(permit=permit))

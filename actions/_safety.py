@@ -65,12 +65,18 @@ class Safety:
         self.held = ""
         """Why nothing forward may happen right now, whatever else is allowed; empty where nothing is amiss."""
         self.overruled = Overruled()
+        self.known: set[str] = set()
+        """Keys of what was learned."""
+        self.last_ns = 0
+        """The latest end that was learned."""
         self._earned: dict[tuple[str, str, str], Bound] = {}
         self._past: dict[str, list[Past]] = {}
         self._advised: dict[str, frozenset[tuple[str, str]]] = {}
 
     def learn(self, action: Action) -> None:
         """Take in an action that has ended, in order of their ends."""
+        self.known.add(action.key)
+        self.last_ns = max(self.last_ns, action.at_ns)
         outcome, self.overruled = outcome_of(action), self.overruled.learn(action)
         if action.state in ("advised", "shadowed") and action.origin.action_id:
             names = {(step.change.verb, service_of(step.change.target)) for step in action.plan.steps}
@@ -150,9 +156,11 @@ class Safety:
         bound = self.bound(action, groups, now_ns)
         if bound.mode in ("shadow", "advise"):
             return Held(bound.reason, is_final=True)
-        if not action.origin.reverts and now_ns < cools_until_ns(past, change.target):
-            return Held("COOLING_DOWN")
-        return None
+        return Held("COOLING_DOWN") if self.is_cooling(action, change.target, now_ns) else None
+
+    def is_cooling(self, action: Action, target: str, now_ns: int) -> bool:
+        """Whether the target was just changed by another action."""
+        return not action.origin.reverts and now_ns < cools_until_ns(self._past.get(target, []), target)
 
     def cool_down_ns(self, last: Action) -> int:
         """How long after its last generation a change may be asked for again; at once where nothing was done."""

@@ -114,7 +114,8 @@ def _compare(one: Indicator, seen: Seen, effect_ns: int, since_ns: int, until_ns
     size = ill.middle - healthy.middle
     if after.low > ill.high + PART * size:
         return "regressed", "WORSE_THAN_BEFORE"
-    limit = healthy.middle + max(PART * size, healthy.high - healthy.middle)
+    left = min(size, last.middle - healthy.middle)  # part of it may have ended by itself before the effect
+    limit = healthy.middle + max(PART * left, healthy.high - healthy.middle)
     if after.high <= limit:
         return "recovered", "AS_HEALTHY"
     return ("not_recovered", "STILL_DISTURBED") if after.low > limit else ("inconclusive", "NOT_CLEAR")

@@ -129,6 +129,7 @@ class Worker:
         said: list[tuple[int, Order | str]] = [(order.issued_ns, order) for order in self._orders()]
         said += [(int(name.removeprefix(TRIP)), reason.decode()) for name, reason in self.ledger.kept(TRIP)]
         said.sort(key=lambda one: one[0])
+        self.performer.leaves, _ = self.ledger.head()
         for row in self.ledger.ended(-1, ALL):
             while said and said[0][0] < (row.ended_ns or 0):
                 self._reset_or_trip(*said.pop(0))
@@ -278,7 +279,8 @@ class Worker:
         ticket = self.ledger.submit(transaction)
         await self.ports.clock.sleep(0)
         if ticket not in self._results:
-            self._results |= self.ledger.commit()
+            self._results |= (results := self.ledger.commit())
+            self.performer.wrote(leaf for one in results.values() if isinstance(one, Committed) for leaf in one.leaves)
         return self._results.pop(ticket)
 
     # What happens by itself.
@@ -371,7 +373,8 @@ class Worker:
         self._cache[action.key] = action
         if action.is_ended:
             self._cache.pop(action.key)
-            self.safety.learn(action)
+            if action.key not in self.safety.known:
+                self.safety.learn(action)
             await self._tell_blocked(action)
             await self._count()
         for command in prepared.commands:

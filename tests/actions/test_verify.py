@@ -132,3 +132,11 @@ def test_an_illness_that_ended_by_itself_before_the_effect_was_not_mended_by_it(
     newer = lambda start: 0.25 if start >= FAULT else 0.0
     found = verdict(seen(windows(lambda start: older(start) + newer(start) + 0.001 * (start // WINDOW % 7))))
     assert (found.verdict, found.reason) == ("inconclusive", "NO_DISTURBANCE_SEEN:errors")
+
+
+def test_what_is_no_better_than_right_before_the_effect_is_no_success():
+    """Found by the simulation, seed 1153: ill before the fault, so that what is left passes for nearly healthy."""
+    older = lambda start: 0.22 if start < EFFECT - 8 * WINDOW else 0.0
+    newer = lambda start: 0.265 if start >= FAULT else 0.0
+    found = verdict(seen(windows(lambda start: older(start) + newer(start) + 0.001 * (start // WINDOW % 7))))
+    assert (found.verdict, found.reason) == ("not_recovered", "STILL_DISTURBED:errors")

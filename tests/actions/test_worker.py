@@ -1,7 +1,7 @@
 """The action worker on a virtual clock: what it does alone, and what it does when the world fails."""
 
 import pytest
-from support.act import ACT, NS, plan_of, replace, stand, step_of
+from support.act import ACT, NS, asked, plan_of, replace, stand, step_of
 from support.actions import seal
 
 from actions._ledger import Free, Hold, Transaction, write
@@ -9,7 +9,7 @@ from actions._ledger_sqlite import SqliteLedger
 from actions._machine_types import Action, Origin
 from actions._ports import Answer, Illness
 from actions._safety import EVERYWHERE, SafetySettings
-from actions._worker import WorkerSettings
+from actions._worker import Asked, WorkerSettings
 from schemas import ACTIONS, ActionEvent, Control, Feedback, FollowUp, read
 from schemas.core import Message
 
@@ -394,3 +394,20 @@ def test_people_who_overrule_too_much_stop_everything_once():
     world = stand(scene)
     assert [name for name, reason in world.worker.ledger.kept("trip/") if reason == b"OVERRULED"]
     assert len(world.worker.ledger.kept("trip/")) == 1
+
+
+def test_a_worker_brakes_by_what_another_has_done_since_it_began():
+    """Found by the simulation, seed 1394: the one woke up and changed what the other had just finished with."""
+
+    async def scene(world):
+        sleeper = world._worker()
+        await sleeper.begin()
+        await world.ask()
+        await world.wait(600)
+        again = plan_of(step_of("t/service/a", "v2", undo_on_no_effect=True))
+        await sleeper.take(Asked(again, Origin("a2", "i2", "standard", "v1", asked=asked(again))))
+        await world.wait(4)
+        return world
+
+    world = stand(scene)
+    assert len(world.gateway.effects) == 1 and sorted(world.states) == ["approved", "succeeded"]
