@@ -15,6 +15,8 @@ from typing import NamedTuple
 from schemas import ActionEvent, Change, Diagnosis, Evidence, Hypothesis, Incident, TopologyEdge, rfc3339
 
 HEADLINE = 200
+WIDTHS = ((40, 30, True), (26, 16, True), (20, 12, False), (14, 10, False))
+"""How the first line is made shorter, until it fits; the last one always does."""
 LONGEST = 300
 CAUSES = 3
 PIECES = 6
@@ -92,20 +94,27 @@ def brief(known: Known) -> Briefing:
 
 
 def headline(known: Known) -> str:
-    """What broke, since when, the cause with its confidence or "unknown", the proposal, reversible or not."""
-    diagnosis = known.diagnosis
+    """What broke, since when, the cause with its confidence or "unknown", the proposal, reversible or not.
+
+    Where that is longer than 200 characters, names are cut and the state of the proposal is left out, never the rest.
+    """
+    return next(said for widths in WIDTHS if len(said := _said(known, *widths)) <= HEADLINE)
+
+
+def _said(known: Known, names: int, more: int, has_state: bool) -> str:
+    """names: most characters of the names of services and of the verb, more: of the family and of a reason."""
     services = _services(known)
-    what = plain(services[0], 40) if services else "something"
-    more = f" and {len(services) - 1} more" if len(services) > 1 else ""
+    what = plain(services[0], names) if services else "something"
+    others = f" and {len(services) - 1} more" if len(services) > 1 else ""
     since = rfc3339(_onset(known))[:19] + "Z"
     proposal = _last(known)
     if proposal is None:
         todo = "no proposal"
     else:
         undo = "reversible" if proposal.change.is_reversible else "not reversible"
-        todo = f"proposed: {plain(proposal.change.verb, 30)}, {undo}, {proposal.state.replace('_', ' ')}"
-    said = f"{what}{more} disturbed since {since}; {_short_cause(diagnosis)}; {todo}"
-    return said if len(said) <= HEADLINE else said[: HEADLINE - 3] + "..."
+        state = f", {proposal.state.replace('_', ' ')}" if has_state else ""
+        todo = f"proposed: {plain(proposal.change.verb, names)}, {undo}{state}"
+    return f"{what}{others} disturbed since {since}; {_short_cause(known.diagnosis, names, more)}; {todo}"
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
@@ -115,17 +124,17 @@ def plain(text: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
-def _short_cause(diagnosis: Diagnosis) -> str:
+def _short_cause(diagnosis: Diagnosis, names: int, more: int) -> str:
     if diagnosis.abstained == NOVEL:
         return "cause unknown, without precedent"
     if diagnosis.abstained is not None or not diagnosis.hypotheses:
-        return f"cause unknown ({plain(diagnosis.abstained or 'NO_HYPOTHESIS', 30)})"
+        return f"cause unknown ({plain(diagnosis.abstained or 'NO_HYPOTHESIS', more)})"
     first = diagnosis.hypotheses[0]
     if first.cause.family == NO_FAULT:
         return f"probably no fault ({_confidence(first)})"
     if first.cause.family == UNKNOWN:
         return f"cause unknown ({_confidence(first)})"
-    return f"cause {plain(first.cause.entity, 30)} ({plain(first.cause.family, 20)}), {_confidence(first)}"
+    return f"cause {plain(first.cause.entity, names)} ({plain(first.cause.family, more)}), {_confidence(first)}"
 
 
 def _confidence(hypothesis: Hypothesis) -> str:

@@ -1,7 +1,9 @@
 """A briefing says what the records say, in lines that no telemetry can break out of."""
 
+import re
 import unicodedata
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -166,3 +168,32 @@ def test_no_telemetry_breaks_out_of_its_line(entity, text):
     assert page.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "style"}
     marked = as_markdown(told).splitlines()
     assert len(marked) == 2 + sum(3 + len(section.lines) for section in told.sections) - 1
+
+
+STATES = get_args(sc.ActionEvent.model_fields["state"].annotation)
+SURE = st.none() | st.floats(0, 1)
+
+
+@given(
+    st.lists(st.text("a-\u00e9\u4e2d/0", min_size=1, max_size=300), min_size=1, max_size=1200),
+    st.text("xyz", min_size=1, max_size=80) | st.sampled_from(["no_fault", "unknown"]), SURE,
+    st.sampled_from(["OWN", "TRANSFERRED"]), st.none() | st.sampled_from(["NOVEL", "CLOSE_CALL", "X" * 80]),
+    st.none() | st.tuples(st.text("abc._", min_size=1, max_size=120), st.sampled_from(STATES), st.booleans()),
+)  # fmt: skip
+def test_the_first_line_is_whole_in_two_hundred_characters_whatever_the_names_are(
+    names, family, sure, state, abstained, proposal
+):
+    cause = hypothesis(names[0].replace("/", "") or "x", sure, state if sure is not None else "UNCALIBRATED",
+                       family=family)  # fmt: skip
+    told = diagnosis(cause, abstained=abstained, entities=[f"default/service/{name}" for name in names])
+    line = brief(Known(told, actions=(event(*proposal),) if proposal else ())).headline
+    assert len(line) <= 200 and line.count("; ") >= 2
+    what, since, why, todo = re.fullmatch(r"(.+) disturbed since (\S+Z); (.+); (.+)", line).groups()
+    assert what and since == "2027-01-15T07:59:30Z"
+    if abstained or family == "unknown":
+        assert why.startswith("cause unknown")
+    else:
+        assert why.startswith(("cause ", "probably no fault"))
+        assert ("not calibrated" in why) == (sure is None) and (sure is None or f"confidence {sure:.2f} [" in why)
+    expected = "no proposal" if not proposal else ", reversible" if proposal[2] else ", not reversible"
+    assert expected in todo
