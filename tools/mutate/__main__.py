@@ -2,10 +2,11 @@
 
 For each mutant a child is forked that finds the mutated module in place of the real one and runs the tests of its
 group until one fails; nothing on the disk is changed. What was found is kept in `.mutation/`, by the text of module and
-tests, so a run goes on where it was stopped. A mutant that takes five times the CPU of the tests is found, too, or one
-that hangs for ten minutes. Tests that start processes of their own do not see a mutant and are left out. Mutants that
-nobody could tell from the real thing stand in equivalent.txt with the reason, and are not run. Exit code 1
-below `--least` percent.
+tests, so a run goes on where it was stopped; `--seconds` stops it by itself. All modules advance together and a larger
+sample contains the smaller, so what is known is a fair sample at any time: `mutants` of `mutants_of_all`. A mutant that
+takes five times the CPU of the tests is found, too, or one that hangs for ten minutes. Tests that start processes of
+their own do not see a mutant and are left out. Mutants that nobody could tell from the real thing stand in
+equivalent.txt with the reason, and are not run. Exit code 1 below `--least` percent.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import random
 import re
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -33,7 +36,10 @@ from tools.mutate.mutants import Mutant, mutants_of, mutated
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".mutation"
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "gate": (("_gateway", "_permit"), ("tests/actions/test_gateway.py", "tests/actions/test_permit.py")),
+    "gate": (
+        ("_gateway", "_permit", "_gatekeeper"),
+        ("tests/actions/test_gateway.py", "tests/actions/test_permit.py", "tests/actions/test_gatekeeper.py"),
+    ),
     "ledger": (("_ledger_sql", "_ledger_model", "_ledger_sqlite"), ("tests/actions/test_ledger.py",)),
     "approvals": (
         ("_approvals", "_envelope", "_dsse", "_keyring", "_people", "_docket", "_webauthn"),
@@ -46,6 +52,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Group -> modules of `actions`, tests that are to notice."""
 HUNG_S = 600
+ROUND = 8
+"""Mutants of each module before the next module has its turn."""
 BLIND = "killed_at_any_point or programs or command_line"
 """Names of tests that look at other processes."""
 
@@ -56,21 +64,29 @@ def main() -> int:
     parser.add_argument("--module", default="", help="only modules whose name contains this")
     parser.add_argument("--changed", default="", metavar="REF", help="only mutants on lines that changed since REF")
     parser.add_argument("--sample", type=int, default=0, help="so many mutants of each module, by chance")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no mutant later than this")
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--least", type=float, default=95.0)
     parser.add_argument("--out", type=Path, help="write the result to this file")
     told = parser.parse_args()
-    rows = []
-    for group, (modules, tests) in GROUPS.items():
-        if told.only and group not in told.only.split(","):
-            continue
-        for module in modules:
-            if told.module in module:
-                rows.append({"group": group, **_examine(module, tests, told)})
-                print(json.dumps({name: rows[-1][name] for name in ("group", "module", "mutants", "found", "score")}))
-    document = _document(rows, told)
-    if told.out:
-        told.out.write_text(json.dumps(document, indent=1) + "\n")
+    wanted = [
+        _Module(group, module, tests, told)
+        for group, (modules, tests) in GROUPS.items()
+        for module in modules
+        if told.module in module and (not told.only or group in told.only.split(","))
+    ]
+    end_s = time.monotonic() + told.seconds
+    most = max([1, *(len(one.mutants) for one in wanted)])
+    for size in range(ROUND, most + ROUND, ROUND):
+        for one in wanted:
+            one.examine(size, end_s)
+        document = _document([one.row() for one in wanted], told)
+        if told.out:
+            told.out.write_text(json.dumps(document, indent=1) + "\n")
+        if time.monotonic() >= end_s:
+            break
+    for row in document["modules"]:
+        print(json.dumps({name: row[name] for name in ("group", "module", "mutants", "found", "score")}))
     print(json.dumps({"score": document["score"], "mutants": document["mutants"], "found": document["found"]}))
     return 0 if document["score"] is None or document["score"] >= told.least else 1
 
@@ -83,8 +99,9 @@ def _document(rows: list[dict[str, Any]], told: argparse.Namespace) -> dict[str,
         mine = [row for row in rows if row["group"] == group]
         groups[group] = _score(sum(row["found"] for row in mine), sum(row["mutants"] for row in mine))
     return {
-        "commit": commit.strip(), "command": "python -m tools.mutate", "sample_per_module": told.sample or None,
-        "mutants": mutants, "found": found, "score": _score(found, mutants), "groups": groups, "modules": rows,
+        "date": datetime.now(UTC).date().isoformat(), "commit": commit.strip(), "command": "python -m tools.mutate",
+        "mutants_of_all": sum(row["mutants_of_all"] for row in rows), "mutants": mutants,
+        "found": found, "score": _score(found, mutants), "groups": groups, "modules": rows,
     }  # fmt: skip
 
 
@@ -92,30 +109,40 @@ def _score(found: int, mutants: int) -> float | None:
     return round(100 * found / mutants, 1) if mutants else None
 
 
-def _examine(module: str, tests: Sequence[str], told: argparse.Namespace) -> dict[str, Any]:
-    source = (ROOT / "actions" / f"{module}.py").read_text()
-    tests = sorted(tests, key=lambda name: f"test{module}." not in name)
-    same = _equivalent(module)
-    mutants = [one for one in mutants_of(source) if (_line(source, one.line), one.what) not in same]
-    if told.changed:
-        lines = _changed_lines(f"actions/{module}.py", told.changed)
-        mutants = [one for one in mutants if one.line in lines]
-    if told.sample and told.sample < len(mutants):
-        mutants = sorted(random.Random(module).sample(mutants, told.sample))
-    if not mutants:
-        return {"module": module, "mutants": 0, "found": 0, "score": None, "survivors": []}
-    kept = _Kept(module, source, tests)
-    wanted = [one for one in mutants if one.number not in kept.found]
-    if wanted:
-        cpu_s = round(_baseline(module, tests) * 5 + 10)
-        _run_all(module, source, tests, wanted, kept, told.at_once, cpu_s)
-    alive = [one for one in mutants if not kept.found[one.number]]
-    found = len(mutants) - len(alive)
-    survivors = [{"line": one.line, "what": one.what, "code": _line(source, one.line)} for one in alive]
-    return {
-        "module": module, "mutants": len(mutants), "found": found, "score": _score(found, len(mutants)),
-        "survivors": survivors,
-    }  # fmt: skip
+class _Module:
+    """One module with its mutants in the order in which they are tried, and what is known of each."""
+
+    def __init__(self, group: str, module: str, tests: Sequence[str], told: argparse.Namespace) -> None:
+        self.group, self.module, self.at_once = group, module, told.at_once
+        self.source = (ROOT / "actions" / f"{module}.py").read_text()
+        self.tests = sorted(tests, key=lambda name: f"test{module}." not in name)
+        same = _equivalent(module)
+        mutants = [one for one in mutants_of(self.source) if (_line(self.source, one.line), one.what) not in same]
+        if told.changed:
+            lines = _changed_lines(f"actions/{module}.py", told.changed)
+            mutants = [one for one in mutants if one.line in lines]
+        self.of_all = len(mutants)
+        random.Random(module).shuffle(mutants)
+        self.mutants = mutants[: told.sample or None]
+        self.kept = _Kept(module, self.source, self.tests)
+        self._cpu_s = 0
+
+    def examine(self, size: int, end_s: float) -> None:
+        """The first so many mutants, those that are known already left out."""
+        wanted = [one for one in self.mutants[:size] if one.number not in self.kept.found]
+        if wanted and time.monotonic() < end_s:
+            self._cpu_s = self._cpu_s or round(_baseline(self.module, self.tests) * 5 + 10)
+            _run_all(self, wanted, self._cpu_s, end_s)
+
+    def row(self) -> dict[str, Any]:
+        known = sorted(one for one in self.mutants if one.number in self.kept.found)
+        alive = [one for one in known if not self.kept.found[one.number]]
+        survivors = [{"line": one.line, "what": one.what, "code": _line(self.source, one.line)} for one in alive]
+        found = len(known) - len(alive)
+        return {
+            "group": self.group, "module": self.module, "mutants_of_all": self.of_all, "mutants": len(known),
+            "found": found, "score": _score(found, len(known)), "survivors": survivors,
+        }  # fmt: skip
 
 
 def _line(source: str, line: int) -> str:
@@ -163,18 +190,19 @@ def _baseline(module: str, tests: Sequence[str]) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _run_all(
-    module: str, source: str, tests: Sequence[str], wanted: list[Mutant], kept: _Kept, at_once: int, cpu_s: int
-) -> None:
+def _run_all(one: _Module, wanted: list[Mutant], cpu_s: int, end_s: float) -> None:
     running: dict[int, tuple[Mutant, float]] = {}
     waiting = list(reversed(wanted))
     while waiting or running:
-        while waiting and len(running) < at_once:
-            one = waiting.pop()
-            running[_fork(module, mutated(source, one.number), tests, cpu_s)] = (one, time.monotonic())
+        while waiting and len(running) < one.at_once and time.monotonic() < end_s:
+            mutant = waiting.pop()
+            child = _fork(one.module, mutated(one.source, mutant.number), one.tests, cpu_s)
+            running[child] = (mutant, time.monotonic())
+        if not running:
+            return
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid:
-            kept.keep(running.pop(pid)[0], os.waitstatus_to_exitcode(status) != 0)
+            one.kept.keep(running.pop(pid)[0], os.waitstatus_to_exitcode(status) != 0)
             continue
         for child, (_, begun) in running.items():
             if time.monotonic() - begun > HUNG_S:
