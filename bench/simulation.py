@@ -56,7 +56,7 @@ def _joined(kept: dict[str, Any], part: dict[str, Any], start: int) -> dict[str,
     cpu_s = round(kept["cpu_s"] + part["cpu_s"], 1)
     root = hashlib.sha256((kept["root"] + part["audit_root"]).encode()).hexdigest()
     commits = dict(kept["commits"])
-    commits.setdefault(_commit(), start)
+    commits.setdefault(commit(), start)
     return kept | joined | {
         "date": datetime.now(UTC).date().isoformat(), "commits": commits, "cpu_s": cpu_s, "root": root,
         "violations": kept["violations"] + part["violations"],
@@ -66,7 +66,7 @@ def _joined(kept: dict[str, Any], part: dict[str, Any], start: int) -> dict[str,
     }  # fmt: skip
 
 
-def _commit() -> str:
+def commit() -> str:
     """With `-dirty` where anything but a page or result differs from it."""
     commit, changed = (
         subprocess.run(["git", *told], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
