@@ -60,8 +60,9 @@ class Tvdiag:
             views = {name: _views(root, name) for name in dict.fromkeys(i.set for i in incidents)}
             morgue = Morgue(_SOURCE)
             last = _START_NS
+            answering = {name: _answering(view["traces"]) for name, view in views.items()}
             for incident in incidents:
-                yield from _events(incident, views[incident.set], morgue)
+                yield from _events(incident, views[incident.set], answering[incident.set], morgue)
                 yield from morgue.letters()
                 last = incident.at_ns + _WINDOW_NS
             for topic, writer in _WRITERS:
@@ -111,7 +112,31 @@ def _views(root: Path, name: str) -> dict[str, Mapping[str, list[Any]]]:
     return views
 
 
-def _events(incident: Incident, views: Mapping[str, Mapping[str, list[Any]]], morgue: Morgue) -> Iterator[Emit]:
+def _answering(traces: Mapping[str, list[Any]]) -> dict[str, str]:
+    """By operation the instance that answers it when others call; operations that several answer are left out."""
+    found: dict[str, set[str]] = {}
+    for event in (event for events in traces.values() for event in events if len(event) == 4):
+        caller, instance, operation = (str(part) for part in event[:3])
+        if caller != instance:
+            found.setdefault(operation, set()).add(instance)
+    return {operation: next(iter(instances)) for operation, instances in found.items() if len(instances) == 1}
+
+
+def _ways(events: list[Any], answering: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, bool]]:
+    """By caller and operation of slow calls that were measured by the caller: who answers, and whether the answer was
+    slow by itself."""
+    slow = {tuple(str(part) for part in event[:3]) for event in events if len(event) == 4 and event[3] == "PD"}
+    found = {}
+    for caller, instance, operation in sorted(slow):
+        callee = answering.get(operation, caller)
+        if caller == instance != callee:
+            found[caller, operation] = callee, (caller, callee, operation) in slow
+    return found
+
+
+def _events(
+    incident: Incident, views: Mapping[str, Mapping[str, list[Any]]], answering: Mapping[str, str], morgue: Morgue
+) -> Iterator[Emit]:
     """Edges first, then the anomalies, all at the instant of the incident."""
     at, index = incident.at_ns, incident.key
     nodes = [str(node) for node in views["nodes"].get(index, [])]
@@ -123,9 +148,11 @@ def _events(incident: Incident, views: Mapping[str, Mapping[str, list[Any]]], mo
         yield sc.emit(sc.TOPOLOGY, edge, id=id, key=caller, source=_SOURCE, event_ns=at)
     seen: set[str] = set()
     for view in ("metrics", "traces", "logs"):
-        for event in views[view].get(index, []):
+        events = views[view].get(index, [])
+        ways = _ways(events, answering) if view == "traces" else {}
+        for event in events:
             try:
-                anomaly = _anomaly(incident, view, [str(part) for part in event])
+                anomaly = _anomaly(incident, view, [str(part) for part in event], ways)
             except (KeyError, IndexError, ValueError, TypeError) as error:
                 raw = json.dumps(event).encode()
                 where = f"{incident.name} {view}"
@@ -139,11 +166,15 @@ def _events(incident: Incident, views: Mapping[str, Mapping[str, list[Any]]], mo
                 )
 
 
-def _anomaly(incident: Incident, view: str, event: list[str]) -> sc.Anomaly:
+def _anomaly(
+    incident: Incident, view: str, event: list[str], ways: Mapping[tuple[str, str], tuple[str, bool]]
+) -> sc.Anomaly:
     """An event as an anomaly. Raises IndexError or ValueError where it is not one of the known forms.
 
-    A slow call counts for both ends, as time may be lost on the way; a failed one for whoever answers, and its label
-    names the caller. A slow operation inside an instance is its own latency.
+    A slow call counts for both ends, as time may be lost on the way; but where the caller measured it too (`ways`) it
+    is known whether that was so: slow for the caller alone it lost time on the way, slow for both inside who answers.
+    A failed call counts for whoever answers, and its label names the caller. Any other slow operation inside an
+    instance is its own latency.
     """
     labels: dict[str, str] = {}
     kind: sc.AnomalyKind
@@ -155,10 +186,13 @@ def _anomaly(incident: Incident, view: str, event: list[str]) -> sc.Anomaly:
     elif view == "traces":
         caller, instance, operation, what = event
         name, signal = f"span.{what.lower()}", "traces"
-        kind = "error_ratio" if what != "PD" else "latency" if caller == instance else "edge_gap"
+        callee, is_slow_itself = ways.get((caller, operation), (instance, caller == instance))
+        if (caller == instance and is_slow_itself) or what != "PD":
+            callee = instance
+        kind = "error_ratio" if what != "PD" else "latency" if is_slow_itself else "edge_gap"
         labels = {"endpoint": operation} | ({"status": what} if what != "PD" else {})
-        if caller != instance:
-            labels |= {"caller": "" if caller == "-1" else caller, "callee": instance}
+        if caller != callee:
+            labels |= {"caller": "" if caller == "-1" else caller, "callee": callee}
     else:
         instance, template = event
         name, signal, kind, labels = "log.lines", "logs", "template_burst", {"template": f"template {template}"}

@@ -59,3 +59,26 @@ def test_labels_name_the_instance_and_a_set_is_a_tenant(tmp_path: Path) -> None:
 def test_an_unknown_incident_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImportError_, match="no such incident; sets here: hotel"):
         import_(Tvdiag(), source(tmp_path / "in"), tmp_path / "out", {"incident": "hotel/8"})
+
+
+@pytest.mark.parametrize(
+    ("slow", "said"),
+    [
+        ([["search", "search", "/near", "PD"]], [("search", "edge_gap", "geo")]),
+        (
+            [["search", "search", "/near", "PD"], ["search", "geo", "/near", "PD"]],
+            [("geo", "latency", "geo"), ("search", "latency", None)],
+        ),
+        ([["search", "geo", "/near", "PD"]], [("geo", "edge_gap", "geo")]),
+        ([["search", "search", "own work", "PD"]], [("search", "latency", None)]),
+    ],
+)
+def test_a_call_slow_for_its_caller_alone_lost_its_time_on_the_way(
+    tmp_path: Path, slow: list[list[str]], said: list[tuple[str, str, str | None]]
+) -> None:
+    root = source(tmp_path / "in")
+    other = [["search", "geo", "/near", "500"]]  # elsewhere: who answers
+    (root / "hotel/traces.json").write_text(json.dumps({"7": slow, "8": other}))
+    import_(Tvdiag(), root, tmp_path / "out")
+    found = anomalies(Recording.open(tmp_path / "out"))
+    assert sorted((a.service, a.kind, a.labels.get("callee")) for a in found if a.signal == "traces") == said
