@@ -1,7 +1,7 @@
 """Host residual: how far all gauges of one entity together depart from what is usual at this hour and was lately.
 
 A fault shows in several dimensions of a host at once, noise in one. Each dimension loses the mean of its hour (a daily
-swing is no event), then its level of the last sixty windows; what is left counts in units of a slow scale. A unit is at
+swing is no event), then its level of the last hour; what is left counts in units of a slow scale. A unit is at
 least 0.2% of all that the dimension ever ranged over, or one that hardly moves cries at every flicker: on a public set
 of machines that floor alone took the best alarm F1 from .40 to .72. The mean over all dimensions but the one that
 departed most is the departure of the host, since one alone is no host; p is that of its logarithm in the host's own
@@ -20,12 +20,15 @@ from detectors._local import CLIP, MAD_TO_SIGMA
 from detectors._season import SLOTS, clock_of
 from detectors._tail_online import CROWDED, initial_tail, is_known, learn_tail, upper
 from schemas import AnomalyKind, SeriesDef
-from schemas.core import F64, I64, Bool, Scores, WindowBlock
+from schemas.core import F64, I64, NS, Bool, Scores, WindowBlock
 
 WARMUP = 30.0
-LEVEL_GAIN, SCALE_GAIN, LONG_GAIN = 1 / 60, 1 / 1000, 1 / 10_000
+HOUR_NS = 3600 * NS
+LEVEL_H, SCALE_H, LONG_H = 1.0, 16.7, 167.0
+"""Time constants, in hours of windows, whatever their width."""
+GAIN_MOST = 0.25
 RANGE_SHARE = 0.002  # chosen on two public sets of hosts; 0.001 to 0.005 differ little
-RANGE_FADE = 2e-5  # a window, so an outlier of last month blinds no more
+RANGE_FADE_H = 1.2e-3  # an hour, so an outlier of last month blinds no more
 SPREAD_SHARE = 0.3  # of the mean distance from the slow level: what swings much by itself departs less
 CARRIERS = 3
 MOST = 1e4
@@ -56,7 +59,7 @@ class HostResidual:
     """Two-sided, on gauges of the signal metrics, joined by entity; a row whose entity is not known stands alone."""
 
     kind = "host_residual"
-    version = "1"
+    version = "2"
     accepts_by_trait = True
     joins_entities = True
     anomaly: AnomalyKind = "metric"
@@ -113,19 +116,20 @@ class HostResidual:
         held = np.clip(residual, -limit, limit)
         wide = np.abs(held) * MAD_TO_SIGMA
         middle = 0.5 * (state["low"] + state["high"])
-        fade = RANGE_FADE * (state["high"] - middle)
+        level_gain, scale_gain, long_gain = (_gain(block, hours) for hours in (LEVEL_H, SCALE_H, LONG_H))
+        fade = RANGE_FADE_H * (block.end_ns - block.start_ns) / HOUR_NS * (state["high"] - middle)
         start = windows == 0
         swing = np.where(seen & ~start, x - state["slow"], 0.0)
         most = np.where((windows < WARMUP) | wrong | (state["spread"] <= 1e-12), np.inf, CLIP * state["spread"])
         swing = np.clip(swing, -most, most)
         new = {
-            "level": part.level + np.where(start, residual, np.maximum(first, LEVEL_GAIN) * held),
-            "scale": state["scale"] + np.where(start, 0.0, np.maximum(first, SCALE_GAIN) * (wide - state["scale"])),
-            "long": state["long"] + np.where(start, 0.0, np.maximum(first, LONG_GAIN) * (wide - state["long"])),
+            "level": part.level + np.where(start, residual, np.maximum(first, level_gain) * held),
+            "scale": state["scale"] + np.where(start, 0.0, np.maximum(first, scale_gain) * (wide - state["scale"])),
+            "long": state["long"] + np.where(start, 0.0, np.maximum(first, long_gain) * (wide - state["long"])),
             "low": np.where(start, x, np.fmin(x, state["low"] + fade)),
             "high": np.where(start, x, np.fmax(x, state["high"] - fade)),
-            "slow": np.where(start, x, state["slow"] + np.maximum(first, LONG_GAIN) * swing),
-            "spread": state["spread"] + np.maximum(first, LONG_GAIN) * (np.abs(swing) * MAD_TO_SIGMA - state["spread"]),
+            "slow": np.where(start, x, state["slow"] + np.maximum(first, long_gain) * swing),
+            "spread": state["spread"] + np.maximum(first, long_gain) * (np.abs(swing) * MAD_TO_SIGMA - state["spread"]),
             "windows": windows + 1.0,
             "is_seasonal": np.where(part.known, 1.0, 0.0),
             "since_ns": np.where(state["since_ns"] < 0, block.start_ns, state["since_ns"]),
@@ -150,6 +154,11 @@ def departures(state: State, block: WindowBlock) -> Departures:
         z = np.clip((x - usual - level) / scale, -MOST, MOST)
     can_tell = np.isfinite(x) & (state["windows"] >= WARMUP)
     return Departures(np.where(can_tell, z, 0.0), usual, level, scale, known)
+
+
+def _gain(block: WindowBlock, hours: float) -> float:
+    """The share of a window in a level that forgets within so many hours."""
+    return min((block.end_ns - block.start_ns) / (hours * HOUR_NS), GAIN_MOST)
 
 
 def joined(entity: I64, z: F64) -> Joined:
