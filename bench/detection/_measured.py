@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from bench.detection import _figures as fig
 from bench.detection._series import Labelled
-from bench.detection._system import alarms, plain_threshold
+from bench.detection._system import WINDOWS_PER_DAY, alarms, plain_threshold, thresholds
 from schemas.core import F64
 
 Figure = Callable[[fig.Counts], float | None]
 STATIC_PER_DAY = 0.5  # of all alarms, since these scores are no probabilities; chosen, not tuned
+COUNT_WINDOWS = ("f1_delay7",)
 TARGETS = (1.0, 0.1)
 """False alarms a series-day that the budget is asked for; the first is the one of the contract."""
 
@@ -21,27 +22,30 @@ def found(
     series: Sequence[Labelled],
     figures: Mapping[str, Figure],
     scores: Sequence[F64],
-    at: Callable[[float], float],
     per_day: float,
 ) -> dict[str, Any]:
     """Keys of a set for these figures over its test parts.
 
-    scores: float64 (n,) a series, higher is more surprising. at: the threshold for a budget of alarms a series-day.
-    per_day: the budget that the figures are for.
+    scores: float64 (n,) a series, higher is more surprising. per_day: the budget of false alarms a series-day that
+    the figures are for, but those of `COUNT_WINDOWS`.
     """
+    at = thresholds(series, scores)
     threshold = at(per_day)
-    alarmed = [alarms(score, threshold) for score in scores]
-    parts = [fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)]
-    whole = fig.together(parts)
-    chance = fig.together(fig.at_random(series, alarmed))
-    keys = {name: figure(whole) for name, figure in figures.items()}
+    budgets = {name: WINDOWS_PER_DAY if name in COUNT_WINDOWS else per_day for name in figures}
+    alarmed = {day: [alarms(score, at(day)) for score in scores] for day in {per_day, *budgets.values()}}
+    parts = {
+        day: [fig.counts(one, alarm) for one, alarm in zip(series, some, strict=True)] for day, some in alarmed.items()
+    }
+    chance = {day: fig.together(fig.at_random(series, some)) for day, some in alarmed.items()}
+    whole = fig.together(parts[per_day])
     return {
-        **keys,
-        "ci95": {name: fig.interval(parts, _plain(figure)) for name, figure in figures.items()},
-        "chance": {name: figure(chance) for name, figure in figures.items()},
+        **{name: figure(fig.together(parts[budgets[name]])) for name, figure in figures.items()},
+        "ci95": {name: fig.interval(parts[budgets[name]], _plain(figure)) for name, figure in figures.items()},
+        "chance": {name: figure(chance[budgets[name]]) for name, figure in figures.items()},
         "baselines": {"static_threshold": _static(series, figures)},
         "series": len(series), "series_days": whole.days, "events": whole.events, "found": whole.found,
         "false_alarms": whole.false, "asked_per_day": per_day, "threshold": threshold,
+        "asked_per_day_of": {name: day for name, day in budgets.items() if day != per_day},
         "budget": budget(series, scores, at),
         "at_one_a_day": _at(series, scores, at(1.0), figures),
     }  # fmt: skip

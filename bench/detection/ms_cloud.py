@@ -6,7 +6,7 @@ from typing import Any
 from bench.detection import _figures as fig
 from bench.detection import _measured
 from bench.detection._series import tables
-from bench.detection._system import INDICATOR_PER_DAY, surprises, thresholds
+from bench.detection._system import INDICATOR_PER_DAY, surprises
 
 TRAIN_SHARE = 0.4
 FIGURES = {
@@ -19,7 +19,7 @@ def measure(data: Path) -> dict[str, Any]:
     """Keys of the set."""
     series = tables(data, TRAIN_SHARE)
     scores = surprises(series)
-    return _measured.found(series, FIGURES, scores, thresholds(series, scores), INDICATOR_PER_DAY)
+    return _measured.found(series, FIGURES, scores, INDICATOR_PER_DAY)
 
 
 def table(found: dict[str, Any]) -> list[str]:

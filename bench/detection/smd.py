@@ -15,7 +15,7 @@ from bench.detection import _figures as fig
 from bench.detection import _measured
 from bench.detection._run import Host
 from bench.detection._series import Labelled, archives
-from bench.detection._system import MACHINE_PER_DAY, abnormal, alarms, surprises_of_hosts, thresholds
+from bench.detection._system import MACHINE_PER_DAY, abnormal, alarms, surprises_of_hosts
 from bench.detection._vus import vus_pr
 from schemas.core import F64
 
@@ -29,7 +29,7 @@ def measure(data: Path, step_s: int = STEP_S) -> dict[str, Any]:
     """Keys of the set; `vus_pr` is the mean over machines."""
     machines = archives(data, step_s)
     scores, said = surprises_of_hosts(machines)
-    found = _measured.found(machines, FIGURES, scores, thresholds(machines, scores), MACHINE_PER_DAY)
+    found = _measured.found(machines, FIGURES, scores, MACHINE_PER_DAY)
     now = zip(machines, abnormal(machines), strict=True)
     surfaces = [vus_pr(one.y[one.first :], score[one.first :]) for one, score in now]
     rng = np.random.default_rng(5)

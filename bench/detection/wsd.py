@@ -6,7 +6,7 @@ from typing import Any
 from bench.detection import _figures as fig
 from bench.detection import _measured
 from bench.detection._series import archives
-from bench.detection._system import INDICATOR_PER_DAY, surprises, thresholds
+from bench.detection._system import INDICATOR_PER_DAY, surprises
 
 FIGURES = {
     "event_f1_log": fig.event_f1_log, "alarm_f1": fig.alarm_f1, "f1_delay7": fig.f1_delay7,
@@ -18,7 +18,7 @@ def measure(data: Path) -> dict[str, Any]:
     """Keys of the set."""
     series = archives(data)
     scores = surprises(series)
-    return _measured.found(series, FIGURES, scores, thresholds(series, scores), INDICATOR_PER_DAY)
+    return _measured.found(series, FIGURES, scores, INDICATOR_PER_DAY)
 
 
 def table(found: dict[str, Any]) -> list[str]:
