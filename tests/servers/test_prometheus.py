@@ -1,6 +1,6 @@
 """Real senders write to a running gateway: every sample that they sent is accounted for.
 
-TIDEGATE_LIVE_S is for how long each does so; `make live` takes ten minutes and keeps what came out.
+TIDEGATE_LIVE_S is for how long each does so; `make live-sources` takes ten minutes and keeps what came out.
 """
 
 import json
