@@ -99,11 +99,15 @@ bench-actions: setup   ## the state machine in a hostile world, tampered logs, f
 simulate: setup        ## 20,000 simulated histories (400,000 incidents) with faults; goes on where it was stopped
 	@$(BIN)/python -m bench.simulation --seeds 20000 --out docs/results/simulation-20000.json
 
+simulate-2000: setup   ## 2,000 histories with full faults and 2,000 with light ones; goes on where it was stopped
+	@$(BIN)/python -m bench.simulation --seeds 2000 --out docs/results/simulation-2000.json
+	@$(BIN)/python -m bench.simulation --seeds 2000 --faults light --out docs/results/simulation-2000-light.json
+
 simulate-million: setup ## 50,000 histories, a million incidents; goes on where it was stopped
 	@$(BIN)/python -m bench.simulation --seeds 50000 --out docs/results/simulation-million.json
 
-simulate-bugs: setup   ## each known bug put in alone: do 1,000 seeds or directed histories find it
-	@$(BIN)/tidegate simulate --bugs --seeds 1000 --jobs 2
+simulate-bugs: setup   ## each known bug put in alone: do 1,000 seeds or directed histories find it? goes on where it was stopped
+	@$(BIN)/python -m bench.simulation_bugs
 
 investigators: setup   ## 200 stops, kills and rebalances of investigators in mid-question; about an hour
 	@$(BIN)/python -m tools.kafka.with_broker -m bench.investigators --times 200 --query-s 20
@@ -119,7 +123,7 @@ golden: setup          ## what real Prometheus servers and OpenTelemetry senders
 	@$(BIN)/python -m tools.golden.otlp
 
 mutate: setup          ## bugs put into gate, ledger, approvals and audit one by one: do the tests notice? goes on where it was stopped
-	@$(BIN)/python -m tools.mutate
+	@$(BIN)/python -m tools.mutate --out docs/results/mutation.json
 
 check: test types lint schema wheel
 
