@@ -53,6 +53,10 @@ NAMES: dict[str, Name] = {
     "mode": Name(
         "string", "act", "autonomy of the verb on this tier", ("shadow", "advise", "approve", "act")
     ),
+    "corroboration": Name(
+        "double", 0.5, "share of the evidence that is left without its weightiest sender; 0: one alone said it",
+        low=0.0, high=1.0,
+    ),
     "attempt": Name("int", 1, "one more than the actions that this incident had, approved or put to people", low=1),
     "family": Name("string", "change", "fault family of the top hypothesis"),
     "has_change": Name("bool", True, "the cause is a change"),

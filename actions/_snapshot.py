@@ -1,5 +1,6 @@
 """The snapshot that policies see: flat, without nulls, everything as of the event time of the diagnosis."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,7 +9,10 @@ from actions._machine_types import Mode
 from actions._names import HumanClass
 from actions._services import STRANGER, ServiceProfile, highest_tier, hour_of, mode_of, weekday_of
 from actions._verbs import service_of
-from schemas import CalendarEntry, Change, Diagnosis, Hypothesis, Json, ProposedChange
+from schemas import CalendarEntry, Change, Diagnosis, Evidence, Hypothesis, Json, ProposedChange
+
+_ANYBODY = frozenset({"", "?"})
+"""Senders that proved no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def snapshot_of(
         "has_business_impact": any(
             e.pointer is not None and e.pointer.signal == "business" for e in hypothesis.evidence
         ),
+        "corroboration": corroboration(hypothesis.evidence),
         "confidence_low": low or 0.0,
         "is_calibrated": low is not None,
         "confidence_state": hypothesis.confidence_state,
@@ -106,3 +111,21 @@ def confidence_low(hypothesis: Hypothesis) -> float | None:
 
 def is_abstained(diagnosis: Diagnosis) -> bool:
     return diagnosis.abstained is not None or not diagnosis.hypotheses
+
+
+def corroboration(evidence: Iterable[Evidence]) -> float:
+    """Share of the supporting weight, 0 to 1, that stays if any one sender is not believed; of the worst such sender.
+
+    Only what was observed counts, not that something was changed, so a true change does not bear out a forged symptom.
+    What several write to, each of them may have said; what nobody signed, anybody.
+    """
+    said = [
+        (e.weight, frozenset(e.pointer.sender.split(","))) for e in evidence if e.supports and e.pointer is not None
+    ]
+    total = math.fsum(weight for weight, _ in said)
+    named = [(weight, senders) for weight, senders in said if not senders & _ANYBODY]
+    if total <= 0 or not named:
+        return 0.0
+    suspects = frozenset[str]().union(*(senders for _, senders in named))
+    left = (math.fsum(weight for weight, senders in named if suspect not in senders) for suspect in suspects)
+    return float(f"{min(left) / total:.6g}")

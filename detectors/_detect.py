@@ -261,7 +261,7 @@ def _anomaly(
         count=_held(block, position, definition),
         pointer=EvidencePointer(
             signal=definition.signal, subject=definition.id, t_min_ns=block.start_ns, t_max_ns=block.end_ns,
-            sha256=sha256(canonical(seen)),
+            sha256=sha256(canonical(seen)), sender=definition.sender,
         ),
     )  # fmt: skip
 

@@ -14,6 +14,8 @@ from diagnosis._redact import redacted
 from schemas import EvidencePointer, Inquiry, Observation, canonical, sha256
 
 ASKED_WEIGHT = 5.0  # of a kind without a fitted weight; the same prior as for kinds that no fit has seen
+FIRST_HAND = frozenset({"kubernetes", "postgres"})
+"""Subsystems that say how they are themselves, not what somebody sent them, so they are witnesses of their own."""
 REASONED = "reasoned_"
 """What the names of kinds begin with that nobody measured: a language model's. They have no say (`_rank.py`)."""
 LONGEST_NOTE = 160
@@ -53,11 +55,12 @@ def told(observation: Observation, inquiry: Inquiry, queries: Mapping[str, Query
     digest = sha256(canonical(observation.answer))
     found = []
     for finding in answer.findings:
+        speaks = query.evidence[finding.kind]
+        is_seen = inquiry.subsystem in FIRST_HAND and speaks.family != "change"
         pointer = EvidencePointer(
             signal="metrics", subject=f"{inquiry.tenant}/service/{finding.service}", t_min_ns=finding.start_ns,
-            t_max_ns=finding.end_ns, sha256=digest,
+            t_max_ns=finding.end_ns, sha256=digest, sender=f"asked:{inquiry.subsystem}" if is_seen else "",
         )  # fmt: skip
-        speaks = query.evidence[finding.kind]
         numbers = ((finding.now, "now"), (finding.before, "compared"))
         seen = ", ".join(f"{number:.4g} {word}" for number, word in numbers if number is not None)
         text = f"{finding.service} {speaks.words}{f' ({seen})' if seen else ''}, asked of {inquiry.subsystem}"

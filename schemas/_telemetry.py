@@ -58,6 +58,9 @@ class SeriesDef(Record):
     """Physical limits where known, for example 0 and 1 of a ratio."""
     trust: int = Field(default=1, ge=0, le=3)
     """0 unauthenticated, 1 authenticated source, 2 platform component, 3 read by the gateway itself."""
+    sender: str = Field(default="", exclude_if=lambda found: not found)
+    """Who brought it, by the name that the gateway proved; several divided by commas, `?` for one that proved none.
+    Empty where nobody did, and for what we derived ourselves."""
 
 
 class Watermark(Record):
@@ -124,6 +127,8 @@ class EvidencePointer(Record):
     t_min_ns: int
     t_max_ns: int
     sha256: str
+    sender: str = Field(default="", exclude_if=lambda found: not found)
+    """Who could have said it: as `SeriesDef.sender`, or `asked:` and the subsystem that was asked."""
 
 
 class SnapshotManifest(Record):

@@ -25,8 +25,9 @@ from streams._decoded import Decoded, Points, Quick, Source
 from streams._errors import SourceError
 from streams._framing import Framing
 from streams._id_table import I16, IdTable
-from streams._intake import TRUST, trust_of
+from streams._intake import TRUST
 from streams._ledger import Ledger
+from streams._senders import NOBODY, Senders, Who
 from streams._settings import WARM_POINTS, StreamSettings
 from streams._state import pack, unpack
 
@@ -45,6 +46,7 @@ class NormaliseState:
     shards: IdTable = field(default_factory=IdTable)
     """Shard of every series admitted so far."""
     ledger: Ledger = field(default_factory=Ledger)
+    senders: Senders = field(default_factory=Senders)
     said_ns: int = 0
     """Through when time was said to be complete."""
     is_final: bool = False
@@ -143,17 +145,18 @@ class Normalise:
         log = f"{message.topic}/{message.partition}"
         sender = message.header(SOURCE) or log
         clock = state.time.clock_of(sender, log)
-        trust = trust_of(message)
+        has_points = len(decoded.points.series) or decoded.histograms.points
+        who = state.senders.who(message, sender) if has_points else NOBODY
         span = state.time.open_ns(log), message.received_ns + self._settings.max_skew_ns
         newest = 0
         if len(decoded.points.series):
-            newest = self._points(state, clock, decoded, sender, span, trust, out)
+            newest = self._points(state, clock, decoded, sender, span, who, out)
         if decoded.histograms.points:
             definitions = decoded.definitions
             newest = max(newest, self._batches.histograms(
                 decoded.histograms, definitions,
                 lambda ids: self._admission.admit(
-                    state.shards, clock, ids, definitions, state.framing, state.through_ns, out, trust
+                    state.shards, clock, ids, definitions, state.framing, state.through_ns, out, state.senders, who
                 ),
                 span, sender, ledger, out,
             ))  # fmt: skip
@@ -176,7 +179,7 @@ class Normalise:
 
     def _points(
         self, state: NormaliseState, clock: SourceClock, decoded: Decoded, sender: str, span: tuple[int, int],
-        trust: int, out: list[Any],
+        who: Who, out: list[Any],
     ) -> int:  # fmt: skip
         """Newest time taken, 0 if none was."""
         points = decoded.points
@@ -191,7 +194,7 @@ class Normalise:
         if has_new:
             shards = self._admission.admit(
                 state.shards, clock, points.series, decoded.definitions, state.framing, state.through_ns, out,
-                trust,
+                state.senders, who,
             )  # fmt: skip
             over = shards < 0
             if over.any():
@@ -201,6 +204,7 @@ class Normalise:
         if not len(points.series):
             return 0
         framing = state.framing
+        self._admission.say_again(state.shards, points.series, decoded.definitions, framing, state.senders, who)
         framing.add(points.series, points.t, points.value, shards)
         if framing.points >= self._frame_points or len(framing.texts) >= self._frame_points:
             out += framing.cut(state.through_ns, self._arrange)
@@ -275,7 +279,7 @@ class Normalise:
         ids, shards = state.shards.items()
         document = {
             "time": state.time.dump(), "ledger": state.ledger.dump(), "said_ns": state.said_ns,
-            "is_final": state.is_final, "cut_ns": state.cut_ns,
+            "is_final": state.is_final, "cut_ns": state.cut_ns, "senders": state.senders.dump(),
         }  # fmt: skip
         return pack(document, {**arrays, "shard_ids": ids, "shards": shards}, blobs)
 
@@ -287,6 +291,7 @@ class Normalise:
             Framing.load(self._settings.partitions, arrays, blobs),
             IdTable.of(arrays["shard_ids"], arrays["shards"]),
             Ledger.load(document["ledger"]),
+            Senders.load(document.get("senders")),
             document["said_ns"],
             document["is_final"],
             document["cut_ns"],

@@ -19,6 +19,9 @@ from streams._errors import SnapshotError
 I32 = NDArray[np.int32]
 
 
+_SENDER = b',"sender":"'
+
+
 @dataclass(slots=True)
 class Registry:
     """Rows are handed out in order of arrival and never reused."""
@@ -29,6 +32,8 @@ class Registry:
     _traits: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
     _sorted: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))
     _order: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    senders: dict[int, list[str]] = field(default_factory=dict)
+    """Who else writes to a series, by its id; few have any."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -72,7 +77,22 @@ class Registry:
         return int(self.find(np.array([identity], np.uint64))[0])
 
     def definition(self, row: int) -> SeriesDef:
-        return SeriesDef.from_bytes(self.text(self._kept[row]))
+        """With all its senders, so nobody takes for one voice what two could have said."""
+        found = SeriesDef.from_bytes(self.text(self._kept[row]))
+        more = self.senders.get(int(self._ids[row])) if self.senders else None
+        return found.model_copy(update={"sender": _joined(found.sender, more)}) if more and found.sender else found
+
+    def kept(self, identity: int) -> bytes:
+        """What is kept of a series that has a row."""
+        return self._kept[self.row(identity)]
+
+    def hear(self, identity: int, kept: bytes, text: bytes) -> None:
+        """A definition of a series that is known as `kept`: somebody else may write to it."""
+        if _SENDER in text and (known := self.text(kept)) != text:
+            names = self.senders.get(identity, [])
+            more = {*SeriesDef.from_bytes(text).sender.split(",")} - {SeriesDef.from_bytes(known).sender, *names}
+            if more:
+                self.senders[identity] = sorted([*names, *more])
 
     def ids(self) -> U64:
         """Ids uint64 (n,) by row; the array is shared, do not write to it."""
@@ -109,3 +129,7 @@ class Registry:
         registry = cls()
         registry.add_new(SeriesDefs(data.splitlines()))
         return registry
+
+
+def _joined(first: str, more: list[str]) -> str:
+    return ",".join(sorted({*first.split(","), *more}))

@@ -1,6 +1,6 @@
 """State of the windower: columns with one row a series, growing with the registry, and their snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,10 +89,18 @@ class WindowState:
     """How often the ring moved; tells blocks that they are gone. Not in a snapshot."""
 
     def define(self, definitions: Sequence[SeriesDef]) -> None:
-        """Take definitions in; one that is known already changes nothing. Raises RecordInvalid, state unchanged."""
+        """Take definitions in; of one that is known only its sender is noted. Raises RecordInvalid, state unchanged."""
         if len(definitions):
             fresh = self.registry.new(definitions)
+            if len(fresh) < len(definitions) or not fresh.keys().isdisjoint(self.waiting):
+                self._hear(SeriesDefs.of(definitions), fresh)
             self.waiting.update({i: kept for i, kept in fresh.items() if i not in self.waiting})
+
+    def _hear(self, definitions: SeriesDefs, fresh: Mapping[int, bytes]) -> None:
+        """Of those that were known, or stand here more than once, who else sends them."""
+        for identity, text in zip(definitions.ids.tolist(), definitions.texts, strict=True):
+            known = self.waiting.get(identity) or fresh.get(identity) or self.registry.kept(identity)
+            self.registry.hear(identity, known, text)
 
     def activate(self, series: U64) -> None:
         """Give rows to those series that were defined and have none, in the order of their ids."""
@@ -163,6 +171,7 @@ class WindowState:
         document = {
             "covered": self.covered.dump(), "ledger": self.ledger.dump(),
             "through_ns": self.through_ns, "pending": sorted(self.pending), "unresolved": self.unresolved,
+            "senders": sorted(self.registry.senders.items()),
         }  # fmt: skip
         waiting = b"\n".join(self.registry.text(kept) for _, kept in sorted(self.waiting.items()))
         return pack(document, arrays, {"registry": self.registry.dump(), "waiting": waiting})
@@ -176,6 +185,7 @@ class WindowState:
             ledger=Ledger.load(document["ledger"]), through_ns=document["through_ns"],
             unresolved=document["unresolved"], shares=arrays["shares"],
         )  # fmt: skip
+        state.registry.senders = {series: list(names) for series, names in document.get("senders", ())}
         state.rows = np.arange(len(state.registry))
         state.define(SeriesDefs(blobs["waiting"].splitlines()))
         for name in _COLUMNS:

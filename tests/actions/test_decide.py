@@ -51,7 +51,11 @@ DEPLOY = Change(
     version_from="v41", version_to="v42",
 )  # fmt: skip
 POINTER = EvidencePointer(signal="metrics", subject="00ff", t_min_ns=T0, t_max_ns=T0 + 1, sha256="sha256:00")
-EVIDENCE = [Evidence.model_validate({"kind": "onset", "for": True, "weight": 1.0, "text": "t", "pointer": POINTER})] * 2
+SAID = {"kind": "onset", "for": True, "weight": 1.0, "text": "t"}
+EVIDENCE = [
+    Evidence.model_validate(SAID | {"pointer": POINTER.model_copy(update={"sender": sender})})
+    for sender in ("collector", "prometheus", "prometheus")
+]
 TOPICS = {"diagnosis": DIAGNOSES, "change": CHANGES, "calendar": CALENDAR, "control": CONTROL, "edge": TOPOLOGY}
 
 
@@ -136,7 +140,7 @@ def test_a_bad_deploy_becomes_the_exact_revert_as_advice(stage: Decide) -> None:
 def test_an_event_carries_hypothesis_evidence_and_digests(stage: Decide) -> None:
     last = run(stage, DEPLOY, diagnosis(hypothesis()))[-1]
     assert (last.incident_id, last.diagnosis_id, last.at_ns) == ("inc-1", "inc-1-0", T0)
-    assert last.hypothesis == hypothesis() and last.evidence == [POINTER]
+    assert last.hypothesis == hypothesis() and last.evidence == [found.pointer for found in EVIDENCE[:2]]
     assert last.decision and last.decision.policy_digest == stage.policies.digest
     assert last.decision.snapshot_digest.startswith("sha256:") and last.decision.policies[0] == "uncalibrated"
 

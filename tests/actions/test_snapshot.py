@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from actions import INVARIANTS, NAMES, Hours, Policies, PolicyError, Rule, ServiceProfile, Verbs
 from actions._decide_state import DecideState
 from actions._services import mode_of, weekday_of
-from actions._snapshot import Surroundings, snapshot_of
+from actions._snapshot import Surroundings, corroboration, snapshot_of
 from schemas import (
     Cause,
     Change,
@@ -147,3 +147,25 @@ def test_what_the_checks_take_for_granted_holds_in_every_snapshot(
     snapshot = seen(verbs, found, change=record, services={"checkout": ServiceProfile(tier)})
     rules = [Rule(id=f"i{n}", when=w, effect="permit", reason="R", text="t") for n, w in enumerate(INVARIANTS)]
     assert all(answer for _, answer in Policies(rules).answers(snapshot))
+
+
+@pytest.mark.parametrize(
+    ("senders", "left"),
+    [
+        (["prometheus", "collector"], 0.5),
+        (["prometheus", "prometheus", "prometheus", "collector"], 0.25),
+        (["prometheus", "prometheus"], 0.0),
+        (["prometheus", "collector,prometheus"], 0.0),  # both write to the second series
+        (["prometheus", "collector,?"], 0.0),
+        (["", ""], 0.0),
+        (["prometheus", "collector", ""], 1 / 3),
+        (["prometheus", "asked:kubernetes"], 0.5),
+    ],
+)
+def test_evidence_weighs_what_is_left_without_any_one_of_its_senders(senders: list[str], left: float) -> None:
+    pointer = EvidencePointer(signal="metrics", subject="s", t_min_ns=0, t_max_ns=1, sha256="sha256:1")
+    body = {"kind": "k", "for": True, "weight": 2.0, "text": "t"}
+    said = [Evidence.model_validate(body | {"pointer": pointer.model_copy(update={"sender": s})}) for s in senders]
+    change = Evidence.model_validate(body | {"kind": "change", "weight": 9.0})
+    doubt = said[0].model_copy(update={"supports": False, "weight": -1.0})
+    assert corroboration([*said, change, doubt]) == pytest.approx(left, abs=1e-6)

@@ -68,6 +68,11 @@ rules contains {"id": "blast-radius", "effect": "require_approval", "priority": 
 	acts
 }
 
+rules contains {"id": "one-voice", "effect": "require_approval", "priority": 81, "reason": "ONE_VOICE", "obligations": ["quorum:1"]} if {
+	input.corroboration < 0.2
+	input.risk in {"medium", "high"}
+}
+
 rules contains {"id": "critical", "effect": "require_approval", "priority": 80, "reason": "CRITICAL_SERVICE", "obligations": ["quorum:1"]} if {
 	input.is_critical
 	acts
