@@ -38,7 +38,12 @@ KEPT = ROOT / ".mutation"
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gate": (
         ("_gateway", "_permit", "_gatekeeper"),
-        ("tests/actions/test_gateway.py", "tests/actions/test_permit.py", "tests/actions/test_gatekeeper.py"),
+        (
+            "tests/actions/test_gateway.py",
+            "tests/actions/test_permit.py",
+            "tests/actions/test_gatekeeper.py",
+            "tests/actions/test_gatekeeper_answers.py",
+        ),
     ),
     "ledger": (("_ledger_sql", "_ledger_model", "_ledger_sqlite"), ("tests/actions/test_ledger.py",)),
     "approvals": (
@@ -115,7 +120,7 @@ class _Module:
     def __init__(self, group: str, module: str, tests: Sequence[str], told: argparse.Namespace) -> None:
         self.group, self.module, self.at_once = group, module, told.at_once
         self.source = (ROOT / "actions" / f"{module}.py").read_text()
-        self.tests = sorted(tests, key=lambda name: f"test{module}." not in name)
+        self.tests = sorted(tests, key=lambda name: f"test{module}" not in name)
         same = _equivalent(module)
         mutants = [one for one in mutants_of(self.source) if (_line(self.source, one.line), one.what) not in same]
         if told.changed:
