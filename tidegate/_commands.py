@@ -1,13 +1,14 @@
 """Commands over recordings and runs: import, replay, explain, demo, dead-letters."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from streams import Recording, import_
-from tidegate import _catalogue, _dead_letters, _demo, _event_time, _history, _pipeline, _replay, _run
+from tidegate import _as_of, _catalogue, _dead_letters, _demo, _event_time, _history, _pipeline, _replay, _run
 from tidegate._errors import SettingsError
 from tidegate._journal import journals_first
 from tidegate._progress import bar
@@ -94,12 +95,17 @@ def replay(
     ] = False,
     run: RunDir = _run.NEWEST,
     settings: Config = None,
+    as_of: Annotated[
+        Path | None, typer.Option("--as-of", help="With what was in force in this run, or in this `up` --dir, instead.")
+    ] = None,
     verify: Annotated[bool, typer.Option(help="Check the checksums of the recording first.")] = False,
     json_: Json = False,
 ) -> None:
     """Replay a recording or a stretch of Kafka through the pipeline by event time; the same digest each time."""
-    read = Settings.read(settings)
-    pipeline = _pipeline.build(read, first=from_stage)
+    with _as_of.settings_of(as_of) if as_of else nullcontext(Settings.read(settings)) as found_settings:
+        read = found_settings.model_copy(update={"kafka": Settings.read(settings).kafka})
+        pipeline = _pipeline.build(read, first=from_stage)
+        shaped = _as_of.kept(read)
     if recording is None:
         if not (brokers or read.kafka.brokers):
             raise SettingsError("nothing to replay is named", todo="Give a recording, or --brokers HOST:PORT")
@@ -120,7 +126,7 @@ def replay(
                 journals_first(pipeline.stages, opened.topics(), opened.messages), pipeline, partitions=partitions,
                 on_progress=lambda n, _: move(n / max(total, 1)),
             )  # fmt: skip
-    _run.save(found, run)
+    _run.save(found, run, shaped)
     if json_:
         say(found.document())
     else:

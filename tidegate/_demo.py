@@ -15,7 +15,7 @@ import schemas as sc
 from schemas.core import NS, Message
 from simulation import BadDeploy, shop
 from streams import MemoryLog, Recording, RecordingWriter
-from tidegate import __version__, _pipeline, _replay, _run
+from tidegate import __version__, _as_of, _pipeline, _replay, _run
 from tidegate._settings import Settings
 from tidegate._show import cloud_event, console, show_action, show_incident
 
@@ -37,7 +37,7 @@ def demo(seed: int, run_dir: Path, *, quiet: bool) -> dict[str, Any]:
     opened = Recording.open(recording)
     pipeline = _pipeline.build(Settings())
     run = _replay.replay(_watched(opened, out, quiet), pipeline)
-    _run.save(run, run_dir)
+    _run.save(run, run_dir, _as_of.kept(Settings()))
     document = run.document()
     if not quiet:
         _tell(run, document, out, recording, run_dir)

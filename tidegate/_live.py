@@ -28,7 +28,7 @@ from streams import (
     sender_of,
     still_after_ns,
 )  # fmt: skip
-from tidegate import __version__, _live_state, _pipeline
+from tidegate import __version__, _as_of, _live_state, _pipeline
 from tidegate._board import Board
 from tidegate._errors import LiveError
 from tidegate._settings import Settings
@@ -103,10 +103,12 @@ class Live:
         pipeline = _pipeline.build(settings)
         runbooks = sc.sha256(sc.canonical(_pipeline.texts(settings.actions.runbooks, "runbooks")))
         self.versions = {**pipeline.versions, "runbooks": runbooks, "partitions": settings.streams.partitions}
+        shaped = _as_of.kept(settings)
         self._owner = _live_state.own(directory)
         self._is_sound = False
         try:
             self.log = EmbeddedLog(directory / LOG, code=__version__)
+            _as_of.write(shaped, directory)
         except BaseException:
             self._owner.close()
             raise

@@ -5,7 +5,7 @@ actions, so `explain` and any Parquet reader can go from an action back to the w
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import schemas as sc
 from schemas.core import NS, Message
 from streams import Recording, RecordingWriter
-from tidegate import __version__
+from tidegate import __version__, _as_of
 from tidegate._errors import NotFoundError, RunError
 from tidegate._live import LOG, open_existing
 from tidegate._replay import KEPT, Run
@@ -22,8 +22,11 @@ DOCUMENT = "run.json"
 NEWEST = Path("runs/newest")
 
 
-def save(run: Run, out: Path) -> None:
-    """Write a run directory, replacing the one that is there. Raises RunError if `out` is something else."""
+def save(run: Run, out: Path, shaped: Mapping[str, Any] | None = None) -> None:
+    """Write a run directory, replacing the one that is there. Raises RunError if `out` is something else.
+
+    shaped: what was in force, see `_as_of.kept`.
+    """
     if out.exists() and any(out.iterdir()) and not (out / DOCUMENT).exists():
         raise RunError("is not a run directory and not empty", where=str(out), todo="Choose another --run")
     for file in out.glob("*"):
@@ -32,6 +35,8 @@ def save(run: Run, out: Path) -> None:
         for message in run.messages:
             writer.append(message)
     (out / DOCUMENT).write_text(json.dumps(run.document(), indent=1))
+    if shaped is not None:
+        _as_of.write(shaped, out)
 
 
 @dataclass(frozen=True, slots=True)
