@@ -7,6 +7,7 @@ import typer
 
 from tidegate import _doctor, _doctor_sources, _pipeline
 from tidegate._commands import Config, Json, say
+from tidegate._errors import SettingsError
 from tidegate._settings import Settings
 
 CHECK_FAILED = 4
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     schema.command("list")(schema_list)
     schema.command("render")(schema_render)
     schema.command("check")(schema_check)
+    schema.command("register")(schema_register)
     app.add_typer(schema, name="schema")
     runbook = typer.Typer(no_args_is_help=True, help="Runbooks: do they load, do their cases hold.")
     runbook.command("check")(runbook_check)
@@ -95,6 +97,18 @@ def schema_check(
 
     problems = [str(problem) for problem in _compat.gate(_render.render(), _doctor.committed(out))]
     _report(problems, {}, json_)
+
+
+def schema_register(settings: Config = None, json_: Json = False) -> None:
+    """Tell the schema registry of the settings all records, as `run` and `gateway` do when they start."""
+    found = Settings.read(settings)
+    if not found.kafka.registry.url:
+        raise SettingsError("no schema registry is named", where="kafka.registry.url", todo="See docs/kafka.md")
+    rows = [row._asdict() for row in found.kafka.register_schemas()]
+    if json_:
+        say({"subjects": rows})
+    else:
+        typer.echo(f"{len(rows)} subjects, {sum(bool(row['is_new']) for row in rows)} of them with a new version")
 
 
 def runbook_check(where: Where = None, json_: Json = False) -> None:

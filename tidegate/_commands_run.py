@@ -61,6 +61,7 @@ def run(
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     found = Settings.read(settings)
+    found.kafka.register_schemas()
     save_memory()
     deployed = deployment(found, brokers=brokers)
 

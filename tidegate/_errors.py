@@ -10,6 +10,7 @@ TidegateError
 ├── PlayError        what is played is not accepted
 ├── AuditLogError    an audit log cannot be read, written or trusted
 ├── LookError        a Prometheus cannot be read, or there is nothing in it
+├── SchemaRegistryError  a schema registry refuses or cannot be asked
 ├── ApproveError     an approval, a token or a call that is not taken
 └── ActGatewayError  the gateway of actions cannot run, or does not take an order
 """
@@ -69,3 +70,7 @@ class ActGatewayError(TidegateError):
 
 class LookError(TidegateError):
     code = "LOOK_FAILED"
+
+
+class SchemaRegistryError(TidegateError):
+    code = "SCHEMA_REGISTRY_UNUSABLE"

@@ -84,7 +84,7 @@ def run_gateway(
 ) -> dict[str, int]:  # fmt: skip
     """Run until a signal or `stop`; returns how many messages were kept.
 
-    Raises GatewayError, SettingsError, TransportError.
+    Raises GatewayError, SettingsError, SchemaRegistryError, TransportError.
     """
     from streams._kafka_intake import KafkaIntake  # the extra `kafka` may be absent
 
@@ -99,6 +99,7 @@ def run_gateway(
             f"without tokens everybody who reaches {host} could send", where=f"{host}:{port}",
             todo="Put tokens into gateway.tokens, or listen on 127.0.0.1, or pass --insecure",
         )  # fmt: skip
+    settings.kafka.register_schemas()
     stopping, options = stop or threading.Event(), server_options(settings.gateway.tls)
     listener = _listen(host, port)
     try:

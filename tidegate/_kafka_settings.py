@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 
 import schemas as sc
 from streams import KafkaSecurity, KafkaSettings, OAuth, real_name
+from tidegate._schema_registry import Registered, SchemaRegistry, ours, register_all
 from tidegate._section import Section, not_both, secret_of
 
 _MECHANISMS = Literal["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"]
@@ -91,6 +92,29 @@ class Sources(Section):
         return {topic: name for topic, name in self.model_dump().items() if topic != name}
 
 
+class Registry(Section):
+    """A schema registry that is told our records when `run` and `gateway` start; none if `url` is empty."""
+
+    url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    username: str = ""
+    password: SecretStr | None = None
+    """Without a user name it is sent as a bearer token."""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_one_password(self) -> Self:
+        not_both("password", self.password, self.password_file)
+        return self
+
+    def client(self, timeout_s: float) -> SchemaRegistry:
+        """Raises SettingsError if the password cannot be read."""
+        secret = secret_of(self.password, self.password_file, "the password of the schema registry")
+        return SchemaRegistry(
+            self.url, user=self.username, secret=secret, ca_file=self.ca_file, timeout_s=timeout_s
+        )  # fmt: skip
+
+
 class Kafka(Section):
     """Where the brokers are; empty `brokers` is a deployment without Kafka."""
 
@@ -109,6 +133,7 @@ class Kafka(Section):
     group_protocol: Literal["classic", "consumer"] = "classic"
     instance_id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,200}$")
     timeout_s: float = Field(default=10, gt=0, le=300)
+    registry: Registry = Registry()
     extra: dict[str, str | int | float | bool] = {}
     """Further settings of librdkafka, as they are."""
 
@@ -122,6 +147,12 @@ class Kafka(Section):
 
     def _name(self) -> str:
         return f"{self.prefix}:{self.generation}" if self.generation else self.prefix
+
+    def register_schemas(self) -> list[Registered]:
+        """Tell the registry our records, if there is one. Raises SchemaRegistryError, SettingsError."""
+        if not self.registry.url:
+            return []
+        return register_all(self.registry.client(self.timeout_s), ours(self._name().replace(":", ".")))
 
     def plain(self, brokers: str = "", prefix: str = "") -> KafkaSettings:
         """With secrets read. brokers, prefix: win over the settings. Raises SettingsError, TransportError."""
