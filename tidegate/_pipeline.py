@@ -1,8 +1,9 @@
 """Which stages there are and how they are wired; the only place that knows all rooms."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ SHARDED = frozenset({"derive-logs", "detect"})
 WEIGHTS = "ranker-nezha-tt.json"
 HISTORY = "history-nezha-tt.json"
 CALIBRATION = "calibration-nezha-tt.json"
+LEAST_ORDERS = 1.0
 _ELSEWHERE: Any = {
     "control": True, "gateway": True, "kafka": True, "shards": True, "investigate": True,
     "streams": {"partitions": True, "idle_after_s": True},
@@ -64,8 +66,8 @@ def build(
     known = verbs(settings.actions.executors)
     policies = engine(settings)
     runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
-    diagnose = DiagnoseSettings(
-        open_p=settings.diagnosis.open_p, quiet_s=settings.diagnosis.quiet_s, deadline_s=settings.diagnosis.deadline_s
+    diagnose = replace(
+        opening(settings.diagnosis.open_p), quiet_s=settings.diagnosis.quiet_s, deadline_s=settings.diagnosis.deadline_s
     )
     mode: Mode = "off" if not settings.diagnosis.investigate else "ask" if has_investigators else "recorded"
     decide = DecideSettings(
@@ -122,6 +124,16 @@ def asked(settings: Settings) -> dict[str, Query]:
     if settings.investigate.llm.model:
         queries |= _catalogue.find("reasoners")
     return {kind: query for kind, query in sorted(queries.items()) if query.subsystem not in absent}
+
+
+def opening(open_p: float) -> DiagnoseSettings:
+    """What opens an incident: one symptom beyond `open_p`, or those of one service that sum to as much.
+
+    The sum moves with `open_p` by as many orders of magnitude, or a smaller `open_p` would not buy fewer pages of sums.
+    """
+    usual = DiagnoseSettings()
+    orders = usual.open_orders + math.log10(usual.open_p / open_p)
+    return replace(usual, open_p=open_p, open_orders=max(orders, LEAST_ORDERS))
 
 
 def verbs(executors: Iterable[str] = ()) -> Verbs:
