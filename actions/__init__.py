@@ -76,7 +76,7 @@ from actions._people import NO_RECORD, PeopleHead, PersonRecord, append_record, 
 from actions._merkle import Frontier, Tree, includes, is_consistent, leaf_hash
 from actions._machine_types import Found, Mode
 from actions._names import INVARIANTS, NAMES, NEUTRAL, HumanClass, Tier
-from actions._kill import SUPERVISED_NS, is_supervised, order_of, stopped
+from actions._kill import EVERYTHING, SUPERVISED_NS, is_revoked, is_supervised, order_of, stopped
 from actions._machine_errors import LedgerFault
 from actions._ports import Answer, DryRun, EffectRequest, ProbeRequest, Unavailable, Watch
 from actions._policies import (
@@ -105,6 +105,7 @@ from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library
 
 __all__ = [
+    "EVERYTHING",
     "ORDER",
     "notice_row",
     "With",
@@ -274,6 +275,7 @@ __all__ = [
     "open_ledger",
     "opening",
     "SUPERVISED_NS",
+    "is_revoked",
     "is_supervised",
     "order_of",
     "overridden",

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from actions._contract import Verb
 from actions._errors import ActionsError
 from actions._executor import Effect, Mark, Reading
-from actions._kill import FRESH_NS, covers
+from actions._kill import FRESH_NS, covers, is_revoked
 from actions._permit import LONGEST_MS, MS, Permit, claims_of, open_permit, written
 from actions._ports import EffectRequest, Watch
 from actions._saga import Direction
@@ -28,7 +28,7 @@ Reason = Literal[
     "MALFORMED", "KEY_UNKNOWN", "BAD_SIGNATURE", "WRONG_AUDIENCE", "OTHER_REQUEST", "OTHER_DIGEST", "KEY_REUSED",
     "SELECTOR_INVALID", "UNKNOWN_VERB", "PARAMETERS_INVALID", "NO_UNDO", "NO_EXECUTOR", "OUT_OF_SCOPE", "EFFECT_CLASS",
     "UNSAFE_UNAPPROVED", "LIVES_TOO_LONG", "NOT_YET_VALID", "EXPIRED", "OLD_EVIDENCE", "KILL_STATE_OLD", "KILLED",
-    "STALE_EPOCH", "EPOCH_USED",
+    "KEY_REVOKED", "STALE_EPOCH", "EPOCH_USED",
     "VERSION_MOVED", "OTHER_DRY_RUN", "NOT_AS_EXPECTED", "ALREADY_SO", "NOT_OUR_MARK", "BELOW_FLOOR", "OVER_LIMIT",
 ]  # fmt: skip
 UNPROVED: frozenset[Reason] = frozenset({
@@ -226,6 +226,8 @@ def check_kill(watch: Watch | None, permit: Permit, now_ns: int) -> Verdict:
     """Asked before the target is read and again right before the write. No news of the switch is bad news."""
     if watch is None or abs(now_ns - watch.looked_ns) > FRESH_NS:
         return Verdict("KILL_STATE_OLD", "the kill switch was not read in the last 5 s")
+    if is_revoked(watch.scopes, permit.kid):
+        return Verdict("KEY_REVOKED", f"the key '{permit.kid}' was revoked by a signed order")
     scope = covers(watch.scopes, permit.verb, service_of(permit.target), permit.target)
     if scope and not (permit.direction == "undo" and permit.is_under_kill):
         return Verdict("KILLED", f"the kill switch is on for {scope}")

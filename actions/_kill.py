@@ -18,7 +18,7 @@ FRESH_NS = 5 * NS
 SUPERVISED_NS = 10 * NS
 """Without a sign of life of the supervisor for so long, nothing more than advice."""
 EVERYTHING = "all"
-_KINDS = ("verb", "service", "target", "breaker")
+_KINDS = ("verb", "service", "target", "breaker", "key")
 
 
 class Order(NamedTuple):
@@ -35,7 +35,9 @@ def order_of(control: Control) -> Order | None:
 
 
 def is_scope(scope: str) -> bool:
-    """`all`, `verb:NAME`, `service:NAME`, `target:ID`, or `breaker:VERB@SERVICE` (`*@*` is that of everything)."""
+    """`all`, `verb:NAME`, `service:NAME`, `target:ID`, `key:ID` of a key that signs permits, or `breaker:VERB@SERVICE`
+    (`*@*` is that of everything).
+    """
     kind, _, name = scope.partition(":")
     return scope == EVERYTHING or (kind in _KINDS and bool(name))
 
@@ -67,6 +69,11 @@ def covers(scopes: frozenset[str], verb: str, service: str, target: str) -> str:
         if scope in scopes:
             return scope
     return ""
+
+
+def is_revoked(scopes: frozenset[str], kid: str) -> bool:
+    """Whether permits that this key signs open nothing any more, undos included: somebody else may have the key."""
+    return f"key:{kid}" in scopes
 
 
 def why_held(watch: Watch, verb: str, service: str, target: str, now_ns: int) -> str:

@@ -95,7 +95,7 @@ class ActWorker:
         self._listener = _listen("127.0.0.1", act.listen_port)
         with _kept_if_it_starts(act.ledger, self._listener):
             self.ledger = open_ledger(act.ledger, Sealer("tidegate/act"))
-            self.orders = Orders(act.kill_file, self.ledger, keys, act.supervisor_file)
+            self.orders = Orders(act.kill_file, self.ledger, keys, act.supervisor_file, signer=act.permit_kid)
             known, where = partial(known_head, self.ledger), people.people
             self._people = PeopleFile(where, people.root_keys(), people.deployment, known) if where else None
             self.feed = feed_of({0: place} if (place := self.ledger.position(ACTIONS, 0)) is not None else {})

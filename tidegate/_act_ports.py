@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from actions import ORDER, Ledger, Notice, Watch, order_of, stopped
+from actions import EVERYTHING, ORDER, Ledger, Notice, Watch, is_revoked, order_of, stopped
 from schemas import Control, RecordInvalid
 from schemas.core import NS
 from schemas.signatures import verify
@@ -58,7 +58,8 @@ class Orders:
 
     Any of them suffices to stop. The state is fresh as long as the file or the ledger can be read; a file that is
     missing or holds anything but orders of somebody who may give them is a place that cannot be read. `heard`: verified
-    orders that the ledger does not keep yet; the worker's process keeps them.
+    orders that the ledger does not keep yet; the worker's process keeps them. signer: id of the key that signs our
+    permits; once that is revoked, everything is stopped here.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class Orders:
         keys: Mapping[str, Ed25519PublicKey],
         supervisor: Path | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        signer: str = "",
     ) -> None:
+        self.signer, self._looked_ns = signer, 0
         self._file, self._ledger, self._keys, self._now_ns = file, ledger, keys, now_ns
-        self._supervisor, self._looked_ns = supervisor, 0
+        self._supervisor = supervisor
         self._in_file: list[Control] = []
         self.heard: dict[str, Control] = {}
         self.fault = ""
@@ -92,7 +95,10 @@ class Orders:
         kept = [Control.from_bytes(body) for _, body in self._ledger.kept(ORDER)]
         self._looked_ns = now_ns
         orders = [order for one in (*self._in_file, *self.heard.values(), *kept) if (order := order_of(one))]
-        return Watch(stopped(orders), self._looked_ns, self._supervised(now_ns))
+        scopes = stopped(orders)
+        if is_revoked(scopes, self.signer):
+            scopes |= {EVERYTHING}  # no gateway believes us any more
+        return Watch(scopes, self._looked_ns, self._supervised(now_ns))
 
     def hear(self, control: Control) -> bool:
         """An order from outside. False: it is no order of this kind, or nobody's who may give one."""

@@ -49,7 +49,7 @@ class KillFile:
         if order_of(control) is None:
             raise ActGatewayError(
                 f"'{control.kind}' for '{control.scope}' stops nothing here", where=f"control {control.id}",
-                todo="Give kill or resume, for all, verb:NAME, service:NAME or target:ID",
+                todo="Give kill or resume, for all, verb:NAME, service:NAME, target:ID or key:ID",
             )  # fmt: skip
         try:
             with self.path.open("ab") as file:

@@ -85,6 +85,9 @@ def revoke(
     service: Annotated[str, typer.Option("--service", help="One service, by its plain name.")] = "",
     target: Annotated[str, typer.Option("--target", help="One entity, by its id.")] = "",
     breaker: Annotated[str, typer.Option("--breaker", help="One breaker, as VERB@SERVICE, or *@* for all.")] = "",
+    permit_key: Annotated[
+        str, typer.Option("--permit-key", help="One key that signs permits, by its id: a worker's identity.")
+    ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Let go on what was stopped by the same scope.")] = False,
     config: Config = None,
     brokers: Brokers = "",
@@ -94,11 +97,19 @@ def revoke(
     settings = Settings.read(config)
     scopes = [
         f"{kind}:{name}"
-        for kind, name in (("verb", verb), ("service", service), ("target", target), ("breaker", breaker))
+        for kind, name in (
+            ("verb", verb),
+            ("service", service),
+            ("target", target),
+            ("breaker", breaker),
+            ("key", permit_key),
+        )
         if name
     ]
     if len(scopes) + everything != 1:
-        raise SettingsError("say exactly one of --all, --verb, --service, --target and --breaker", code="SCOPE_UNCLEAR")
+        raise SettingsError(
+            "say exactly one of --all, --verb, --service, --target, --breaker and --permit-key", code="SCOPE_UNCLEAR"
+        )
     scope, issued = "all" if everything else scopes[0], time.time_ns()
     kind = "resume" if resume else "kill"
     order = Control.model_validate(

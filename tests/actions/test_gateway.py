@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.gateway import (
@@ -56,6 +57,15 @@ def test_without_news_of_the_kill_switch_for_five_seconds_nothing_is_written():
     assert reason(seen=watch(age_s=5.1)) == "KILL_STATE_OLD"
     assert reason(seen=watch(age_s=-5.1)) == "KILL_STATE_OLD"
     assert check(TRUST, VERBS, Known(), None, permitted(), NOW)[0].reason == "KILL_STATE_OLD"
+
+
+@pytest.mark.parametrize("more", [{}, {"direction": "undo"}])
+def test_a_revoked_key_opens_nothing_not_even_an_undo_and_the_next_key_does(more):
+    told, next_key = request(**more), Ed25519PrivateKey.from_private_bytes(b"\x08" * 32)
+    trust = replace(TRUST, keys={**TRUST.keys, "decide-2": next_key.public_key().public_bytes_raw()})
+    revoked = watch("key:decide-1")
+    assert reason(permitted(told, is_under_kill=True), seen=revoked, trust=trust) == "KEY_REVOKED"
+    assert reason(permitted(told, kid="decide-2", key=next_key), seen=revoked, trust=trust) == "MAY_WRITE"
 
 
 def test_after_a_kill_only_an_undo_that_the_plan_allows_goes_on():

@@ -28,6 +28,7 @@ SNAPSHOTS = st.fixed_dictionaries(
     | {name: st.sampled_from(spec.values) for name, spec in NAMES.items() if spec.kind == "string" and spec.values}
     | {
         "confidence_low": st.one_of(st.sampled_from([0.0, 0.5, 0.7]), st.floats(0, 1)),
+        "corroboration": st.one_of(st.sampled_from([0.0, 0.2]), st.floats(0, 1)),
         "attempt": st.integers(1, 6), "blast_radius": st.integers(1, 20),
         "human_classes": st.lists(st.sampled_from(CLASSES), unique=True, max_size=2),
         "labels": st.lists(st.sampled_from(["pci", "sox", "x"]), unique=True, max_size=2),

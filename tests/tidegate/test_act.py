@@ -127,6 +127,14 @@ def test_each_place_stops_alone_and_none_takes_a_stop_of_another_back(tmp_path):
     assert orders.look().scopes == {"verb:v", "service:s"} and orders.fault
 
 
+def test_a_worker_whose_key_is_revoked_stops_everything_and_another_goes_on(tmp_path):
+    file = tmp_path / "kill"
+    file.write_bytes(order(scope="key:decide-1").to_bytes() + b"\n")
+    keys = {"on-call": KEY.public_key()}
+    revoked, other = (Orders(file, ModelLedger(chain), keys, signer=name) for name in ("decide-1", "decide-2"))
+    assert "all" in revoked.look().scopes and other.look().scopes == {"key:decide-1"}
+
+
 def forged() -> Control:
     return order().model_copy(update={"scope": "service:other"})
 

@@ -122,8 +122,10 @@ def test_a_process_of_its_own_acts_once_through_kills_and_stops_when_told(place)
     assert asyncio.run(ask.apply(now_request(direction="undo", epoch=6))).reason == "KILLED", (
         "it stays through restarts"
     )
-    assert asyncio.run(ask.order(order("resume")))
-    assert asyncio.run(ask.apply(now_request(direction="undo", epoch=7))).result == "applied"
+    assert asyncio.run(ask.order(order("resume"))) and asyncio.run(ask.order(order("kill", scope="key:decide-1")))
+    assert asyncio.run(ask.apply(now_request(direction="undo", epoch=7))).reason == "KEY_REVOKED"
+    assert asyncio.run(ask.order(order("resume", scope="key:decide-1")))
+    assert asyncio.run(ask.apply(now_request(direction="undo", epoch=8))).result == "applied"
     assert version(place) == "v42" and running.end() == 0
     log = (place / "log").read_text()
     assert '"effect applied"' in log and '"order taken"' in log and not (place / "gw.sock").exists()
