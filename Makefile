@@ -96,15 +96,15 @@ bench-actions: setup   ## the state machine in a hostile world, tampered logs, f
 	@$(BIN)/python -m bench.machine
 	@$(BIN)/python -m bench.audit
 
-simulate: setup        ## 20,000 simulated histories (400,000 incidents) with faults; goes on where it was stopped
-	@$(BIN)/python -m bench.simulation --seeds 20000 --out docs/results/simulation-20000.json
+simulate: setup        ## 20,000 simulated histories (400,000 incidents) with faults; goes on where it or a shorter run was stopped
+	@$(BIN)/python -m bench.simulation --seeds 20000 --out docs/results/simulation-full.json
 
 simulate-2000: setup   ## 2,000 histories with full faults and 2,000 with light ones; goes on where it was stopped
-	@$(BIN)/python -m bench.simulation --seeds 2000 --out docs/results/simulation-2000.json
-	@$(BIN)/python -m bench.simulation --seeds 2000 --faults light --out docs/results/simulation-2000-light.json
+	@$(BIN)/python -m bench.simulation --seeds 2000 --out docs/results/simulation-full.json
+	@$(BIN)/python -m bench.simulation --seeds 2000 --faults light --out docs/results/simulation-light.json
 
 simulate-million: setup ## 50,000 histories, a million incidents; goes on where it was stopped
-	@$(BIN)/python -m bench.simulation --seeds 50000 --out docs/results/simulation-million.json
+	@$(BIN)/python -m bench.simulation --seeds 50000 --out docs/results/simulation-full.json
 
 simulate-bugs: setup   ## each known bug put in alone: do 1,000 seeds or directed histories find it? goes on where it was stopped
 	@$(BIN)/python -m bench.simulation_bugs

@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--faults", choices=("none", "light", "full"), default="full")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no part later than this")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs/results/simulation-million.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/results/simulation-full.json")
     told = parser.parse_args()
     kept = json.loads(told.out.read_text()) if told.out.exists() else _nothing(told.faults)
     if kept["faults"] != told.faults:
