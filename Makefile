@@ -34,7 +34,7 @@ kafka-stop:            ## stop the broker of `make kafka` from another terminal
 	@test ! -f .kafka/data/pid || kill "$$(cat .kafka/data/pid)"
 
 test-kafka: setup      ## tests on a real Apache Kafka of their own
-	@$(BIN)/python -m pytest tests/kafka --timeout=$(KAFKA_TEST_TIMEOUT_S)
+	@$(BIN)/python -m pytest tests/kafka --timeout=$(KAFKA_TEST_TIMEOUT_S) --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 test-servers: setup    ## tests on servers of their own: PostgreSQL with a synchronous standby
 	@$(BIN)/python -m pytest tests/servers

@@ -152,7 +152,8 @@ def _opener(
 def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple[list[Hop], str]:
     """When the points of the first anomaly were framed, and time had passed them; and which task wrote the last frame.
 
-    Time had passed when the last writer said so, or said that it is idle and holds nothing back.
+    Time had passed when the last writer said so, or said that it is idle and holds nothing back. What was written
+    after the anomaly was not waited for: a writer that came later.
 
     frames: messages of the frames topic around the window. Both are missing where the series is not in frames.
     """
@@ -163,7 +164,7 @@ def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple
     last: Message | None = None
     passed: dict[bytes, Message] = {}
     for message in frames:
-        if message.partition != partition:
+        if message.partition != partition or message.received_ns > way.hops[0].at_ns:
             continue
         if sc.record_type(message) == "watermark":
             mark = sc.read(message)

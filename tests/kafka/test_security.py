@@ -49,7 +49,7 @@ def settings_of(secured: Cluster, user: str, via: str = "scram", **change: Any) 
         "mtls": KafkaSecurity("ssl", ca_file=ca, cert_file=at.place / f"{user}.crt", key_file=at.place / f"{user}.key"),
     }[via]
     brokers = secured.client(user, via)["bootstrap.servers"]
-    return KafkaSettings(brokers, prefix="acl", security=replace(security, **change), timeout_s=8)
+    return KafkaSettings(brokers, prefix="acl", security=replace(security, **change), timeout_s=20)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 from support.kafka import Broker
 from support.pipeline import Deployed, recorded_shop
 
-SESSION_S = 90
-RESTART_S = 30
+SESSION_S = 300
+RESTART_S = 100
 """A process of Python with its libraries, on a machine that does other things too."""
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Thread
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,13 +20,15 @@ from tidegate._replay import replay
 from tidegate._settings import Settings
 
 PAIR = ("g1", "g2")
+PATIENT = {"idle_after_s": 120}
+"""Nobody is idle while this test waits for what was played."""
 
 
 def generation(base: Deployed, alone: Broker, name: str) -> Deployed:
     place = base.place / name
     place.mkdir()
     return Deployed(
-        alone, place, prefix=base.settings.kafka.prefix, partitions=2, kafka={"generation": name},
+        alone, place, prefix=base.settings.kafka.prefix, partitions=2, kafka={"generation": name}, streams=PATIENT,
         shards={"snapshots": str(place / "state"), "snapshot_every_s": 2},
     )  # fmt: skip
 
@@ -44,9 +45,10 @@ def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: 
     pem.write_bytes(key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ))  # fmt: skip
-    base = Deployed(alone, tmp_path, prefix="upgraded", partitions=2, control={"keys": {"ops": public_text(key)}})
+    trusted = {"keys": {"ops": public_text(key)}}
+    base = Deployed(alone, tmp_path, prefix="upgraded", partitions=2, control=trusted, streams=PATIENT)
     n, m = (generation(base, alone, name) for name in PAIR)
-    load = Thread(target=base.play, args=(recorded_shop(20),), kwargs={"pause_s": 0.12})
+    load, played = recorded_shop(20), 0
     server = subprocess.Popen(
         [sys.executable, "-m", "tidegate", "serve", "--settings", str(base.file), "--generation", "g1",
          "--generation", "g2"],
@@ -55,12 +57,14 @@ def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: 
     try:
         n.start()
         m.start()
-        load.start()
         for name, minute in (("g2", 5), ("g1", 11)):
-            base.wait_until(lambda at=minute: public_ns(base) > START_NS + at * 60_000_000_000, 120)
+            until = len(load) * (minute + 2) // 20
+            base.play(load[played:until], pause_s=0.12)
+            played = until
+            base.wait_until(lambda at=minute: public_ns(base) > START_NS + at * 60_000_000_000)
             order_cutover(base.kafka, PAIR, name, issuer="ops", key=pem, lead_ns=60_000_000_000)
-        load.join()
-        base.wait_until(lambda: base.has_ended("serve"), 120)
+        base.play(load[played:], pause_s=0.12)
+        base.wait_until(lambda: base.has_ended("serve"))
         found = compare(base.kafka, PAIR)
         assert found.are_equal and found.incidents > 0
         published = [m.header("ce_id") for t in (sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS) for m in base.read(t)]
@@ -70,6 +74,6 @@ def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: 
         assert [name for i, name in enumerate(by) if i == 0 or by[i - 1] != name] == ["g1", "g2", "g1"]
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        server.wait(60)
         n.kill()
         m.kill()

@@ -63,6 +63,7 @@ class Deployed:
         self.kafka: KafkaSettings = self.settings.kafka.plain()
         create(admin(self.kafka), self.kafka, partitions)
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._files: dict[int, Path] = {}
         self._started = 0
 
     def settle(self, **more: Any) -> None:
@@ -87,17 +88,19 @@ class Deployed:
     def start(self, *stages: str) -> subprocess.Popen[bytes]:
         """A process of `tidegate run`."""
         self._started += 1
-        log = (self.place / f"process-{self._started:03d}.log").open("wb")
+        file = self.place / f"process-{self._started:03d}.log"
+        log = file.open("wb")
         command = [sys.executable, "-m", "tidegate", "run", *stages, "--settings", str(self.file), "--json"]
         process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        self._files[process.pid] = file
         self.processes.append(process)
         return process
 
     def stop(self) -> None:
         """SIGTERM to all; a process that ends otherwise than cleanly is a failure."""
         for process in self.processes:
-            process.send_signal(signal.SIGTERM)
-        codes = [process.wait(30) for process in self.processes]
+            self._terminate(process)
+        codes = [process.wait(60) for process in self.processes]
         assert codes == [0] * len(codes), f"{codes}\n{self.logs()}"
 
     def kill(self) -> None:
@@ -131,7 +134,7 @@ class Deployed:
         collect(run, [message for topic in KEPT for message in self.read(topic)])
         return run
 
-    def wait(self, is_done: Callable[[Run], bool], timeout_s: float = 60) -> Run:
+    def wait(self, is_done: Callable[[Run], bool], timeout_s: float = 120) -> Run:
         """Wait until the decide stage has ended everything; raises with the logs of the processes otherwise."""
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
@@ -149,9 +152,15 @@ class Deployed:
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM to one, which must end cleanly."""
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, self.logs()
+        self._terminate(process)
+        assert process.wait(60) == 0, self.logs()
         self.processes.remove(process)
+
+    def _terminate(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGTERM, once it is far enough to hear it: Python itself dies of one."""
+        file = self._files[process.pid]
+        self.wait_until(lambda: process.poll() is not None or b"process started" in file.read_bytes())
+        process.send_signal(signal.SIGTERM)
 
     def waits(self, stage: str) -> int:
         """Records of its telemetry inputs that a stage has not committed as read."""
@@ -172,7 +181,7 @@ class Deployed:
         marks = [sc.read(m) for m in self.read(topic) if sc.record_type(m) == "watermark"]
         return max((m.through_ns for m in marks if isinstance(m, sc.Watermark) and m.stage == stage), default=0)
 
-    def wait_until(self, is_so: Callable[[], bool], timeout_s: float = 60) -> None:
+    def wait_until(self, is_so: Callable[[], bool], timeout_s: float = 120) -> None:
         until = time.monotonic() + timeout_s
         while not is_so():
             assert time.monotonic() < until, self.logs()

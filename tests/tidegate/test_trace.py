@@ -114,6 +114,11 @@ def test_an_anomaly_that_ended_after_the_incident_had_opened_did_not_open_it() -
     assert found.first == opener and found.hops[0].at_ns == T + 23 * NS
 
 
+def test_a_writer_that_came_after_the_anomaly_was_not_waited_for() -> None:
+    hops, _ = _trace.telemetry_hops(way(), [frame(11, 9), mark(21, 10, "a"), mark(24, 20, "late")], 1)
+    assert [(hop.name, hop.at_ns) for hop in hops] == [("framed", T + 11 * NS), ("time passed", T + 21 * NS)]
+
+
 def test_a_writer_that_was_idle_when_the_window_ended_did_not_hold_it_back() -> None:
     frames = [frame(11, 9), mark(1, 0, "idle"), mark(2, 0, "idle", idle=True), mark(21, 10, "a"), mark(60, 99, "idle")]
     hops, _ = _trace.telemetry_hops(way(), frames, 1)
@@ -121,9 +126,9 @@ def test_a_writer_that_was_idle_when_the_window_ended_did_not_hold_it_back() -> 
 
 
 def test_a_writer_that_was_idle_and_came_back_held_it_back_until_it_passed() -> None:
-    frames = [frame(11, 9), mark(2, 0, "b", idle=True), mark(3, 1, "b"), mark(21, 10, "a"), mark(30, 99, "b")]
+    frames = [frame(11, 9), mark(2, 0, "b", idle=True), mark(3, 1, "b"), mark(21, 10, "a"), mark(22, 99, "b")]
     hops, _ = _trace.telemetry_hops(way(), frames, 1)
-    assert [hop.at_ns for hop in hops] == [T + 11 * NS, T + 30 * NS]
+    assert [hop.at_ns for hop in hops] == [T + 11 * NS, T + 22 * NS]
 
 
 def test_budgets_are_until_the_anomaly_and_until_the_decision() -> None:
