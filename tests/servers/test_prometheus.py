@@ -5,7 +5,6 @@ TIDEGATE_LIVE_S is for how long each does so; `make live-sources` takes ten minu
 
 import json
 import os
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,9 +13,7 @@ from pathlib import Path
 import pytest
 from support import otel_sdk
 from support.prometheus import Exporter, debian, running
-from support.up import settings
-
-from tidegate._up import run_up
+from support.up_running import Up
 
 SECONDS = float(os.environ.get("TIDEGATE_LIVE_S", "8"))
 KEEP = os.environ.get("TIDEGATE_LIVE_KEEP", "")
@@ -24,34 +21,9 @@ TOKEN = "prom-token-0123456789"
 PAGE = "".join(f'# TYPE m{i} gauge\nm{i}{{kind="a"}} {i}\n' for i in range(200)) + "# EOF\n"
 
 
-class Up:
-    """`tidegate up` in a thread."""
-
-    def __init__(self, place: Path) -> None:
-        self._stop, self._ready = threading.Event(), threading.Event()
-        self.url, self.report = "", {}
-        told = settings(tokens=[{"token": TOKEN, "source": "prom", "can_read": True}])
-
-        def run() -> None:
-            self.report = run_up(place, told, port=0, on_ready=self._came_up, stop=self._stop)
-
-        self._thread = threading.Thread(target=run)
-        self._thread.start()
-        assert self._ready.wait(60)
-
-    def _came_up(self, url: str) -> None:
-        self.url = url
-        self._ready.set()
-
-    def end(self) -> dict:
-        self._stop.set()
-        self._thread.join(60)
-        return self.report
-
-
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    found = Up(tmp_path / "up")
+    found = Up(tmp_path / "up", TOKEN)
     yield found
     found.end()
 
