@@ -1,16 +1,10 @@
 """Lines a CPU-second of our miner and of drain3, which is a process of its own with an environment made from its lock.
 
-The environment lies in `.bench/` of the checkout, as those of `bench.throughput` do, and needs uv and a package index
-the first time. Without it our figure stands alone, and the ratio is null with the reason.
+Without the environment of drain3 (`_peer.py`) our figure stands alone, and the ratio is null with the reason.
 """
 
-import hashlib
 import json
-import os
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -19,14 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.detection._peer import PEERS, call, interpreter
 from streams._templates import Miner
 
 LINES, RUNS, BATCH = 1_000_000, 3, 1000
 KINDS = ("fresh", "identified")
 """Lines with fresh digits, and a tenth as many that begin with a fresh identifier."""
-ROOT = Path(__file__).resolve().parents[2]
-PEER = ROOT / "bench" / "peers" / "drain3"
-_LIMIT_S = 900
 
 
 def speed(systems: Mapping[str, Sequence[str]], lines: int) -> tuple[dict[str, Any], dict[str, list[int]]]:
@@ -39,7 +31,7 @@ def speed(systems: Mapping[str, Sequence[str]], lines: int) -> tuple[dict[str, A
             rows = fresh(plain, each, seed)
             (Path(folder) / f"{name}.fresh").write_bytes(rows)
             (Path(folder) / f"{name}.identified").write_bytes(identified(rows, each // 10, seed))
-        python, why = _python()
+        python, why = interpreter("drain3")
         ours: dict[str, list[float]] = {kind: [] for kind in KINDS}
         theirs: dict[str, list[float]] = {kind: [] for kind in KINDS}
         groups = {}
@@ -47,7 +39,7 @@ def speed(systems: Mapping[str, Sequence[str]], lines: int) -> tuple[dict[str, A
             for kind in KINDS:
                 ours[kind].append(_own_seconds(Path(folder), kind))
             if python is not None:
-                found = json.loads(_call([str(python), str(PEER / "lines.py"), folder, *KINDS]))
+                found = json.loads(call([str(python), str(PEERS / "drain3" / "lines.py"), folder, *KINDS]))
                 groups = found["groups"]
                 for kind in KINDS:
                     theirs[kind].append(found["cpu_s"][kind])
@@ -96,32 +88,3 @@ def _own_seconds(folder: Path, kind: str) -> float:
             miner.keys(rows[at : at + BATCH])
         spent += time.process_time() - begin
     return spent
-
-
-def _python() -> tuple[Path | None, str]:
-    """The interpreter that has drain3, or why there is none."""
-    lock = PEER / "uv.lock"
-    place = ROOT / ".bench" / f"drain3-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    if not (place / "made").exists():
-        beside = Path(sys.executable).with_name("uv")
-        uv = shutil.which("uv") or (str(beside) if beside.exists() else "")
-        if not uv:
-            return None, "uv is not installed (pip install uv)"
-        place.parent.mkdir(exist_ok=True)
-        (place.parent / ".gitignore").write_text("*\n")
-        environment = {"UV_PROJECT_ENVIRONMENT": str(place)}
-        try:
-            _call([uv, "sync", "--frozen", "--quiet", "--project", str(PEER)], environment)
-        except RuntimeError as error:
-            return None, f"it cannot be installed: {error}"
-        (place / "made").touch()
-    return place / "bin" / "python", ""
-
-
-def _call(line: Sequence[str], more: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        line, env={**os.environ, **(more or {})}, capture_output=True, text=True, timeout=_LIMIT_S, check=False
-    )
-    if done.returncode:
-        raise RuntimeError((done.stdout + done.stderr).strip()[-300:])
-    return done.stdout

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.detection import _figures as fig
+from bench.detection import _peers
 from bench.detection._series import Labelled
 from bench.detection._system import WINDOWS_PER_DAY, alarms, plain_threshold, thresholds
 from schemas.core import F64
@@ -23,13 +24,15 @@ def found(
     figures: Mapping[str, Figure],
     scores: Sequence[F64],
     per_day: float,
+    *,
+    with_peers: bool = False,
 ) -> dict[str, Any]:
     """Keys of a set for these figures over its test parts.
 
     scores: float64 (n,) a series, higher is more surprising. per_day: the budget of false alarms a series-day that
-    the figures are for, but those of `COUNT_WINDOWS`.
+    the figures are for, but those of `COUNT_WINDOWS`. with_peers: the first series are given to other systems, too.
     """
-    at = thresholds(series, scores)
+    at, static = thresholds(series, scores), _bounds(series)
     threshold = at(per_day)
     budgets = {name: WINDOWS_PER_DAY if name in COUNT_WINDOWS else per_day for name in figures}
     alarmed = {day: [alarms(score, at(day)) for score in scores] for day in {per_day, *budgets.values()}}
@@ -42,11 +45,12 @@ def found(
         **{name: figure(fig.together(parts[budgets[name]])) for name, figure in figures.items()},
         "ci95": {name: fig.interval(parts[budgets[name]], _plain(figure)) for name, figure in figures.items()},
         "chance": {name: figure(chance[budgets[name]]) for name, figure in figures.items()},
-        "baselines": {"static_threshold": _static(series, figures)},
+        "baselines": {"static_threshold": _static(series, static, figures)},
         "series": len(series), "series_days": whole.days, "events": whole.events, "found": whole.found,
         "false_alarms": whole.false, "asked_per_day": per_day, "threshold": threshold,
         "asked_per_day_of": {name: day for name, day in budgets.items() if day != per_day},
         "budget": budget(series, scores, at),
+        **({"peers": _peers.compared(series, scores, threshold, static, STATIC_PER_DAY)} if with_peers else {}),
         "at_one_a_day": _at(series, scores, at(1.0), figures),
     }  # fmt: skip
 
@@ -90,13 +94,23 @@ def table(name: str, found: Mapping[str, Any]) -> list[str]:
             f"{name}: asked for {row['target']:g} false alarms a series-day, got {row['actual']:.3f} "
             f"(95% {low:.3f} to {high:.3f}), recall {row['recall']:.2f}"
         )
-    return lines
+    return [*lines, *(_peers.table(found["peers"]) if "peers" in found else [])]
 
 
-def _static(series: Sequence[Labelled], figures: Mapping[str, Figure]) -> dict[str, float | None]:
-    """What fixed bounds give: the distance from the training median, a unit being what 99.5 % of training stays below.
+def _static(
+    series: Sequence[Labelled], scores: Sequence[F64], figures: Mapping[str, Figure]
+) -> dict[str, float | None]:
+    """What fixed bounds give; threshold and alarms as for everything else."""
+    threshold = plain_threshold(series, scores, STATIC_PER_DAY)
+    alarmed: list[NDArray[np.bool_]] = [alarms(score, threshold) for score in scores]
+    whole = fig.together([fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)])
+    return {name: figure(whole) for name, figure in figures.items()}
 
-    The largest dimension counts; threshold and alarms as for everything else.
+
+def _bounds(series: Sequence[Labelled]) -> list[F64]:
+    """The distance of every window from the training median, a unit being what 99.5 % of training stays below.
+
+    The largest dimension counts.
     """
     scores: list[F64] = []
     for one in series:
@@ -107,10 +121,7 @@ def _static(series: Sequence[Labelled], figures: Mapping[str, Figure]) -> dict[s
         with np.errstate(invalid="ignore", divide="ignore"):
             relative = np.where(unit > 0, away / unit, np.where(away > 0, 1e3, 0.0))
         scores.append(np.nan_to_num(relative.max(axis=1)))
-    threshold = plain_threshold(series, scores, STATIC_PER_DAY)
-    alarmed: list[NDArray[np.bool_]] = [alarms(score, threshold) for score in scores]
-    whole = fig.together([fig.counts(one, alarm) for one, alarm in zip(series, alarmed, strict=True)])
-    return {name: figure(whole) for name, figure in figures.items()}
+    return scores
 
 
 def _plain(figure: Figure) -> Callable[[fig.Counts], float]:

@@ -14,11 +14,11 @@ FIGURES = {
 }  # fmt: skip
 
 
-def measure(data: Path) -> dict[str, Any]:
+def measure(data: Path, with_peers: bool = False) -> dict[str, Any]:
     """Keys of the set."""
     series = archives(data)
     scores = surprises(series)
-    return _measured.found(series, FIGURES, scores, INDICATOR_PER_DAY)
+    return _measured.found(series, FIGURES, scores, INDICATOR_PER_DAY, with_peers=with_peers)
 
 
 def table(found: dict[str, Any]) -> list[str]:

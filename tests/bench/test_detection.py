@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.detection import _figures as fig
-from bench.detection import _nab, kpi2018, nab, smd
+from bench.detection import _nab, _peers, kpi2018, nab, smd
 from bench.detection._series import Labelled, archives, events
 from bench.detection._system import alarms, thresholds
 from bench.detection._vus import vus_pr
@@ -183,3 +183,14 @@ def test_training_parts_that_are_silent_or_hardly_there_leave_a_threshold():
         one, score = labelled(4000, (3500, 3510), first=first), np.zeros(4000)
         score[3500] = 9.0
         assert np.isfinite(thresholds([one], [score])(0.1))
+
+
+def test_other_systems_are_given_the_first_series_as_they_are_and_judged_alike(monkeypatch, tmp_path):
+    monkeypatch.setattr(_peers, "EACH", 3000)
+    monkeypatch.setattr(_peers, "interpreter", lambda name: (None, f"no {name} here"))
+    some = [labelled(4000, (3500, 3510), first=3000) for _ in range(3)]
+    odd = [np.where(one.y, 9.0, 0.1) for one in some]
+    found = _peers.compared(some, odd, 5.0, odd, per_day=0.5)
+    assert found["series"] == 3 and found["windows"] == 12_000 and found["missing"] == "no detectors here"
+    assert found["systems"]["tidegate"]["alarm_f1"] == found["systems"]["static_threshold"]["alarm_f1"] == 1.0
+    assert _peers.table(found)
