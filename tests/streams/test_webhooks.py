@@ -231,3 +231,11 @@ def test_what_the_sdk_of_cloudevents_sends_is_the_same_line_in_both_modes() -> N
         found.append((row["service"], row["location"], row["body"], row["t"].value))
     expected = ("checkout", "cloudevents/com.example.order", 'ä 7% {"paid": true}', 1_772_449_200 * NS)
     assert found == [expected, expected]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("watch.event", "BackOff"), ("events.list", "Unhealthy")])
+def test_events_that_a_real_api_server_hands_out_become_lines_of_the_pods_service(name: str, reason: str) -> None:
+    case = json.loads((Path(__file__).parents[1] / f"golden/webhooks/kubernetes.sent.{name}.json").read_text())
+    rows = SOURCES["kubernetes"].decode(message("kubernetes", json.dumps(case["body"]).encode())).logs.to_pylist()
+    line = next(row for row in rows if row["location"].endswith(reason))
+    assert (line["service"], sc.rfc3339(line["t"].value)[:19]) == ("checkout", "2026-03-02T11:00:00")
