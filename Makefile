@@ -37,7 +37,7 @@ test-kafka: setup      ## tests on a real Apache Kafka of their own
 	@$(BIN)/python -m pytest tests/kafka --timeout=$(KAFKA_TEST_TIMEOUT_S) --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 test-servers: setup    ## tests on servers of their own: PostgreSQL with a synchronous standby
-	@$(BIN)/python -m pytest tests/servers
+	@$(BIN)/python -m pytest tests/servers --timeout=300 --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 LIVE := $(CURDIR)/.servers/live
 KUBE_APISERVER ?= $(LIVE)/kube-apiserver
