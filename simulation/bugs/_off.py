@@ -57,6 +57,7 @@ PATIENT_PERMITS = (
 DEAF_GATEWAY = Swap(f"{G}:check_kill", always(YES))
 DEAF_WORKER = Swap("actions._perform:Performer._held", always(""))
 BLIND_TO_EPOCHS = Swap(f"{G}:_epoch", always(YES))
+NEW_TO_IT = Swap(f"{G}:_epoch", without("SENT_BEFORE"))
 SEEING_NO_MASS = Swap("actions._safety:mass_illness", always(None))
 NO_FLOOR = Swap(f"{G}:_floor", always(YES))
 RECOVERED = Finding("recovered", "BELIEVED", 1.0, 1.0)

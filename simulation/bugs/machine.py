@@ -8,7 +8,15 @@ from actions._machine_types import Probe, Record, Reserve
 from schemas.core import NS
 from simulation._bugs import Bug, Swap
 from simulation._world import World
-from simulation.bugs._off import ALREADY_SO, BLIND_TO_EPOCHS, DEAF_GATEWAY, DEAF_WORKER, NOBODY_S_MARK, PATIENT_PERMITS
+from simulation.bugs._off import (
+    ALREADY_SO,
+    BLIND_TO_EPOCHS,
+    DEAF_GATEWAY,
+    DEAF_WORKER,
+    NEW_TO_IT,
+    NOBODY_S_MARK,
+    PATIENT_PERMITS,
+)
 
 M, W = "actions._machine", "actions._machine_walk:Walk"
 
@@ -137,7 +145,8 @@ BUGS = (
     Bug(
         "blind_retry",
         "an effect whose answer was lost is asked for again, without a look at the target",
-        (Swap(f"{W}.reconcile", _blind_retry), ALREADY_SO),
+        (Swap(f"{W}.reconcile", _blind_retry), ALREADY_SO, NEW_TO_IT),
+        {"lost_answer": 3.0},
         shows=("I2",),
     ),
     Bug(
