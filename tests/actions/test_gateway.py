@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.gateway import (
     NOW,
+    OTHER,
     PARAMETERS,
     PLUGINS,
     TARGET,
@@ -179,9 +180,19 @@ def test_a_refusal_stays_a_refusal_even_when_its_cause_is_gone():
     assert bench.apply() == ("not_applied", "KILLED") and not bench.shelf.writes
 
 
-def test_what_nobody_proved_leaves_no_answer_behind():
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (request()._replace(permit=b"{}"), "MALFORMED"),
+        (permitted(kid="decide-9"), "KEY_UNKNOWN"),
+        (permitted(key=OTHER), "BAD_SIGNATURE"),
+        (permitted(audience="elsewhere"), "WRONG_AUDIENCE"),
+        (request()._replace(permit=permitted(request(plan_digest="sha256:q")).permit), "OTHER_REQUEST"),
+    ],
+)
+def test_what_nobody_proved_leaves_no_answer_behind(told, reason):
     bench = Bench()
-    assert bench.apply(permitted(audience="elsewhere")).reason == "WRONG_AUDIENCE"
+    assert bench.apply(told) == ("not_applied", reason)
     assert bench.apply().result == "applied"
 
 
@@ -190,6 +201,7 @@ def test_the_same_key_with_another_content_is_refused():
     bench.apply()
     other = permitted(request(VERBS.change("gitops.revert", TARGET, PARAMETERS | {"to_version": "v40"}, "r")))
     assert bench.apply(other) == ("not_applied", "KEY_REUSED")
+    assert bench.apply().result == "applied", "the answer of the first stays"
 
 
 def test_a_target_that_moved_since_it_was_looked_at_is_not_written():

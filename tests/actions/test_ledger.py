@@ -93,8 +93,9 @@ def test_a_full_disk_commits_nothing_and_stops_everything_until_it_is_opened_ane
         for n in range(99):
             write(ledger, Transaction(n, leaves=(b"z" * 3_000, b"y")))
             heads.append(ledger.head())
-    with pytest.raises(LedgerFault):
-        ledger.submit(Transaction(99))
+    for asked in (lambda: ledger.submit(Transaction(99)), lambda: ledger.forget(0), ledger.head):
+        with pytest.raises(LedgerFault, match="failed before"):
+            asked()
     ledger.close()
     found = SqliteLedger(tmp_path / "ledger", seal)
     assert found.head() == heads[-1] and code(write(found, Transaction(99))) == "COMMITTED"
@@ -107,3 +108,23 @@ def test_a_foreign_or_damaged_file_is_not_opened(tmp_path):
     for name in ("other", "noise"):
         with pytest.raises(LedgerFault):
             SqliteLedger(tmp_path / name, seal)
+
+
+def test_a_store_that_cannot_be_durable_is_not_opened():
+    with pytest.raises(LedgerFault, match="not WAL with full sync"):
+        SqliteLedger(Path(":memory:"), seal)
+
+
+@pytest.mark.parametrize("kind", ["model", "sqlite"])
+def test_a_seal_that_fails_leaves_nothing_of_its_group_and_nothing_locked(tmp_path, kind):
+    def failing(number, before, body):
+        if body == b"bad":
+            raise ValueError("no seal")
+        return seal(number, before, body)
+
+    ledger = ModelLedger(failing) if kind == "model" else SqliteLedger(tmp_path / "ledger", failing)
+    with pytest.raises(ValueError, match="no seal"):
+        write(ledger, Transaction(1, leaves=(b"good", b"bad"), outbox=(Outbox("t", "k", "1", b"v"),)))
+    assert ledger.head() == (0, ZERO_HASH) and not ledger.unsent(9)
+    assert code(write(ledger, Transaction(2, leaves=(b"good",)))) == "COMMITTED"
+    ledger.close()

@@ -179,6 +179,9 @@ class LedgerRules:
         results = [code(write(ledger, Transaction(n, targets=(hold, free)))) for n in range(4)]
         assert results == ["COMMITTED"] * 3 + ["TARGET_BLOCKED"]
         assert code(write(ledger, Transaction(5, targets=(Unblock("t"), hold)))) == "COMMITTED"
+        write(ledger, Transaction(6, targets=(free,)))
+        results = [code(write(ledger, Transaction(n, targets=(hold, free)))) for n in range(7, 10)]
+        assert results == ["COMMITTED"] * 2 + ["TARGET_BLOCKED"], "counted anew"
 
     def test_after_distrust_a_target_is_fenced_higher_and_read_before_anything_new(self, ledger):
         write(ledger, Transaction(0, targets=(Hold("t", "k"), Renew("t", "k", 1), Free("t", "k"))))
