@@ -15,6 +15,7 @@ from streams._decoded import HistogramPoints
 from streams._histograms import leads
 from streams._id_table import I16
 from streams._ledger import Ledger
+from streams._senders import SENDER
 
 SKEW, LATE, NOT_FINITE, LIMIT = "CLOCK_SKEW", "LATE", "NOT_FINITE", "SERIES_LIMIT"
 _COLUMNS = {sc.LOGS: ("t", sc.LOG_FIELDS, "log_lines"), sc.SPANS: ("end", sc.SPAN_FIELDS, "spans")}
@@ -68,9 +69,9 @@ class BatchesOut:
 
     def rows(
         self, topic: str, batch: pa.RecordBatch | None, span: tuple[int, int], sender: str, ledger: Ledger,
-        out: list[Emit],
+        out: list[Emit], name: str = "",
     ) -> int:  # fmt: skip
-        """The same for the log lines or spans of a message."""
+        """The same for the log lines or spans of a message. name: proved by who sent it, else empty."""
         if batch is None or not batch.num_rows:
             return 0
         column, fields, what = _COLUMNS[topic]
@@ -90,14 +91,15 @@ class BatchesOut:
             batch, t = batch.filter(pa.array(~bad)), t[~bad]
         if not len(t):
             return 0
+        said = ((SENDER, name.encode()),) if name else ()
         if self._partitions == 1:
-            out.append(Emit(topic, b"", sc.encode_rows(fields, batch.columns), (), int(t.min()), 0))
+            out.append(Emit(topic, b"", sc.encode_rows(fields, batch.columns), said, int(t.min()), 0))
             return int(t.max())
         owner = _owners(batch, "trace_id" if topic == sc.SPANS else "service", self._partitions)
         for partition in np.unique(owner).tolist():
             mine = owner == partition
             part = sc.encode_rows(fields, batch.filter(pa.array(mine)).columns)
-            out.append(Emit(topic, b"", part, (), int(t[mine].min()), partition))
+            out.append(Emit(topic, b"", part, said, int(t[mine].min()), partition))
         return int(t.max())
 
 

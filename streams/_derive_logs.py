@@ -15,6 +15,7 @@ import schemas as sc
 from schemas.core import Event, Output, Tick
 from streams._derived import Panes, PointsOut, series
 from streams._ledger import Ledger
+from streams._senders import Writers
 from streams._settings import StreamSettings
 from streams._state import pack, unpack
 from streams._templates import OTHER, Miner
@@ -35,6 +36,7 @@ class LogState:
     keys: dict[str, set[str]] = field(default_factory=dict)
     """Keys in use by tenant and service, bounded by `max_templates_per_service`."""
     ledger: Ledger = field(default_factory=Ledger)
+    writers: Writers = field(default_factory=Writers)
 
 
 class DeriveLogs:
@@ -56,11 +58,13 @@ class DeriveLogs:
         out: list[Output] = []
         if isinstance(event, Tick):
             for start, table in state.panes.close(event.through_ns):
-                points = PointsOut(self._settings.shards, self._settings.partitions)
+                points = PointsOut(self._settings.shards, self._settings.partitions, state.writers)
                 self._pane(state, start, table, points)
                 out += points.frames(state.ledger, self.name)
         elif not sc.record_type(event):
-            out += state.panes.add(sc.decode_rows(event.value, sc.LOG_FIELDS), state.ledger, "log_lines", self.name)
+            batch = sc.decode_rows(event.value, sc.LOG_FIELDS)
+            state.writers.hear(batch, event)
+            out += state.panes.add(batch, state.ledger, "log_lines", self.name)
         return state, out
 
     def _pane(self, state: LogState, start: int, table: pa.Table, points: PointsOut) -> None:
@@ -121,6 +125,7 @@ class DeriveLogs:
     def dump(self, state: LogState) -> bytes:
         document = {
             "through_ns": state.panes.through_ns, "ledger": state.ledger.dump(), "known": sorted(state.known),
+            "writers": state.writers.names,
             "keys": {owner: sorted(keys) for owner, keys in sorted(state.keys.items())},
             "miners": {owner: miner.dump() for owner, miner in sorted(state.miners.items())},
         }  # fmt: skip
@@ -128,7 +133,11 @@ class DeriveLogs:
 
     def load(self, data: bytes) -> LogState:
         document, _, blobs = unpack(data)
-        state = LogState(ledger=Ledger.load(document["ledger"]), known=set(document["known"]))
+        state = LogState(
+            ledger=Ledger.load(document["ledger"]),
+            known=set(document["known"]),
+            writers=Writers(document.get("writers", {})),
+        )
         state.panes.restore(document["through_ns"], blobs)
         state.keys = {owner: set(keys) for owner, keys in document["keys"].items()}
         state.miners = {owner: Miner.load(miner) for owner, miner in document["miners"].items()}

@@ -17,6 +17,7 @@ import schemas as sc
 from schemas.core import F64, I64, Bool, Emit, Event, Output, Tick
 from streams._derived import Panes, PointsOut, announced, duration_buckets, series
 from streams._ledger import Ledger
+from streams._senders import Writers
 from streams._settings import PANE_NS, StreamSettings
 from streams._spans import Spans, columns_of
 from streams._state import pack, unpack
@@ -42,6 +43,7 @@ class SpanState:
     edges: dict[str, list[int]] = field(default_factory=dict)
     """By "caller callee" entity ids: first seen, last said."""
     ledger: Ledger = field(default_factory=Ledger)
+    writers: Writers = field(default_factory=Writers)
 
 
 class DeriveSpans:
@@ -65,7 +67,9 @@ class DeriveSpans:
             for start, table in state.panes.close(event.through_ns):
                 out += self._pane(state, start, table)
         elif not sc.record_type(event):
-            out += state.panes.add(sc.decode_rows(event.value, sc.SPAN_FIELDS), state.ledger, "spans", self.name)
+            batch = sc.decode_rows(event.value, sc.SPAN_FIELDS)
+            state.writers.hear(batch, event)
+            out += state.panes.add(batch, state.ledger, "spans", self.name)
         return state, out
 
     def _pane(self, state: SpanState, start: int, table: pa.Table) -> list[Output]:
@@ -83,7 +87,7 @@ class DeriveSpans:
         state.ledger.add("spans.processed", len(table))
         parent = spans.parents()
         is_now = np.arange(len(spans.start)) >= len(spans.start) - len(table)
-        points = PointsOut(self._settings.shards, self._settings.partitions)
+        points = PointsOut(self._settings.shards, self._settings.partitions, state.writers)
         histograms = self._requests(state, start, spans, parent, is_now, points)
         edges = self._edges(state, start, spans, parent, is_now, points)
         self._self_time(state, start, spans, parent, is_now, points)
@@ -236,6 +240,7 @@ class DeriveSpans:
         }
         document = {
             "through_ns": state.panes.through_ns, "ledger": state.ledger.dump(), "known": sorted(state.known),
+            "writers": state.writers.names,
             "endpoints": {owner: sorted(found) for owner, found in sorted(state.endpoints.items())},
             "edges": state.edges,
         }  # fmt: skip
@@ -243,7 +248,12 @@ class DeriveSpans:
 
     def load(self, data: bytes) -> SpanState:
         document, _, blobs = unpack(data)
-        state = SpanState(ledger=Ledger.load(document["ledger"]), known=set(document["known"]), edges=document["edges"])
+        state = SpanState(
+            ledger=Ledger.load(document["ledger"]),
+            known=set(document["known"]),
+            writers=Writers(document.get("writers", {})),
+            edges=document["edges"],
+        )
         parts: dict[str, dict[str, bytes]] = {"pending": {}, "held": {}}
         for name, blob in blobs.items():
             part, start = name.split("/")

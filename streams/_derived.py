@@ -11,6 +11,7 @@ import schemas as sc
 from schemas.core import F64, I64, Emit
 from streams import _dead
 from streams._ledger import Ledger
+from streams._senders import Writers
 from streams._settings import PANE_NS
 
 
@@ -36,15 +37,19 @@ class PointsOut:
 
     shards: int
     partitions: int
+    writers: Writers = field(default_factory=Writers)
     rows: list[tuple[int, int, float, int]] = field(default_factory=list)
     fresh: dict[int, list[sc.SeriesDef]] = field(default_factory=dict)
 
     def add(self, known: set[str], definition: sc.SeriesDef, t_ns: int, value: float) -> None:
-        """`known` holds the ids already sent; it is part of the stage's state."""
+        """`known` holds the ids already sent, with their senders; it is part of the stage's state."""
         shard = sc.shard_of(definition.tenant, definition.service, self.shards)
-        if definition.id not in known:
-            known.add(definition.id)
-            self.fresh.setdefault(shard % self.partitions, []).append(definition)
+        sender = self.writers.of(definition.tenant, definition.service, *_caller(definition))
+        said = f"{definition.id} {sender}".rstrip()
+        if said not in known:
+            known.add(said)
+            named = definition.model_copy(update={"sender": sender}) if sender else definition
+            self.fresh.setdefault(shard % self.partitions, []).append(named)
         self.rows.append((int(definition.id, 16), t_ns, value, shard))
 
     def frames(self, ledger: Ledger, stage: str) -> list[Emit]:
@@ -64,6 +69,12 @@ class PointsOut:
             out.append(Emit(sc.FRAMES, b"", frame, (), int(t[mine].min()), partition))
             out += announced(defs, stage, int(t[mine].min()))
         return out
+
+
+def _caller(definition: sc.SeriesDef) -> tuple[str, ...]:
+    """The other service whose spans it was made of, where there is one."""
+    caller = definition.labels.get("caller", "")
+    return (caller,) if caller else ()
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from streams._framing import Framing
 from streams._id_table import I16, IdTable
 from streams._intake import TRUST
 from streams._ledger import Ledger
-from streams._senders import NOBODY, Senders, Who
+from streams._senders import NOBODY, Senders, Who, proved
 from streams._settings import WARM_POINTS, StreamSettings
 from streams._state import pack, unpack
 
@@ -161,9 +161,13 @@ class Normalise:
                 span, sender, ledger, out,
             ))  # fmt: skip
         if decoded.logs is not None:
-            newest = max(newest, self._batches.rows(sc.LOGS, decoded.logs, span, sender, ledger, out))
+            newest = max(
+                newest, self._batches.rows(sc.LOGS, decoded.logs, span, sender, ledger, out, proved(message, sender))
+            )
         if decoded.spans is not None:
-            newest = max(newest, self._batches.rows(sc.SPANS, decoded.spans, span, sender, ledger, out))
+            newest = max(
+                newest, self._batches.rows(sc.SPANS, decoded.spans, span, sender, ledger, out, proved(message, sender))
+            )
         for bad in decoded.rejected:
             ledger.add("samples.decoded", bad.samples)
             ledger.add("samples.rejected", bad.samples, bad.reason)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.core import I64, U64, Message
 from streams._id_table import IdTable
@@ -28,8 +30,38 @@ class Who(NamedTuple):
 
 
 NOBODY = Who()
+SENDER = "tidegate-sender"
+"""Header of a batch of log lines or spans: the proved name of who sent them; absent where nobody proved one."""
 STRANGER = "?"
 """Who wrote to a series of another and proved no name."""
+
+
+def proved(message: Message, sender: str) -> str:
+    """The name that the gateway added, empty for whoever proved none."""
+    return sender.partition("/")[0] if trust_of(message) and message.header(TRUST) else ""
+
+
+@dataclass(slots=True)
+class Writers:
+    """Who sent log lines or spans of each service, so that what is derived of them names its senders too."""
+
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """By tenant and service, sorted."""
+
+    def hear(self, batch: pa.RecordBatch, message: Message) -> None:
+        """A batch with the columns `entity` and `service`, all of one sender."""
+        name = message.header(SENDER) or STRANGER
+        tenants = {str(entity).split("/", 1)[0] for entity in pc.unique(batch.column("entity")).to_pylist()}
+        for service in pc.unique(batch.column("service")).to_pylist():
+            for owner in (f"{tenant}\x1f{service}" for tenant in tenants):
+                known = self.names.get(owner, [])
+                if name not in known:
+                    self.names[owner] = sorted([*known, name])
+
+    def of(self, tenant: str, *services: str) -> str:
+        """As `SeriesDef.sender`: of what is derived of all these services."""
+        found = {name for service in services for name in self.names.get(f"{tenant}\x1f{service}", [STRANGER])}
+        return "" if found == {STRANGER} else ",".join(sorted(found))
 
 
 @dataclass(slots=True)
@@ -42,8 +74,7 @@ class Senders:
 
     def who(self, message: Message, sender: str) -> Who:
         """The sender of a message. Without the header that a gateway adds nobody has proved anything."""
-        trust = trust_of(message)
-        name = sender.partition("/")[0] if trust and message.header(TRUST) else ""
+        trust, name = trust_of(message), proved(message, sender)
         if name not in self.names:
             if len(self.names) >= _MOST:
                 return Who("", trust, _MOST)

@@ -87,6 +87,7 @@ def part_of_logs(state: LogState, wanted: Callable[[str], bool], *, is_first: bo
 
     part.miners = {owner: miner for owner, miner in state.miners.items() if mine(owner)}
     part.keys = {owner: set(keys) for owner, keys in state.keys.items() if mine(owner)}
+    part.writers.names = {owner: list(names) for owner, names in state.writers.names.items() if mine(owner)}
     for start, batches in state.panes.pending.items():
         for batch in batches:
             services = batch.column("service").cast(pa.string()).to_pylist()

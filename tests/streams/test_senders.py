@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 import schemas as sc
-from schemas.core import NS, Message
-from streams import KIND, SOURCE, TRUST, Normalise
-from streams._otlp_encode import gauge, request
+from schemas.core import NS, Message, Tick
+from streams import KIND, SOURCE, TRUST, DeriveLogs, DeriveSpans, Normalise
+from streams._otlp_encode import gauge, log_record, request, span
 from streams._senders import Senders
 from streams._split import part_of_windows
 from streams._window_state import WindowState
+from streams.sources.otlp_logs import OtlpLogs
 from streams.sources.otlp_metrics import OtlpMetrics
+from streams.sources.otlp_spans import OtlpSpans
 
 T = 1_790_000_000 * NS
 
@@ -87,3 +89,47 @@ def test_one_sender_costs_nothing_and_is_said_once():
     other = known.who(sent("b", "queue"), "b/metrics")
     assert known.strangers(ids[:2], other) == [1, 2] and known.strangers(ids[:3], other) == [3]
     assert known.strangers(ids, alone) == []
+
+
+def derived(kind, source, stage, said, is_crashing=False):
+    """The frames that a deriving stage makes of what normalise makes of these (sender, body), as two panes."""
+    normalise, out = Normalise([source], fast=False), []
+    state = normalise.initial()
+    for n, (sender, body) in enumerate(said):
+        trust = b"1" if sender else b"0"
+        headers = ((KIND, kind.encode()), (SOURCE, f"{sender or 'local'}/{kind}".encode()), (TRUST, trust))
+        state, more = normalise.step(state, Message(kind, 0, n, b"", body, headers, T, T))
+        out += more
+    found, kept = [], stage.initial()
+    for emit in (one for one in out if getattr(one, "topic", "") in (sc.LOGS, sc.SPANS) and one.value):
+        message = Message(emit.topic, 0, 0, b"", emit.value, emit.headers, emit.event_ns, emit.event_ns)
+        kept, more = stage.step(kept, message)
+        kept = stage.load(stage.dump(kept)) if is_crashing else kept
+        found += more
+    found += stage.step(kept, Tick(T + 60 * NS, final=True))[1]
+    return [one.value for one in found if one.topic == sc.FRAMES]
+
+
+def line(service="cart", text=b"it failed"):
+    return request([((("service.name", service),), [log_record(T, text, severity=17)])])
+
+
+@pytest.mark.parametrize("is_crashing", [False, True])
+def test_what_is_counted_in_logs_names_who_sent_the_lines(is_crashing):
+    found = derived("otlp_logs", OtlpLogs(), DeriveLogs(), [("fluent", line()), ("edge", line())], is_crashing)
+    assert senders(found)[0]["log.lines.total"] == "edge,fluent"
+    assert senders(derived("otlp_logs", OtlpLogs(), DeriveLogs(), [("", line())]))[0]["log.lines.total"] == ""
+    both = [("fluent", line()), ("", line())]
+    assert senders(derived("otlp_logs", OtlpLogs(), DeriveLogs(), both))[0]["log.lines.total"] == "?,fluent"
+
+
+def test_what_is_measured_between_two_services_could_have_been_said_by_the_senders_of_both():
+    def one(service, id, parent):
+        return request([((("service.name", service),), [span(b"t" * 16, id, parent, b"get", T, T + NS, kind=2)])])
+
+    said = [("front", one("web", b"a" * 8, b"")), ("back", one("cart", b"b" * 8, b"a" * 8))]
+    _, state = senders(derived("otlp_spans", OtlpSpans(), DeriveSpans(), said))
+    found = [state.registry.definition(row) for row in range(len(state.registry))]
+    names = {(d.service, d.name): d.sender for d in found}
+    assert names["web", "span.requests"] == "front" and names["cart", "span.requests"] == "back"
+    assert names["cart", "edge.gap"] == "back,front"
