@@ -257,6 +257,15 @@ def test_the_ledger_takes_the_sealer_and_keeps_a_log_that_holds():
     assert (report.reason, report.verified, report.open_actions) == ("UNANCHORED_TAIL", 3, 0)
 
 
+@pytest.mark.parametrize(
+    ("version", "reason", "from_state"), [(1, "PROPOSED", ""), (1, "RULE", "proposed"), (2, "PROPOSED", "proposed")]
+)
+def test_a_life_begins_with_the_first_move_that_proposes_and_nowhere_else(version, reason, from_state):
+    told = {"action": "a", "version": version, "from": "proposed", "to": "proposed", "reason": reason, "at_ns": 1}
+    entry, _ = Sealer("worker-1")(0, bytes(32), canonical(told | {"plan": ""}))
+    assert leaf_of(entry).from_state == from_state
+
+
 def _crashed(ledger):
     ledger.crash()
     return ledger

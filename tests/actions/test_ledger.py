@@ -128,3 +128,10 @@ def test_a_seal_that_fails_leaves_nothing_of_its_group_and_nothing_locked(tmp_pa
     assert ledger.head() == (0, ZERO_HASH) and not ledger.unsent(9)
     assert code(write(ledger, Transaction(2, leaves=(b"good",)))) == "COMMITTED"
     ledger.close()
+
+
+def test_a_closed_ledger_says_so_and_lets_its_file_go(tmp_path):
+    ledger = SqliteLedger(tmp_path / "ledger", seal)
+    ledger.close()
+    with pytest.raises(LedgerFault, match="closed"):
+        ledger.head()
