@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from diagnosis._kinds import GAUGED, SYMPTOMS, beyond, disjoint, ends_of, kind_of
-from diagnosis._related import Part, Topology, parts
+from diagnosis._related import Index, Part, Topology, parts
 from schemas import Anomaly, Incident, record_id
 from schemas.core import NS
 
@@ -50,15 +50,17 @@ class Settings:
     revise_s: float = 30.0
     deadline_s: float = 60.0
     """What is not answered by then is asked once more."""
-    most_recent: int = 2000
+    most_recent: int = 5000
     most_series: int = 5000
     most_windows: int = 20
     """Kept of one series in one incident."""
     most_changes: int = 1000
     most_edges: int = 20_000
     most_entities: int = 50
-    most_open: int = 50
-    """Incidents of one group at a time; beyond, what is new joins the one that opened last."""
+    most_open: int = 1000
+    """Incidents of one group at a time; beyond, what is new opens none and is counted."""
+    most_echoed: int = 50
+    """Open incidents, oldest first, of which faint symptoms that have to do with none become bystanders."""
     most_closed: int = 100
 
 
@@ -163,7 +165,8 @@ def check(group: Group, key: tuple[str, str], settings: Settings, around: Around
     kept = [a for a in group.recent if a.end_ns > since and a.id not in replaced] + fresh
     group.dropped += max(len(kept) - settings.most_recent, 0)
     group.recent = kept[-settings.most_recent :]
-    touched = [o for o in group.open if not (gone | amended).isdisjoint(a.id for a in o.members())]
+    said_again = gone | amended
+    touched = [o for o in group.open if said_again and not said_again.isdisjoint(a.id for a in o.members())]
     for one in touched:
         _withdraw(one, gone, now)
     told = _parts(group.recent, around, settings)
@@ -171,26 +174,31 @@ def check(group: Group, key: tuple[str, str], settings: Settings, around: Around
     merged: list[Merged] = []
     rest: list[Anomaly] = []
     begun: set[str] = set()
+    index: Index[Open] = Index()
+    for one in group.open:
+        index.add(one.id, one, one.services, one.core)
     for part in told:
         mine = _of(part, by_service) if by_service else group.recent
-        open_ = _home(group, part, around.topology, merged, now)
+        open_ = _home(group, part, around.topology, index, merged, now)
         if open_ is None:
             if _is_new(group, mine, settings, around):
                 open_ = _begin(group, key, part, now, settings, around)
                 begun.add(open_.id)
                 _join(open_, mine, settings)
                 _remember(open_, part, mine)
+                index.add(open_.id, open_, open_.services, open_.core)
             else:
                 rest += mine
             continue
         new = [a for a in mine if a.id in replaced]
         _join(open_, new, settings)
         _remember(open_, part, new)
+        index.add(open_.id, open_, open_.services, open_.core)
         if new:
             open_.changed_ns = open_.changed_ns or now
             if is_strong(mine, settings, min(a.end_ns for a in new) - 1):
                 open_.strong_ns = now
-    for one in group.open:
+    for one in group.open[: settings.most_echoed]:
         new = [a for a in rest if one.id in begun or a.id in replaced]
         _join(one, new, settings)
         if new:
@@ -260,18 +268,13 @@ def _parts(anomalies: Sequence[Anomaly], around: Around, settings: Settings) -> 
     return parts(strengths, topology, settings.join_orders, joined, around.changed)
 
 
-def _home(group: Group, part: Part, topology: Topology, merged: list[Merged], now_ns: int) -> Open | None:
+def _home(
+    group: Group, part: Part, topology: Topology, index: Index[Open], merged: list[Merged], now_ns: int
+) -> Open | None:  # fmt: skip
     """The open incident that a part belongs to; several become one, the oldest, if the part joins them."""
-
-    def belongs(open_: Open) -> bool:
-        known_again = part.core or part.services
-        if not known_again.isdisjoint(open_.services):
-            return True
-        return any(topology.are_related(a, b) for a in part.core for b in open_.core)
-
-    hits = [open_ for open_ in group.open if belongs(open_)]
+    hits = index.of(part.core or part.services, _near(part.core, topology))
     if not hits and not part.core:
-        hits = [o for o in group.open if any(topology.are_related(a, b) for a in part.services for b in o.core)][:1]
+        hits = index.of((), _near(part.services, topology))[:1]
     if not hits and group.open:
         is_known = bool(part.core) or not part.services.isdisjoint(topology.known)
         strangers = [o for o in group.open if not o.core] if is_known else group.open
@@ -280,8 +283,13 @@ def _home(group: Group, part: Part, topology: Topology, merged: list[Merged], no
         return None
     for other in hits[1:] if part.core else ():
         _merge(group, hits[0], other, now_ns)
+        index.remove(other.id)
         merged.append(Merged(other, hits[0]))
     return hits[0]
+
+
+def _near(services: Iterable[str], topology: Topology) -> set[str]:
+    return {other for service in services for other in topology.related(service)}
 
 
 def _merge(group: Group, into: Open, gone: Open, now_ns: int) -> None:

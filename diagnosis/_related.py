@@ -8,41 +8,49 @@ of everything. Of a service without any known call nobody can say that it is unr
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+T = TypeVar("T")
 HOPS = 5  # calls; how far candidates are looked for as well
-MOST_SERVICES = 300  # of one instant, strongest first; the others belong to the strongest part
+MOST_SERVICES = 5000  # of one instant, strongest first; the others belong to the strongest part
 
 
 @dataclass(slots=True)
 class Topology:
-    """What calls what, by plain names of services; it grows as of event time. `reach` is only remembered work."""
+    """What calls what, by plain names of services; it grows as of event time. `near` is only remembered work."""
 
     calls: dict[str, set[str]] = field(default_factory=dict)
+    callers: dict[str, set[str]] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
-    reach: dict[str, frozenset[str]] = field(default_factory=dict)
+    near: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def add(self, caller: str, callee: str) -> None:
         if caller == callee or callee in self.calls.get(caller, ()):
             return
         self.calls.setdefault(caller, set()).add(callee)
+        self.callers.setdefault(callee, set()).add(caller)
         self.known |= {caller, callee}
-        self.reach.clear()
+        self.near.clear()
 
-    def reached(self, service: str) -> frozenset[str]:
-        """Everything that is called by it, directly or through others, within `HOPS` calls."""
-        found = self.reach.get(service)
+    def related(self, service: str) -> frozenset[str]:
+        """Itself, everything that it calls, directly or through others, within `HOPS` calls, and what calls it so."""
+        found = self.near.get(service)
         if found is None:
-            seen, border = {service}, {service}
-            for _ in range(HOPS):
-                border = {callee for one in border for callee in self.calls.get(one, ())} - seen
-                if not border:
-                    break
-                seen |= border
-            found = self.reach[service] = frozenset(seen)
+            found = self.near[service] = _within(service, self.calls) | _within(service, self.callers)
         return found
 
     def are_related(self, one: str, other: str) -> bool:
-        return one == other or other in self.reached(one) or one in self.reached(other)
+        return other in self.related(one)
+
+
+def _within(service: str, steps: Mapping[str, set[str]]) -> frozenset[str]:
+    seen, border = {service}, {service}
+    for _ in range(HOPS):
+        border = {other for one in border for other in steps.get(one, ())} - seen
+        if not border:
+            break
+        seen |= border
+    return frozenset(seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,8 @@ def parts(
         for other in some[1:]:
             parent[root(other)] = root(some[0])
 
-    for i, one in enumerate(core):
-        for other in core[i + 1 :]:
-            if root(one) != root(other) and topology.are_related(one, other):
-                join([one, other])
+    for one in core:
+        join([one, *(topology.related(one) & parent.keys())])
     for told in (*joined, *([s for s in core if c in topology.calls.get(s, ())] for c in sorted(changed))):
         join([service for service in told if service in parent])
     groups: dict[str, list[str]] = {}
@@ -89,8 +95,9 @@ def parts(
         groups.setdefault(root(service), []).append(service)
     found = list(groups.values())
     whole = [list(group) for group in found]
+    place = {service: i for i, group in enumerate(found) for service in group}
     for service in (s for s in order if s not in parent):
-        home = _home(service, found, topology)
+        home = _home(service, place, topology)
         if home is not None:
             whole[home].append(service)
         elif service not in topology.known:
@@ -109,8 +116,36 @@ def parts(
     ]
 
 
-def _home(service: str, groups: Sequence[Sequence[str]], topology: Topology) -> int | None:
-    """The strongest group with which a faint service has to do."""
+def _home(service: str, place: Mapping[str, int], topology: Topology) -> int | None:
+    """The strongest group with which a faint service has to do. place: of each service of a group, its number."""
     if service not in topology.known:
         return None
-    return next((i for i, group in enumerate(groups) if any(topology.are_related(service, one) for one in group)), None)
+    return min((place[one] for one in topology.related(service) if one in place), default=None)
+
+
+class Index(Generic[T]):
+    """What is found by the services that it has to do with; in the order in which it was added first."""
+
+    def __init__(self) -> None:
+        self._order: dict[str, int] = {}
+        self._found: dict[str, T] = {}
+        self._services: dict[str, set[str]] = {}
+        self._core: dict[str, set[str]] = {}
+
+    def add(self, id: str, one: T, services: Iterable[str], core: Iterable[str]) -> None:
+        """Note it, again whenever it got more services."""
+        self._order.setdefault(id, len(self._order))
+        self._found[id] = one
+        for service in services:
+            self._services.setdefault(service, set()).add(id)
+        for service in core:
+            self._core.setdefault(service, set()).add(id)
+
+    def remove(self, id: str) -> None:
+        del self._found[id]
+
+    def of(self, services: Iterable[str], core: Iterable[str]) -> list[T]:
+        """Those that have one of `services`, or one of `core` in their core."""
+        none: set[str] = set()
+        found = none.union(*(self._services.get(s, none) for s in services), *(self._core.get(s, none) for s in core))
+        return [self._found[id] for id in sorted(found & self._found.keys(), key=self._order.__getitem__)]

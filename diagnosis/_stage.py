@@ -5,8 +5,9 @@ depend on how often ticks come, and a live run and its replay agree to the bit.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import schemas as sc
@@ -25,7 +26,7 @@ from diagnosis._rules import judgements, scene_of
 from diagnosis._signs import History, missing_signals
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
-CODE = "4"
+CODE = "5"
 """Changes whenever the same records may give another diagnosis."""
 FORMAT = 2
 CHANGED_NS = 900 * NS
@@ -33,6 +34,9 @@ CHANGED_NS = 900 * NS
 EVIDENCE_BEFORE_S = 90.0
 """Windows that begin earlier belong to the incident, but are no evidence of its cause: most of them lie before it."""
 SOURCE = "tidegate/diagnose"
+NEVER = 2**63
+Due = tuple[int, int, tuple[str, str], str, int]
+"""At which time, what (see `_timers`), of which group and incident; the last says whether it still holds."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ class DiagnoseState:
     counts: dict[str, int] = field(default_factory=dict)
     topology: dict[str, Topology] = field(default_factory=dict)
     """By tenant, made of the edges."""
+    quiet_ns: int = 0
+    """Nothing is due before; remembered work, 0 where it has to be looked up."""
 
     def learn(self, edge: sc.TopologyEdge) -> None:
         known = self.topology.setdefault(edge.tenant, Topology())
@@ -121,6 +127,7 @@ class Diagnose:
         """
         if isinstance(event, Tick):
             out = list(self._pass(state, event.through_ns if event.final else event.through_ns - 1))
+            state.quiet_ns = 0
             if event.final:
                 out += self._finish(state, event.through_ns)
             else:
@@ -139,6 +146,7 @@ class Diagnose:
         if isinstance(record, sc.Anomaly):
             group = state.groups.setdefault((record.tenant, record.domain), Group())
             arrive(group, record, message.event_ns, self._settings)
+            state.quiet_ns = min(state.quiet_ns, message.event_ns)
         elif isinstance(record, sc.TopologyEdge):
             if _keep(state, state.edges, record.id, record, self._settings.most_edges, "edges_dropped"):
                 state.learn(record)
@@ -147,7 +155,9 @@ class Diagnose:
             _keep(state, state.changes, record.id, record, self._settings.most_changes, "changes_dropped")
             for open_ in (o for group in state.groups.values() for o in group.open):
                 open_.changed_ns = open_.changed_ns or message.event_ns
+            state.quiet_ns = 0
         elif isinstance(record, sc.Observation):
+            state.quiet_ns = 0
             if counted := _inquire.arrive(state.investigation, record, self._mode):
                 state.count(counted)
         else:
@@ -163,22 +173,38 @@ class Diagnose:
     # --- time ---
 
     def _pass(self, state: DiagnoseState, through_ns: int) -> Iterator[Output]:
-        """Do everything that is due up to and including `through_ns`, in order of time."""
+        """Do everything that is due up to and including `through_ns`, in order of time.
+
+        What one thing changes for a whole group is looked up anew; else only what the incident itself waits for, or
+        a thousand incidents at once would be looked through a thousand times.
+        """
+        if through_ns < state.quiet_ns:
+            return
+        due: list[Due] | None = None
+        turn: dict[str, int] = {}
         while True:
-            due = sorted(
-                ((at, what, key, which) for key, group in state.groups.items()
-                 for at, what, which in self._timers(group, state.investigation) if at <= through_ns),
-            )  # fmt: skip
-            planned = min((o.effective_ns or 0 for o in state.investigation.planned.values()), default=through_ns + 1)
-            if planned <= through_ns and (not due or planned <= due[0][0]):
-                self._settle_planned(state, planned)
-                continue
-            if not due:
+            if due is None:
+                turn.clear()
+                due = [
+                    (*timer, 0) for key, group in state.groups.items()
+                    for timer in self._timers(key, group, group.open, state.investigation)
+                ]  # fmt: skip
+                heapify(due)
+            while due and due[0][4] != turn.get(due[0][3], 0):
+                heappop(due)
+            planned = min((o.effective_ns or 0 for o in state.investigation.planned.values()), default=NEVER)
+            state.quiet_ns = min(planned, due[0][0] if due else NEVER)
+            if state.quiet_ns > through_ns:
                 return
-            at, what, key, which = due[0]
+            if not due or planned <= due[0][0]:
+                self._settle_planned(state, planned)
+                due = None
+                continue
+            at, what, key, which, _ = heappop(due)
             group = state.groups[key]
             if what == 0:
                 yield from self._check(state, key, group, at)
+                due = None
                 continue
             open_ = next(one for one in group.open if one.id == which)
             if what == 1:
@@ -187,18 +213,25 @@ class Diagnose:
                 yield from self._revise(state, key, open_, at)
             else:
                 yield from self._close(state, key, group, open_, at)
+            turn[which] = turn.get(which, 0) + 1
+            for timer in self._timers(key, group, [open_] if what != 3 else [], state.investigation):
+                if timer[1]:
+                    heappush(due, (*timer, turn[which]))
 
-    def _timers(self, group: Group, investigation: Investigation) -> Iterator[tuple[int, int, str]]:
+    def _timers(
+        self, key: tuple[str, str], group: Group, some: Iterable[Open], investigation: Investigation
+    ) -> Iterator[tuple[int, int, tuple[str, str], str]]:  # fmt: skip
         """What a group waits for: 0 the end of an instant, 1 an answer, 2 a revision, 3 a close; of which incident."""
         if group.check_ns is not None:
-            yield group.check_ns, 0, ""
-        for open_ in group.open:
+            yield group.check_ns, 0, key, ""
+        for open_ in some:
             waiting = [q.inquiry.deadline_ns for q in investigation.asked.get(open_.id, ()) if q.is_pending]
             if waiting:
-                yield min(waiting), 1, open_.id
+                yield min(waiting), 1, key, open_.id
             if open_.changed_ns is not None:
-                yield max(open_.changed_ns, open_.revised_ns + int(self._settings.revise_s * NS)), 2, open_.id
-            yield due_ns(open_, self._settings), 3, open_.id
+                revised = open_.revised_ns + int(self._settings.revise_s * NS)
+                yield max(open_.changed_ns, revised), 2, key, open_.id
+            yield due_ns(open_, self._settings), 3, key, open_.id
 
     def _check(self, state: DiagnoseState, key: tuple[str, str], group: Group, at_ns: int) -> Iterator[Output]:
         tenant = key[0]

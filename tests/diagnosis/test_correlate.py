@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnosis import Diagnose, equal_weights
+from diagnosis import Diagnose, Settings, equal_weights
 from diagnosis._related import Topology, parts
 from schemas import ANOMALIES, CHANGES, TOPOLOGY, Anomaly, Change, EvidencePointer, Incident, TopologyEdge, read
 from schemas import record_id as identity
@@ -192,3 +192,27 @@ def test_parts_are_the_same_in_every_order_and_hold_every_service():
     found = parts(strengths, topology, 1.0)
     assert found == parts(dict(rng.sample(sorted(strengths.items()), 70)), topology, 1.0)
     assert sorted(s for part in found for s in part.services) == sorted(strengths)
+
+
+MANY = 200
+
+
+def storm(most_open):
+    """Pairs that have nothing to do with each other, all at once, each more improbable than the one before."""
+    stage = Diagnose(equal_weights(), Settings(most_open=most_open))
+    told = [message(edge(f"a{n}", f"b{n}")) for n in range(MANY)]
+    told += [message(anomaly(f"{end}{n}", 0, 10 ** -(7 + 8 * n / MANY))) for n in range(MANY) for end in "ab"]
+    state, out = stepped(told, 20, stage)
+    said = [read(Message(e.topic, 0, 0, e.key, e.value, e.headers, e.event_ns, 0)) for e in out]
+    return state.groups["default", "default"], {i.id: set(i.services) for i in said if isinstance(i, Incident)}
+
+
+def test_many_incidents_of_one_domain_at_once_are_as_many():
+    group, opened = storm(1000)
+    assert sorted(map(sorted, opened.values())) == sorted([f"a{n}", f"b{n}"] for n in range(MANY)) and not group.dropped
+
+
+def test_where_there_is_no_room_the_most_severe_are_opened_and_the_others_counted():
+    group, opened = storm(10)
+    assert sorted(map(sorted, opened.values())) == sorted([f"a{n}", f"b{n}"] for n in range(MANY - 10, MANY))
+    assert group.dropped == 2 * (MANY - 10)
