@@ -38,6 +38,7 @@ def test_an_injected_fault_is_raised_beside_its_alert_and_before_it(seen) -> Non
     (beside,) = [f for f in seen[0].found if f.alert is not None]
     assert beside.alert.name == "HighErrors" and "checkout" in beside.services
     assert FAULT <= beside.start_ns / NS <= FAULT + 300 and beside.ahead_s > 0
+    assert beside.title.startswith("Anomalies in ")
 
 
 def test_what_was_missed_is_listed(seen) -> None:
