@@ -187,7 +187,7 @@ BUGS = (
         "foreign_is_ours",
         "what somebody else has written counts as our effect",
         (Swap(f"{M}:_read", _foreign_is_ours),),
-        {"people": 3.0, "lost_answer": 3.0},
+        {"people": 12.0, "lost_answer": 3.0, "slow_target": 6.0},
     ),
     Bug(
         "absent_is_ours",

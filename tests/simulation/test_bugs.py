@@ -23,7 +23,7 @@ def test_a_bug_put_in_is_found(name):
     assert hunt(bug(name), seeds=15, directed=0, enough=1).caught_seeds >= 1
 
 
-@pytest.mark.parametrize("name", ["doubt_is_retried", "fails_open", "waits_by_another_clock"])
+@pytest.mark.parametrize("name", ["doubt_is_retried", "fails_open", "foreign_is_ours", "waits_by_another_clock"])
 def test_a_bug_that_seeds_meet_seldom_is_found_by_a_directed_history(name):
     assert hunt(bug(name), seeds=0).directed
 
