@@ -17,6 +17,7 @@ from learning._curves import (
     curves,
     share_of,
 )
+from learning._drift import Drift, drift
 from learning._forecast import (
     Chosen,
     Event,
@@ -67,6 +68,8 @@ from learning._tails import (
 )
 
 __all__ = [
+    "Drift",
+    "drift",
     "Case",
     "Chosen",
     "Coverage",

@@ -15,13 +15,13 @@ import numpy as np
 
 import schemas as sc
 from learning import TooShort, alarms_due, fit_tail, onsets, surprise_for
-from schemas.core import F64, NS, Message
+from schemas.core import F64, I64, NS, Message
 from tidegate._errors import TidegateError
 
 BAR_P = 0.1
 """Anomalies are asked for up to this p: the tail is fitted where noise is, not where faults are."""
 TOPICS = (sc.ANOMALIES, sc.CALENDAR)
-MINUTE_NS = 60 * NS
+MINUTE_NS, HOUR_NS = 60 * NS, 3600 * NS
 TAUGHT = 0.25
 DETECTOR = "any"
 
@@ -56,6 +56,19 @@ def seen(messages: Iterable[Message], services: Iterable[str], begin_ns: int, en
                     calm[name][max(int(first), 0) : max(int(last) + 1, 0)] = False
     kept = {name: surprise[calm[name]] for name, surprise in found.items()}
     return Seen(kept, sum(int((~one).sum()) for one in calm.values()))
+
+
+def told_by_hour(messages: Iterable[Message], begin_ns: int, end_ns: int) -> dict[str, I64]:
+    """Anomalies of each detector in each whole hour of [begin, end), those of maintenance included."""
+    hours = max(int((end_ns - begin_ns) // HOUR_NS), 0)
+    found: dict[str, I64] = {}
+    for message in messages:
+        record = sc.read(message)
+        if isinstance(record, sc.Anomaly):
+            at = int((record.end_ns - 1 - begin_ns) // HOUR_NS)
+            if 0 <= at < hours:
+                found.setdefault(record.detector.partition("@")[0], np.zeros(hours, np.int64))[at] += 1
+    return dict(sorted(found.items()))
 
 
 def fit(found: Seen, data: str, pages: float, shift_h: float) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""`tidegate detect`: what a threshold costs in pages, and which threshold a number of pages buys."""
+"""`tidegate detect`: what a threshold costs in pages, which one a number of pages buys, and whether detectors drift."""
 
 import json
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import schemas as sc
+from learning import drift as judged
 from schemas.core import NS
 from streams import Recording
 from tidegate import _budget, _history, _pipeline, _replay
@@ -20,6 +22,7 @@ def register(app: typer.Typer) -> None:
     detect = typer.Typer(no_args_is_help=True, help="What a threshold costs in pages, and what a budget of pages buys.")
     detect.command("fit")(fit)
     detect.command("explain")(explain)
+    detect.command("drift")(drift)
     app.add_typer(detect, name="detect")
 
 
@@ -36,14 +39,7 @@ def fit(
     """The `diagnosis.open_p` at which chance pages a team so often, all services together; no labels are needed."""
     read = Settings.read(settings)
     read = read.model_copy(update={"detection": read.detection.model_copy(update={"emit_p": _budget.BAR_P})})
-    opened = Recording.open(recording)
-    pipeline, partitions = _history.in_recording(_pipeline.build(read, last="detect"), read, opened)
-    total = sum(topic.rows for topic in opened.topics().values())
-    with bar(f"reading {recording.name}", quiet=json_) as move:
-        run = _replay.replay(
-            opened.messages(), pipeline, partitions=partitions, keep=(*_budget.TOPICS, sc.SERIES),
-            on_progress=lambda n, _: move(n / max(total, 1)),
-        )  # fmt: skip
+    run = _detected(recording, read, quiet=json_)
     services, begin, end = _stretch(run)
     begin += round((end - begin) * _budget.TAUGHT)
     found = _budget.seen(run.messages, services, begin, end)
@@ -83,6 +79,46 @@ def explain(
     )
     if document["is_below_fit"]:
         lines.print(f"The fit begins at p = {document['fitted_above_p']:.2g}: it may be more.")
+
+
+def drift(
+    recording: Annotated[Path, typer.Argument(help="A recording of some days: from `import` or `record`.")],
+    last_h: Annotated[int, typer.Option("--last-h", min=1, max=720, help="Hours at its end that are judged.")] = 24,
+    settings: Config = None,
+    json_: Json = False,
+) -> None:
+    """Whether each detector reports as often in the last hours as before; more, or less, is a fault of its own."""
+    run = _detected(recording, Settings.read(settings), quiet=json_)
+    _, begin, end = _stretch(run)
+    begin += round((end - begin) * _budget.TAUGHT)
+    found = {kind: judged(counts, last_h) for kind, counts in _budget.told_by_hour(run.messages, begin, end).items()}
+    if json_:
+        say({"last_h": last_h, "detectors": {kind: _finite(one._asdict()) for kind, one in found.items()}})
+        return
+    lines = console()
+    if not found:
+        lines.print("No detector reported anything.")
+    for kind, one in found.items():
+        lines.print(
+            f"{kind}: {one.verdict}   {one.recent_per_h:.2f} reports an hour, {one.before_per_h:.2f} before"
+            + ("" if one.verdict == "unknown" else f"; {one.ratio:.2f} times (99% {one.low:.2f} to {one.high:.2f})")
+        )
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()}
+
+
+def _detected(recording: Path, read: Settings, *, quiet: bool) -> _replay.Run:
+    """The recording up to the detectors, with their anomalies, the calendar and the series."""
+    opened = Recording.open(recording)
+    pipeline, partitions = _history.in_recording(_pipeline.build(read, last="detect"), read, opened)
+    total = sum(topic.rows for topic in opened.topics().values())
+    with bar(f"reading {recording.name}", quiet=quiet) as move:
+        return _replay.replay(
+            opened.messages(), pipeline, partitions=partitions, keep=(*_budget.TOPICS, sc.SERIES),
+            on_progress=lambda n, _: move(n / max(total, 1)),
+        )  # fmt: skip
 
 
 def _stretch(run: _replay.Run) -> tuple[set[str], int, int]:

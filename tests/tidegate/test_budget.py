@@ -46,6 +46,17 @@ def test_what_is_seen_in_noise_is_what_is_due(recording):
     assert found["seen_in_stretch"] == pytest.approx(found["due_in_stretch"], abs=2 * found["due_in_stretch"] ** 0.5)
 
 
+def test_a_detector_that_reports_as_ever_is_steady_or_too_rare_to_tell(recording):
+    code, found = run("drift", recording, "--last-h", 12)
+    assert code == 0 and found["last_h"] == 12
+    assert {one["verdict"] for one in found["detectors"].values()} <= {"steady", "unknown"}
+
+
+def test_reports_are_counted_by_detector_and_hour():
+    some = [anomaly(minute, 1e-4) for minute in (1, 2, 59, 61, 185)]
+    assert _budget.told_by_hour(some, 0, 3 * 3600 * NS)["d"].tolist() == [3, 1, 0]
+
+
 def message(topic, record, at):
     (out,) = [sc.emit(topic, record, id=record.id, key="k", source="t", event_ns=at)]
     return Message(topic, 0, 0, out.key, out.value, out.headers, at, at)
