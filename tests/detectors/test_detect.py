@@ -53,6 +53,12 @@ def test_the_same_windows_give_the_same_records():
     assert first == second and first[0].pointer.sha256.startswith("sha256:")
 
 
+def test_an_anomaly_names_the_senders_of_its_series_and_is_otherwise_the_same():
+    plain, named = (run(Detect([SeasonalLocal()]), {0: definition(0, sender=s)}, cpu_blocks())[1] for s in ("", "a,b"))
+    assert (plain[0].pointer.sender, named[0].pointer.sender) == ("", "a,b")
+    assert plain[0].id == named[0].id and b"sender" not in plain[0].to_bytes()
+
+
 def test_sliding_windows_are_scored_and_not_learned():
     detect, defs = Detect([SeasonalLocal()]), {0: definition(0)}
     state, _ = run(detect, defs, cpu_blocks()[:-1])
