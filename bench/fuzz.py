@@ -17,9 +17,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import schemas as sc
 from schemas.core import NS, Message
 from streams import HTTP, SourceError
+from streams._columns import encode
 from streams._decoded import rendered
 from streams._otlp_encode import gauge, request
 from streams._otlp_wire import wrap
@@ -39,6 +42,10 @@ LOGS = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1","body
 SPANS = b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00","spanId":"00","name":"x"}]}]}]}'
 OURS = {
     "otlp_metrics": [METRICS, METRICS * 3], "otlp_logs": [LOGS, METRICS], "otlp_spans": [SPANS, METRICS],
+    "prometheus_columns": [encode(
+        [({"__name__": "up_total", "job": "a", "instance": "b:1"}, "counter"), ({"__name__": "m", "job": "a"}, "")],
+        np.array([0, 1, 0], np.int32), np.array([T, T, T + NS]), np.array([1.0, 2.0, np.nan]),
+    )],
     "records": [b'{"id":"c","entity_id":"t/service/a","service":"a","kind":"deploy","at_ns":1,"title":"x"}'],
 }  # fmt: skip
 SPLINTERS = (
