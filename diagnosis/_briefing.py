@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from schemas import ActionEvent, Change, Diagnosis, Evidence, Hypothesis, Incident, TopologyEdge, rfc3339
+from schemas import ActionEvent, Anomaly, Change, Diagnosis, Evidence, Hypothesis, Incident, TopologyEdge, rfc3339
 
 HEADLINE = 200
 WIDTHS = ((40, 30, True), (26, 16, True), (20, 12, False), (14, 10, False))
@@ -26,6 +26,7 @@ LIKE_NOTHING = 0.3  # likeness to confirmed causes below which it is said; a cho
 PRECEDENTS = ("incident", "postmortem")
 OWNER = "owner"
 MOST_FOUND = 3
+MOST_NOTICED = 5
 BASIS = {
     "UNCALIBRATED": "not calibrated: the score orders, and is not a probability",
     "TRANSFERRED": "fitted on public incidents, not on yours: for advice only",
@@ -67,7 +68,8 @@ class Found(NamedTuple):
 class Known(NamedTuple):
     """The records of one incident. actions: its events in the order of writing. changes, edges: may hold others.
 
-    found: what the context store holds of it, best first; None where nobody searched.
+    found: what the context store holds of it, best first; None where nobody searched. business: anomalies of business
+    metrics of its time, whoever they are about; None where nobody looked.
     """
 
     diagnosis: Diagnosis
@@ -76,6 +78,7 @@ class Known(NamedTuple):
     changes: Mapping[str, Change] = {}
     edges: tuple[TopologyEdge, ...] = ()
     found: tuple[Found, ...] | None = None
+    business: tuple[Anomaly, ...] | None = None
 
 
 def brief(known: Known) -> Briefing:
@@ -183,10 +186,37 @@ def _impact(known: Known) -> Iterable[Line]:
     if callers:
         found = sorted(callers)
         yield Line(f"they are called by {', '.join(plain(name, 60) for name in found[:10])}{_rest(len(found), 10)}")
+    yield from _noticed(known)
     for one in known.found or ():
         if one.kind == OWNER:
             yield Line(f"owner: {plain(one.title, 100)}{_text(one)}")
     yield Line(f"severity {known.diagnosis.severity:.1f} (sum of the strongest surprise of each service, for sorting)")
+
+
+def _noticed(known: Known) -> Iterable[Line]:
+    """The least probable window of each business metric; those of the disturbed services and their callers first."""
+    ill = set(_services(known))
+    near = ill | {e.caller.split("/")[-1] for e in known.edges if e.callee.split("/")[-1] in ill}
+    worst: dict[str, Anomaly] = {}
+    for one in known.business or ():
+        kept = worst.get(one.series)
+        if kept is None or (one.p_value, one.id) < (kept.p_value, kept.id):
+            worst[one.series] = one
+    order = sorted(worst.values(), key=lambda one: (one.service not in near, one.p_value, one.id))
+    for one in order[:MOST_NOTICED]:
+        labels = "".join(f", {plain(name, 30)} {plain(value, 30)}" for name, value in sorted(one.labels.items())[:3])
+        unit = f" {plain(one.unit, 20)}" if one.unit not in ("", "1") else ""
+        elsewhere = "" if one.service in near else "; not of these services, but at the same time"
+        yield Line(
+            f"business: {plain(one.name, 60)} of {plain(one.service, 60)}{labels}: {_number(one.observed)} instead of "
+            f"{_number(one.expected)}{unit} at {rfc3339(one.end_ns)[:19]}Z{elsewhere}"
+        )
+    if len(order) > MOST_NOTICED:
+        yield Line(f"business: {len(order) - MOST_NOTICED} more metrics out of the ordinary")
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"
 
 
 def _causes(known: Known) -> Iterable[Line]:
@@ -261,7 +291,9 @@ def _unknown(known: Known) -> Iterable[Line]:
         )
     if len(diagnosis.unknown) > 10:
         yield Line(f"{len(diagnosis.unknown) - 10} more questions without an answer")
-    yield Line("what customers notice: no record says")
+    if not known.business:
+        looked = "no business metric was out of the ordinary" if known.business is not None else "no record says"
+        yield Line(f"what customers notice: {looked}")
 
 
 def _proposed(known: Known) -> Iterable[Line]:

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from diagnosis import Briefing, Known, as_html, as_markdown, bar, brief
+from schemas import Anomaly, Diagnosis
+from schemas.core import NS
 from tidegate import _history, _run
 from tidegate._commands import Config, Json, say
 from tidegate._commands_context import found_for
@@ -15,6 +17,8 @@ from tidegate._settings import Settings
 from tidegate._show import console
 
 FORMS = ("text", "markdown", "html")
+AROUND_NS = 180 * NS
+"""So long before the opening a business metric may have moved; as far as diagnosis looks back."""
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +34,17 @@ def briefing_of(kept: _run.Kept, name: str, context: str = "") -> Briefing:
     identity = diagnosis.incident_id
     actions = tuple(event for event in kept.actions if event.incident_id == identity)
     found = found_for(context, diagnosis) if context else None
-    return brief(Known(diagnosis, kept.incidents.get(identity), actions, kept.changes, tuple(kept.edges), found))
+    incident = kept.incidents.get(identity)
+    business = business_of(kept, diagnosis)
+    return brief(Known(diagnosis, incident, actions, kept.changes, tuple(kept.edges), found, business))
+
+
+def business_of(kept: _run.Kept, diagnosis: Diagnosis) -> tuple[Anomaly, ...] | None:
+    """Anomalies of business metrics around an incident; None where no metric of that kind was ever seen to move."""
+    last = {a.id: a for a in kept.anomalies if a.signal == "business" and a.tenant == diagnosis.tenant}
+    since, until = diagnosis.opened_ns - AROUND_NS, diagnosis.as_of_ns
+    found = (a for a in last.values() if a.status != "withdrawn" and since <= a.end_ns and a.start_ns <= until)
+    return tuple(found) if last else None
 
 
 def show_briefing(out: Console, briefing: Briefing) -> None:

@@ -170,6 +170,32 @@ def test_no_telemetry_breaks_out_of_its_line(entity, text):
     assert len(marked) == 2 + sum(3 + len(section.lines) for section in told.sections) - 1
 
 
+def sold(service="checkout", p=1e-9, at_s=0, **more):
+    end = T + at_s * NS
+    pointer = sc.EvidencePointer(signal="business", subject="s", t_min_ns=end - NS, t_max_ns=end, sha256="sha256:1")
+    fields = {"name": "orders", "series": service, "labels": {"country": "DE"}, "unit": "1"} | more
+    return sc.Anomaly(
+        id=f"{service}{at_s}", entity_id=f"default/service/{service}", service=service, signal="business",
+        kind="metric", detector="t@1", start_ns=end - 10 * NS, end_ns=end, observed=3.0, expected=17.0, residual=-14.0,
+        p_value=p, direction=-1, pointer=pointer, **fields,
+    )  # fmt: skip
+
+
+def test_what_the_business_lost_is_told_of_the_disturbed_services_first_and_each_metric_once():
+    told = (sold("mail", 1e-15), sold(p=1e-4, at_s=-60), sold())
+    said = [line for line in lines(Known(diagnosis(hypothesis()), business=told), "Impact") if "business" in line]
+    assert said[0] == "business: orders of checkout, country DE: 3 instead of 17 at 2027-01-15T08:00:00Z"
+    assert len(said) == 2 and said[1].endswith("not of these services, but at the same time")
+
+
+@pytest.mark.parametrize(("business", "said"), [(None, "no record says"), ((), "no business metric was out of the or")])
+def test_what_customers_notice_is_not_made_up(business, said):
+    assert any(said in line for line in lines(Known(diagnosis(hypothesis()), business=business), "Not known"))
+    assert not any(
+        "customers" in line for line in lines(Known(diagnosis(hypothesis()), business=(sold(),)), "Not known")
+    )
+
+
 STATES = get_args(sc.ActionEvent.model_fields["state"].annotation)
 SURE = st.none() | st.floats(0, 1)
 

@@ -1,10 +1,13 @@
 """`tidegate brief` on a real run of the pipeline."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
+from tidegate import _run
+from tidegate._commands_brief import AROUND_NS, business_of
 from tidegate.cli import app
 
 
@@ -33,3 +36,15 @@ def test_a_page_is_written_to_a_file(run, tmp_path):
 def test_a_form_that_there_is_not_is_a_sentence(run):
     answer = CliRunner().invoke(app, ["brief", "--run", str(run), "--format", "pdf"])
     assert answer.exit_code == 2 and "markdown" in answer.output
+
+
+def test_business_metrics_of_the_time_are_in_the_briefing_and_withdrawn_ones_are_not(run):
+    kept = _run.read(run)
+    found = next(iter(kept.diagnoses.values()))
+    one = kept.anomalies[0].model_copy(update={"id": "b", "signal": "business", "end_ns": found.opened_ns,
+                                               "start_ns": found.opened_ns - 1})  # fmt: skip
+    early = one.model_copy(update={"id": "c", "end_ns": found.opened_ns - AROUND_NS - 1, "start_ns": 0})
+    gone = one.model_copy(update={"status": "withdrawn"})
+    assert business_of(kept, found) is None
+    assert business_of(replace(kept, anomalies=[one, early]), found) == (one,)
+    assert business_of(replace(kept, anomalies=[one, gone]), found) == ()
