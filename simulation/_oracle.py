@@ -88,6 +88,8 @@ class Oracle:
         self.intents: dict[tuple[str, int, str, int], int] = {}
         self.states: dict[str, str] = {}
         self.put_back_ns = 0
+        self.on_the_way: set[tuple[str, int, str, int]] = set()
+        """Effects that had left, with a durable intent, when the store was put back: nobody can call them back."""
         self.late_after_kill_ns: list[int] = []
 
     def violate(self, invariant: str, text: str, at_ns: int) -> None:
@@ -113,6 +115,7 @@ class Oracle:
 
     def forget_after(self, at_ns: int, bodies: Iterable[bytes]) -> None:
         """The store was put back: what was durable is what it has now."""
+        self.on_the_way = {name for name, signed_ns in self.permits.items() if self._intended_ns(name) <= signed_ns}
         self.intents, self.states = {}, {}
         self.committed(bodies, 0)
         self.put_back_ns = at_ns
@@ -149,14 +152,16 @@ class Oracle:
         self.writes[one.key].append(one)
 
     def _is_written_down(self, one: Written) -> bool:
+        name = (one.key, one.step, one.way, one.epoch)
+        if self._intended_ns(name) <= one.sent_ns or one.sent_ns <= self.put_back_ns:
+            return True
+        return name in self.on_the_way and one.sent_ns <= self.put_back_ns + PERMIT_NS
+
+    def _intended_ns(self, name: tuple[str, int, str, int]) -> int:
         """Plans of several steps count the step of an undo apart, so the step of the intent is looked for in both."""
-        at_ns = self.intents.get((one.key, one.step, one.way, one.epoch))
-        if at_ns is None:
-            found = [
-                t for (k, _, way, epoch), t in self.intents.items() if (k, way, epoch) == (one.key, one.way, one.epoch)
-            ]
-            at_ns = min(found, default=None)
-        return (at_ns is not None and at_ns <= one.sent_ns) or one.sent_ns <= self.put_back_ns
+        key, _, way, epoch = name
+        others = (t for (k, _, w, e), t in self.intents.items() if (k, w, e) == (key, way, epoch))
+        return self.intents[name] if name in self.intents else min(others, default=1 << 62)
 
     def _is_on(self, one: Written) -> bool:
         done = [w.way for w in self.writes[one.key] if w.step == one.step]
