@@ -8,13 +8,13 @@ shared by both ends; over all calls of a service only the common end remains.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis._kinds import FELT, KINDS, kind_of
+from diagnosis._kinds import FELT, KINDS, NOTICED, kind_of
 from diagnosis._observe import Told
 from diagnosis._signs import History, Shown, Signs, signs_of
 from schemas import Anomaly, Change, Entity, EvidenceHistory, TopologyEdge
@@ -27,6 +27,8 @@ CHANGE_HORIZON_S = 3600.0
 ONSET_SLACK_S = 120.0  # an onset is known to a window only, and the longest is two minutes
 EDGE_FRESH_S = 600.0
 SHOWN = 3
+UNNOTICED = 0.2  # of a busy CPU that nobody notices while others suffer; a choice
+NOTICED_AT = 0.1  # evidence of anything else at which it counts whole; a choice
 EDGES_FULL = 3.0  # rare edges over the root of all at which evidence of edges is full
 NO_HISTORY = EvidenceHistory(data="none", fitted_on=[])
 
@@ -116,6 +118,8 @@ def evidence_table(
     own = matrix[:, [column[kind] for kind in FELT]].max(axis=1) if len(candidates) else np.zeros(0)
     for service, share in _origins(candidates, own, edges).items():
         matrix[row[service], column["origin"]] = share
+    noticed = matrix[:, [column[kind] for kind in NOTICED]].max(axis=1) if len(candidates) else np.zeros(0)
+    matrix[:, column["metric_cpu"]] *= _noticed(row, noticed, edges)
     like = tuple(history.likeness(patterns.get(service, {})) for service in candidates)
     for i, (likeness, _) in enumerate(like):
         matrix[i, column["pattern"]] = likeness * likeness
@@ -194,6 +198,23 @@ def _origins(candidates: tuple[str, ...], own: NDArray[np.float64], edges: set[t
         if mine > 0 and callers > 0 and callees < mine / 2:
             out[service] = mine
     return out
+
+
+def _noticed(row: Mapping[str, int], own: NDArray[np.float64], edges: set[tuple[str, str]]) -> NDArray[np.float64]:
+    """By candidate: how much of a busy CPU counts, `UNNOTICED` to 1.
+
+    Work that is starved is noticed at once, by the service itself or by all that call it: in calls or logs. A CPU that
+    is busy without that, while others show symptoms, is a coincidence; among dozens of services there is always one.
+    Memory is no such thing: a leak is noticed late. Where nobody notices anything, all counts.
+    """
+    if not own.any():
+        return np.ones(len(own))
+    callers: dict[int, list[float]] = {}
+    for caller, callee in edges:
+        if callee in row:
+            callers.setdefault(row[callee], []).append(float(own[row[caller]]) if caller in row else 0.0)
+    by_all = np.array([min(callers.get(i, [0.0])) for i in range(len(own))])
+    return UNNOTICED + (1 - UNNOTICED) * np.minimum(np.maximum(own, by_all) / NOTICED_AT, 1.0)
 
 
 def _recent(changes: Iterable[Change], onset: int) -> dict[str, Change]:

@@ -19,6 +19,8 @@ FAMILIES = {
 
 FELT = ("latency", "error_ratio", "traffic", "edge_gap", "edge_error", "template_new", "template_vanished")
 """Evidence that spreads along calls; where it ends is the origin."""
+NOTICED = (*FELT, "template_burst")
+"""What a service shows whose own work suffers."""
 
 SYMPTOMS = frozenset(
     ("metric_latency", "metric_success", "error_ratio", "latency", "edge_gap", "template_new", "template_vanished")

@@ -54,6 +54,29 @@ def test_the_deepest_anomalous_service_is_the_origin():
     assert cell(table, "cart", "origin") > 0 and cell(table, "web", "origin") == 0
 
 
+def busy(*services):
+    return [anomaly(s, 0, 1e-6, kind="metric", name="cpu_usage_rate") for s in services]
+
+
+def test_a_busy_cpu_that_nobody_notices_counts_a_fifth_while_others_suffer():
+    table = evidence_table([*busy("cart", "idle"), anomaly("cart", 0, 1e-9)], [], [])
+    assert cell(table, "idle", "metric_cpu") == 0.2 * cell(table, "cart", "metric_cpu") > 0
+
+
+def test_a_busy_cpu_counts_whole_if_all_callers_notice_it_and_not_if_some_do():
+    suffering = [*busy("db"), anomaly("web", 0, 1e-9), anomaly("cart", 0, 1e-9, series="c" * 16)]
+    shares = []
+    for callers in (["web", "cart"], ["web", "well"]):
+        table = evidence_table(suffering, [edge(caller, "db") for caller in callers], [])
+        shares.append(cell(table, "db", "metric_cpu"))
+    assert shares[1] == 0.2 * shares[0]
+
+
+def test_busy_cpus_count_whole_where_nobody_notices_anything():
+    first, second = (evidence_table(busy(*some), [], []) for some in (["a"], ["a", "b"]))
+    assert cell(first, "a", "metric_cpu") == cell(second, "b", "metric_cpu") > 0
+
+
 def test_a_failed_call_speaks_of_both_ends():
     failed = anomaly("db", 0, 1e-9, labels={"caller": "cart", "callee": "db", "status": "500"})
     table = evidence_table([failed], [], [])
