@@ -214,7 +214,8 @@ def _noticed(row: Mapping[str, int], own: NDArray[np.float64], edges: set[tuple[
         if callee in row:
             callers.setdefault(row[callee], []).append(float(own[row[caller]]) if caller in row else 0.0)
     by_all = np.array([min(callers.get(i, [0.0])) for i in range(len(own))])
-    return UNNOTICED + (1 - UNNOTICED) * np.minimum(np.maximum(own, by_all) / NOTICED_AT, 1.0)
+    share = np.minimum(np.maximum(own, by_all) / NOTICED_AT, 1.0)
+    return np.asarray(UNNOTICED + (1 - UNNOTICED) * share, np.float64)
 
 
 def _recent(changes: Iterable[Change], onset: int) -> dict[str, Change]:
