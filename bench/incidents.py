@@ -97,14 +97,17 @@ async def storm(n: int, seed: int = 1) -> dict[str, Any]:
         await asyncio.sleep(EVERY_S)
         now = T + round((time.monotonic() - began) * NS)
         came, answers[:] = list(answers), []
+        said = list[Output]()
         for observation in came:
             told = sc.emit(sc.OBSERVATIONS, observation, id=observation.id, key="k", source="b", event_ns=now - 1)
             state, more = stage.step(state, message(told))
+            said += more
         state, more = stage.step(state, Tick(now))
+        said += more
         at = time.monotonic() - began
-        if came or more or pool.waiting:
+        if came or said or pool.waiting:
             moved = time.monotonic()
-        for record in (sc.read(message(emit)) for emit in more):
+        for record in (sc.read(message(emit)) for emit in said):
             if isinstance(record, sc.Inquiry):
                 pool.submit(record)
             elif isinstance(record, sc.Diagnosis):
