@@ -19,7 +19,7 @@ from streams._kafka_client import admin, consumer
 from streams._kafka_errors import UNREACHABLE, kafka_error, no_consumer_protocol, too_old, unreachable
 from streams._kafka_names import ungrouped
 from streams._kafka_settings import KafkaSettings
-from streams._kafka_wire import Versions, addresses, ssl_context, versions
+from streams._kafka_wire import Versions, addresses, ssl_context, versions, wants_credentials
 
 _NEEDED = {
     0: (7, "Produce of zstd"),
@@ -137,27 +137,16 @@ def _metadata(settings: KafkaSettings) -> Any:
         client.poll(0)
         if telling := [e for e in heard if e.code() not in UNREACHABLE]:
             raise kafka_error(telling[0], settings, doing="ask")
-        if not settings.security.has_sasl and (ended := _ended(heard, settings)):  # it answered before, and not now
+        given = addresses(settings.brokers)
+        if not settings.security.has_sasl and any(wants_credentials(*place, settings) for place in given):
             raise TransportError(
-                f"the broker ends the connection where credentials are due: {ended}", where=settings.brokers,
+                "the broker ends the connection where credentials are due", where=settings.brokers,
                 code="KAFKA_AUTHENTICATION",
                 todo=f"It may want SASL; kafka.security.protocol is {settings.security.protocol}",
             )  # fmt: skip
     if elsewhere := _places(heard) - _given(settings):
         raise _advertised(elsewhere, settings)
     raise kafka_error(heard[-1] if heard else error, settings, doing="ask")
-
-
-def _ended(heard: list[KafkaError], settings: KafkaSettings) -> str:
-    """What librdkafka says of an address that is named in the settings and takes connections, or "".
-
-    What it says of an address that brokers gave out tells nothing of credentials: nobody may listen there.
-    """
-    given = _given(settings)
-    for error in reversed(heard):
-        if any(place in given and _answers(place, settings) for place in _places([error])):
-            return str(error.str())
-    return ""
 
 
 def _places(heard: list[KafkaError]) -> set[str]:

@@ -2,7 +2,7 @@
 
 librdkafka does not tell which requests a broker knows, and folds most reasons why a connection fails into a time-out.
 ApiVersions may be asked before authentication, so a socket finds out in one round trip. Source: the Kafka protocol
-guide, ApiVersions versions 0 and 3 (KIP-35, KIP-482, KIP-584).
+guide, ApiVersions versions 0 and 3 (KIP-35, KIP-482, KIP-584), Metadata version 4.
 """
 
 import socket
@@ -14,7 +14,7 @@ from streams._errors import TransportError
 from streams._kafka_errors import tls_error, unreachable
 from streams._kafka_settings import KafkaSecurity, KafkaSettings
 
-API_VERSIONS = 18
+METADATA, API_VERSIONS = 3, 18
 _UNSUPPORTED_VERSION = 35
 _MAX_ANSWER = 1 << 20
 _ALERT = 0x15
@@ -93,13 +93,29 @@ def versions(host: str, port: int, settings: KafkaSettings) -> Versions:
             raise unreachable(f"what answers is not Kafka, or expects TLS ({error})", where) from error
 
 
+def wants_credentials(host: str, port: int, settings: KafkaSettings) -> bool:
+    """Whether this broker, which answers, ends the connection when something is asked without credentials.
+
+    The smallest question: the brokers, and of no topic (Metadata version 4, Kafka 0.11 and newer).
+    """
+    try:
+        with connect(host, port, settings) as link:
+            _ask(link, 4, struct.pack(">ib", 0, 0), METADATA)
+    except ConnectionError:
+        return True
+    except (TransportError, OSError, ValueError, struct.error):
+        return False  # away, or it never answered: that is another trouble
+    return False
+
+
 class _SpeaksTls(Exception):
     pass
 
 
-def _ask(link: socket.socket, version: int, body: bytes) -> bytes:
+def _ask(link: socket.socket, version: int, body: bytes, request: int = API_VERSIONS) -> bytes:
     client = b"tidegate"
-    header = struct.pack(">hhih", API_VERSIONS, version, 1, len(client)) + client + (b"\0" if version >= 3 else b"")
+    is_flexible = request == API_VERSIONS and version >= 3
+    header = struct.pack(">hhih", request, version, 1, len(client)) + client + (b"\0" if is_flexible else b"")
     link.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
     head = _exactly(link, 4)
     if head[0] == _ALERT and head[1] == 3:

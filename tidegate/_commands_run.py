@@ -84,6 +84,7 @@ def run(
         gc.freeze()  # what was made until here stays; the collector need not look at it again
         gc.set_threshold(_GARBAGE)
         shards.run(stop)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what has stopped need not be told again, and would die of it
     log.info("process stopped")
     if json_:
         say({"stages": names})

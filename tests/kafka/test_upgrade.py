@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +15,7 @@ from support.kafka import Broker
 from support.pipeline import START_NS, Deployed, recorded_shop
 
 import schemas as sc
+from schemas.core import Message
 from schemas.signatures import public_text
 from streams import GENERATION
 from tidegate._cutover import compare, order_cutover
@@ -20,8 +24,9 @@ from tidegate._replay import replay
 from tidegate._settings import Settings
 
 PAIR = ("g1", "g2")
-PATIENT = {"idle_after_s": 120}
-"""Nobody is idle while this test waits for what was played."""
+PATIENT = {"idle_after_s": 20}
+"""Nobody seems idle who is played slowly."""
+MINUTE_NS = 60_000_000_000
 
 
 def generation(base: Deployed, alone: Broker, name: str) -> Deployed:
@@ -33,9 +38,32 @@ def generation(base: Deployed, alone: Broker, name: str) -> Deployed:
     )  # fmt: skip
 
 
-def public_ns(base: Deployed) -> int:
-    """Event time that readers have seen."""
-    return max((m.event_ns for m in base.read(sc.ACTIONS) if sc.record_type(m) == "watermark"), default=0)
+class Load:
+    """A shop that is played all the while, slowly once it is three minutes ahead of what readers have seen."""
+
+    def __init__(self, base: Deployed) -> None:
+        self.public_ns = START_NS
+        self._base = base
+        self._player = Thread(target=base.play, args=(self._paced(),))
+        self._player.start()
+
+    def _paced(self) -> Iterator[Message]:
+        for message in recorded_shop(20):
+            time.sleep(1.0 if message.event_ns > self.public_ns + 3 * MINUTE_NS else 0.12)
+            yield message
+
+    def wait(self, minute: int) -> None:
+        """Until readers have seen that much event time."""
+        self._base.wait_until(lambda: self._seen() > START_NS + minute * MINUTE_NS)
+
+    def _seen(self) -> int:
+        marks = (m.event_ns for m in self._base.read(sc.ACTIONS) if sc.record_type(m) == "watermark")
+        self.public_ns = max(marks, default=self.public_ns)
+        return self.public_ns
+
+    def end(self) -> None:
+        self.public_ns += 60 * MINUTE_NS
+        self._player.join()
 
 
 def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: Path) -> None:
@@ -48,7 +76,6 @@ def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: 
     trusted = {"keys": {"ops": public_text(key)}}
     base = Deployed(alone, tmp_path, prefix="upgraded", partitions=2, control=trusted, streams=PATIENT)
     n, m = (generation(base, alone, name) for name in PAIR)
-    load, played = recorded_shop(20), 0
     server = subprocess.Popen(
         [sys.executable, "-m", "tidegate", "serve", "--settings", str(base.file), "--generation", "g1",
          "--generation", "g2"],
@@ -57,13 +84,11 @@ def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: 
     try:
         n.start()
         m.start()
+        load = Load(base)
         for name, minute in (("g2", 5), ("g1", 11)):
-            until = len(load) * (minute + 2) // 20
-            base.play(load[played:until], pause_s=0.12)
-            played = until
-            base.wait_until(lambda at=minute: public_ns(base) > START_NS + at * 60_000_000_000)
-            order_cutover(base.kafka, PAIR, name, issuer="ops", key=pem, lead_ns=60_000_000_000)
-        base.play(load[played:], pause_s=0.12)
+            load.wait(minute)
+            order_cutover(base.kafka, PAIR, name, issuer="ops", key=pem, lead_ns=MINUTE_NS)
+        load.end()
         base.wait_until(lambda: base.has_ended("serve"))
         found = compare(base.kafka, PAIR)
         assert found.are_equal and found.incidents > 0
