@@ -401,7 +401,7 @@ def incident_of(
     key: tuple[str, str], open_: Open, at_ns: int, settings: Settings, *, state: State = "open",
     merged_into: str | None = None,
 ) -> Incident:  # fmt: skip
-    """The record of an incident as it stands. Gauges and causes without symptoms do not make it more severe."""
+    """The record of an incident as it stands. Causes without symptoms do not make it more severe."""
     entities: dict[str, float] = {}
     for anomaly in open_.members():
         if kind_of(anomaly) is not None:
@@ -433,12 +433,15 @@ def _surprise(anomaly: Anomaly) -> float:
 
 
 def _symptoms(open_: Open) -> dict[str, float]:
-    """The strongest surprise of each service of it whose symptoms are no gauges; bystanders are none."""
+    """The strongest surprise of each service of it that has symptoms; bystanders are none.
+
+    Gauges have heavy tails, so they count only where nothing else tells of the incident.
+    """
+    told = [(a, kind) for a in open_.members() if (kind := kind_of(a)) in SYMPTOMS and a.service in open_.services]
+    firm = [a for a, kind in told if kind not in GAUGED]
     services: dict[str, float] = {}
-    for anomaly in open_.members():
-        kind = kind_of(anomaly)
-        if kind in SYMPTOMS and kind not in GAUGED and anomaly.service in open_.services:
-            services[anomaly.service] = max(services.get(anomaly.service, 0.0), _surprise(anomaly))
+    for anomaly in firm or [a for a, _ in told]:
+        services[anomaly.service] = max(services.get(anomaly.service, 0.0), _surprise(anomaly))
     return services
 
 

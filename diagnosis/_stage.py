@@ -26,7 +26,7 @@ from diagnosis._rules import judgements, scene_of
 from diagnosis._signs import History, missing_signals
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
-CODE = "6"
+CODE = "7"
 """Changes whenever the same records may give another diagnosis."""
 FORMAT = 2
 CHANGED_NS = 900 * NS

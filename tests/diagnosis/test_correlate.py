@@ -132,6 +132,19 @@ def test_one_that_is_amended_to_nothing_ends_the_incident():
     assert [i.state for i in incidents([*SHOP, message(one), message(again, 20)]).values()] == ["closed"]
 
 
+def test_an_incident_that_only_gauges_tell_of_says_of_whom_and_how_badly():
+    slow = {"kind": "metric", "name": "request_latency_p95"}
+    (found,) = incidents([*SHOP, *(message(anomaly("cart", at, **slow)) for at in (0, 10, 20))]).values()
+    assert (found.title, found.services, found.severity, found.state) == ("Anomalies in cart", ["cart"], 9.0, "open")
+
+
+def test_gauges_do_not_make_worse_what_requests_tell_of():
+    slow = {"kind": "metric", "name": "request_latency_p95", "series": "ab"}
+    gauges = (message(anomaly("cart", at, 1e-14, **slow)) for at in (0, 10, 20))
+    (found,) = incidents([*SHOP, message(anomaly("cart", 0)), *gauges]).values()
+    assert found.severity == 9.0
+
+
 def test_what_flaps_stays_open_twice_as_long():
     first = [message(anomaly("cart", 0))]
     _, out = stepped([*SHOP, *first, message(anomaly("cart", 400))], 1100)
