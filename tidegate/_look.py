@@ -186,8 +186,8 @@ def _judge(seen: Look, run: _replay.Run) -> None:
         alert = min((raised for _, raised in beside), key=lambda raised: raised.start_ns, default=None)
         ahead = None if alert is None else round((alert.start_ns - incident.opened_ns) / NS, 3)
         seen.found.append(Found(
-            incident.id, _title(incident, services), services, incident.opened_ns, end,
-            _cause(run.diagnoses.get(incident.id)), incident.severity, alert, ahead,
+            incident.id, incident.title, services, incident.opened_ns, end, _cause(run.diagnoses.get(incident.id)),
+            incident.severity, alert, ahead,
         ))  # fmt: skip
     seen.missed = [raised for number, raised in enumerate(seen.alerts) if number not in taken]
     proposed = Counter(
@@ -196,14 +196,6 @@ def _judge(seen: Look, run: _replay.Run) -> None:
         if not event.change.verb.startswith("notify")
     )
     seen.candidates = [(verb, service, n) for (verb, service), n in proposed.most_common(10)]
-
-
-def _title(incident: sc.Incident, services: tuple[str, ...]) -> str:
-    """That of the incident; its own names no service where only metrics told of it."""
-    if incident.services or not services:
-        return incident.title
-    others = f" and {len(services) - 1} more" if len(services) > 1 else ""
-    return f"Anomalies in {services[0]}{others}"
 
 
 def _services(incident: sc.Incident) -> tuple[str, ...]:

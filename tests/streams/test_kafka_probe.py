@@ -12,8 +12,8 @@ import trustme
 from confluent_kafka import KafkaError
 
 from streams import KafkaSecurity, KafkaSettings, TransportError, kafka
-from streams._kafka_probe import _ended, _places
-from streams._kafka_wire import addresses, ssl_context, versions
+from streams._kafka_probe import _places
+from streams._kafka_wire import addresses, ssl_context, versions, wants_credentials
 
 MODERN = {0: 13, 1: 18, 2: 11, 18: 4, 22: 6}
 
@@ -149,14 +149,35 @@ def test_a_key_with_a_password_never_asks_at_the_terminal(tmp_path: Path):
         ssl_context(KafkaSecurity("ssl", cert_file=tmp_path / "cert", key_file=tmp_path / "key"))
 
 
-def test_only_an_address_of_ours_that_takes_connections_can_have_ended_one_for_want_of_credentials():
-    with listener(lambda link: None) as named:
-        settings = KafkaSettings(f"127.0.0.1:1,{named}")
-        said = "Disconnected: verify that security.protocol is correctly configured"
-        elsewhere = KafkaError(KafkaError._TRANSPORT, "127.0.0.1:2/1: Connect to ipv4#127.0.0.1:2 failed")
-        nobody = KafkaError(KafkaError._TRANSPORT, "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed")
-        ended = KafkaError(KafkaError._TRANSPORT, f"ssl://{named}/bootstrap: {said}")
-        down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down")
-        assert _ended([elsewhere, nobody, down], settings) == ""
-        assert said in _ended([elsewhere, ended, nobody, down], settings)
-        assert _places([elsewhere, ended, down]) == {"127.0.0.1:2", named}
+def question(link: socket.socket) -> bytes:
+    (size,) = struct.unpack(">i", link.recv(4, socket.MSG_WAITALL))
+    return link.recv(size, socket.MSG_WAITALL)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (lambda link: question(link) and None, True),
+        (lambda link: question(link) and link.sendall(struct.pack(">ii", 4, 1)), False),
+        (lambda link: question(link) and link.recv(1), False),
+    ],
+    ids=["ends the connection", "answers", "is silent"],
+)
+def test_who_ends_the_connection_at_a_question_wants_credentials(answer, wanted):
+    with listener(answer) as place:
+        assert wants_credentials(*addresses(place)[0], KafkaSettings(place, timeout_s=0.5)) == wanted
+
+
+def test_who_is_away_wants_nothing():
+    assert not wants_credentials("127.0.0.1", 1, KafkaSettings("127.0.0.1:1"))
+
+
+def test_places_are_read_from_what_librdkafka_says():
+    said = "Connect to ipv4#127.0.0.1:2 failed"
+    errors = [
+        KafkaError(KafkaError._TRANSPORT, text) for text in (f"127.0.0.1:2/1: {said}", f"ssl://[::1]:9/1: {said}")
+    ]
+    assert _places([*errors, KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down")]) == {
+        "127.0.0.1:2",
+        "::1:9",
+    }
