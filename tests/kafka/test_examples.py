@@ -16,6 +16,13 @@ EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
 
 @pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    """Of this file alone: source topics have the names that collectors give them, and others make them otherwise."""
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
 def deployed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     found = Deployed(broker, tmp_path_factory.mktemp("examples"), prefix="examples", partitions=2)
     found.play(recorded_shop())
