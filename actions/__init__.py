@@ -7,7 +7,8 @@ from actions._ledger import Inbox, Keep, Ledger, Priority, Transaction
 from actions._ports import Illness, Indicator, Look, Notice, Seen, Survey, Window
 from actions._credit import Credit, CreditInvalid, Shown, drilled, open_credit, replayed, seal_credit
 from actions._view import View
-from actions._worker import Ports, Worker, WorkerSettings
+from actions._ports import Ports
+from actions._worker import Worker, WorkerSettings
 from actions._gatekeeper import PolicyGatekeeper
 from actions._plans import NotAskable, asked_of
 from actions._override import OVERRIDE, OverrideInvalid, is_override_by, override_kept, override_of, sign_override
@@ -99,7 +100,7 @@ from actions._runbooks import REFERENCES, Runbook, Runbooks, load_runbooks
 from actions._runbooks import run_cases as run_runbook_cases
 from actions._seal import Sealer
 from actions._selectors import selector_fault, target_fault
-from actions._services import Hours, ServiceProfile
+from actions._services import SERVICE_FACTS, Hours, ServiceProfile
 from actions._strategies import Costs, Strategy
 from actions._verbs import Verbs, checked_target, digest_of, service_of
 from actions._webauthn import assertion_bytes, need_library
@@ -151,6 +152,7 @@ __all__ = [
     "NOTHING",
     "NO_RECORD",
     "REFERENCES",
+    "SERVICE_FACTS",
     "ActionsError",
     "Answer",
     "ApprovalsError",

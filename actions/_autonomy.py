@@ -11,7 +11,6 @@ too many overrides; and a breach of safety takes it from all. Critical services 
 Numbers: notes on autonomy, not tuned.
 """
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -73,11 +72,11 @@ def trials_of(action: Action) -> tuple[Trial, ...]:
     is_measured = action.verdict is not None or action.state == "rejected"
     if result is None or not is_measured or action.is_killed or action.origin.reverts:
         return ()
-    asked = json.loads(action.origin.asked) if action.origin.asked else {}
-    family = str(asked.get("hypothesis", {}).get("cause", {}).get("family", "unknown"))
+    if action.origin.is_foreseen and result == "good":
+        return ()  # nothing was ill, so that nothing is worse shows no use
     verbs = dict.fromkeys(step.change.verb for step in action.plan.steps)
     origin = action.origin
-    return tuple(Trial(verb, origin.tier, origin.version, family, action.at_ns, result) for verb in verbs)
+    return tuple(Trial(verb, origin.tier, origin.version, origin.family, action.at_ns, result) for verb in verbs)
 
 
 _RESULTS: dict[str, Result] = {

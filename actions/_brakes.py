@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from actions._ports import Illness
-from schemas import Json, ProposedChange, canonical
+from actions._saga import goal_of
+from schemas import ProposedChange
 from schemas.core import NS
 
 COOL_DOWN_NS = 15 * 60 * NS
@@ -32,17 +33,6 @@ class Past(NamedTuple):
     helped: bool
 
 
-def goal_of(change: ProposedChange) -> bytes:
-    """The state a change sets: verb and absolute parameters."""
-    return canonical([change.verb, change.parameters])
-
-
-def origin_of(change: ProposedChange) -> bytes:
-    """The state its undo sets back; that of no change where there is no undo."""
-    body: list[Json] = [change.undo_verb, change.undo_parameters]
-    return canonical(body)
-
-
 def cool_down_ns(ineffective: int) -> int:
     """After the last change of a target; doubled for each action in a row that did not help, a day at most."""
     return min(COOL_DOWN_NS << min(ineffective, 10), LONGEST_NS)
@@ -59,15 +49,21 @@ def cools_until_ns(past: Iterable[Past], target: str) -> int:
 
 def is_oscillation(past: Iterable[Past], change: ProposedChange, now_ns: int) -> bool:
     """Whether the change goes back, within the hour, to a state that the target was moved away from."""
-    goal = goal_of(change)
     recent = [one for one in past if one.target == change.target and now_ns - one.at_ns <= SAME_STATE_NS]
+    if not recent:
+        return False
+    goal = goal_of(change)
     return any(
         goal == one.origin or (goal == one.goal and any(later.goal != goal for later in recent[place + 1 :]))
         for place, one in enumerate(recent)
     )
 
 
-def mass_illness(groups: Iterable[Illness]) -> Illness | None:
-    """The first group of which too many are ill; of a group of unknown size any `ILL_LEAST` are too many."""
-    many = (one for one in groups if one.ill >= ILL_LEAST)
-    return next((one for one in many if not one.members or one.ill / one.members > ILL_SHARE), None)
+def mass_illness(groups: Iterable[Illness], *, is_foreseen: bool = False) -> Illness | None:
+    """The first group of which too many are ill; of a group of unknown size any `ILL_LEAST` are too many.
+
+    What is only foreseen is not ill, so it does not hold up what helps those who are. For a change that rests on a
+    forecast itself (`is_foreseen`) it counts: a forecast of many at once is likelier wrong than they are all ill soon.
+    """
+    many = ((one.ill + (one.foreseen if is_foreseen else 0), one) for one in groups)
+    return next((one for n, one in many if n >= ILL_LEAST and (not one.members or n / one.members > ILL_SHARE)), None)

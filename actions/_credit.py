@@ -70,10 +70,10 @@ def replayed(history: History, events: Iterable[ActionEvent], verbs: Verbs, dige
     for (name, runbook), found in sorted(rows.items()):
         if name not in verbs.names:
             continue
-        now = version_of(verbs.get(name), runbook, digest)
+        now = version_of([verbs.get(name)], runbook, digest)
         mine = [trial for row in found if (trial := _agreement(row, ends.get(row.event.action_id), now))]
         changed, not_judged = sum(row.is_changed for row in found), sum(row.would is None for row in found)
-        older = {version_of(verbs.get(name), runbook, row.was.policy_digest) for row in found} - {now}
+        older = {version_of([verbs.get(name)], runbook, row.was.policy_digest) for row in found} - {now}
         missing = _missing(len(found), changed, not_judged)
         if not missing:
             same |= older

@@ -14,17 +14,18 @@ within `ownership_ns`, whichever incident or revision asks, so merged, split or 
 The event `gated` carries the snapshot, so a decision can be looked into and simulated from the topic alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actions._decide_state import DecideState, Owner, Seen, dump, load
 from actions._errors import ActionsError
 from actions._machine_types import Mode
-from actions._policies import PolicyEngine, snapshot_digest
+from actions._modes import ORDER
+from actions._policies import PolicyEngine, combined, snapshot_digest
 from actions._runbooks import Runbooks, facts_of
 from actions._selectors import selector_fault
-from actions._services import ServiceProfile
-from actions._snapshot import Surroundings, is_abstained, snapshot_of
+from actions._services import STRANGER, ServiceProfile
+from actions._snapshot import Surroundings, is_abstained, kinds_around, snapshot_of
 from actions._verbs import Verbs, service_of
 from schemas import (
     ACTIONS,
@@ -43,6 +44,7 @@ from schemas import (
     EvidencePointer,
     Hypothesis,
     Json,
+    LaterStep,
     ProposedChange,
     TopologyEdge,
     canonical,
@@ -57,6 +59,7 @@ from schemas.core import NS, Emit, Event, Message, Output, Tick
 SOURCE = "tidegate/decide"
 NO_FAULT = "no_fault"
 _TAKEN: tuple[ActionState, ...] = ("approved", "awaiting_approval")
+_STRICTEST_FIRST: tuple[Effect, ...] = ("deny", "advise", "require_approval", "permit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +144,23 @@ class Decide:
         return seen.acted if seen else 0
 
     def _asked(self, state: DecideState, diagnosis: Diagnosis) -> list[ProposedChange]:
-        """The exact changes to judge, in order; empty where the diagnosis says that nothing is wrong."""
+        """The exact changes to judge, in order; empty where nothing is wrong, or the incident is silenced."""
+        if diagnosis.suppressed_by:
+            return []
         cause = top(diagnosis).cause
         change = self._change(state, cause, diagnosis)
         if is_abstained(diagnosis):
             return self._handed_over(diagnosis, cause, change, "ABSTAINED")
         if cause.family == NO_FAULT:
             return []
-        runbook = self.runbooks.choose(cause, change)
+        facts = self._facts(diagnosis, cause, change, "")
+        around = kinds_around(state.calendar.values(), diagnosis, {cause.entity})
+        runbook = self.runbooks.choose(cause, change, around, facts)
         if runbook is self.runbooks.otherwise:
             unknown = cause.change is not None and change is None
             return self._handed_over(diagnosis, cause, change, "CHANGE_UNKNOWN" if unknown else "NO_RUNBOOK")
         try:
-            return runbook.proposals(_facts(diagnosis, cause, change, ""), self.verbs)
+            return runbook.proposals(facts, self.verbs)
         except ActionsError as refused:
             return self._handed_over(diagnosis, cause, change, refused.code)
 
@@ -161,13 +168,19 @@ class Decide:
         self, diagnosis: Diagnosis, cause: Cause, change: Change | None, reason: str
     ) -> list[ProposedChange]:
         """The `otherwise` runbook; if even the service has no usable name, it is addressed to the incident itself."""
-        facts = _facts(diagnosis, cause, change, reason)
+        facts = self._facts(diagnosis, cause, change, reason)
         try:
             return self.runbooks.otherwise.proposals(facts, self.verbs)
         except ActionsError as refused:
             incident = f"{diagnosis.tenant}/incident/{diagnosis.incident_id}"
             facts |= {"cause.service": "unknown", "cause.service_id": incident, "cause.entity_id": incident}
             return self.runbooks.otherwise.proposals(facts | {"reason": refused.code}, self.verbs)
+
+    def _facts(self, diagnosis: Diagnosis, cause: Cause, change: Change | None, reason: str) -> dict[str, Json]:
+        known = self.settings.services.get(cause.entity, STRANGER).facts
+        return facts_of(
+            cause, change, tenant=diagnosis.tenant, incident_id=diagnosis.incident_id, reason=reason, known=known
+        )
 
     def _change(self, state: DecideState, cause: Cause, diagnosis: Diagnosis) -> Change | None:
         """The change record of the cause, as of the diagnosis; None if unknown, of another tenant, or too old."""
@@ -178,25 +191,30 @@ class Decide:
         return change if 0 <= age_ns <= self.settings.retention_ns else None
 
     def _decided(self, state: DecideState, diagnosis: Diagnosis, asked: list[ProposedChange]) -> list[Emit]:
-        """The steps in order; a later step waits unless all before it are advice, since its turn would come later."""
-        emitted: list[Emit] = []
-        for change in asked:
-            key = sha256(canonical([change.target, change.verb, change.parameters]))
-            owner = state.owners.get(key)
-            if owner is None or owner.asked_ns < diagnosis.as_of_ns - self.settings.ownership_ns:
-                snapshot = self._snapshot(state, diagnosis, change)
-                fault = selector_fault(change.target, change.parameters, self.verbs.get(change.verb))
-                decision = refused(self.policies, snapshot, fault) if fault else judged(self.policies, snapshot)
-                id = record_id("action", change.target, change.verb, key, diagnosis.as_of_ns)
-                owner = Owner(id, diagnosis.as_of_ns, outcome(decision.effect, str(snapshot["mode"])))
-                emitted += _life(state, diagnosis, change, decision, owner, snapshot)
-                if owner.state in _TAKEN:
-                    seen = state.seen[diagnosis.incident_id]
-                    state.seen[diagnosis.incident_id] = seen._replace(acted=seen.acted + 1)
-            state.owners[key] = owner._replace(asked_ns=max(owner.asked_ns, diagnosis.as_of_ns))
-            if owner.state != "advised":
-                break
+        """One action of all steps: the strictest decision and the lowest mode of any of them hold for the whole."""
+        if not asked:
+            return []
+        parts: list[Json] = [[change.target, change.verb, change.parameters] for change in asked]
+        key = sha256(canonical(parts[0] if len(parts) == 1 else parts))
+        owner, emitted = state.owners.get(key), list[Emit]()
+        if owner is None or owner.asked_ns < diagnosis.as_of_ns - self.settings.ownership_ns:
+            steps = [self._judged(state, diagnosis, change) for change in asked]
+            decision = strictest([step.decision for step in steps if step.decision])
+            mode = lowest_mode(str(step.snapshot["mode"]) for step in steps)
+            id = record_id("action", asked[0].target, asked[0].verb, key, diagnosis.as_of_ns)
+            owner = Owner(id, diagnosis.as_of_ns, outcome(decision.effect, mode))
+            emitted = _life(state, diagnosis, steps, decision, owner)
+            if owner.state in _TAKEN:
+                seen = state.seen[diagnosis.incident_id]
+                state.seen[diagnosis.incident_id] = seen._replace(acted=seen.acted + 1)
+        state.owners[key] = owner._replace(asked_ns=max(owner.asked_ns, diagnosis.as_of_ns))
         return emitted
+
+    def _judged(self, state: DecideState, diagnosis: Diagnosis, change: ProposedChange) -> LaterStep:
+        snapshot = self._snapshot(state, diagnosis, change)
+        fault = selector_fault(change.target, change.parameters, self.verbs.get(change.verb))
+        decision = refused(self.policies, snapshot, fault) if fault else judged(self.policies, snapshot)
+        return LaterStep(change=change, decision=decision, snapshot=snapshot)
 
     def _snapshot(self, state: DecideState, diagnosis: Diagnosis, change: ProposedChange) -> dict[str, Json]:
         hypothesis, now = top(diagnosis), diagnosis.as_of_ns
@@ -222,6 +240,11 @@ def judged(policies: PolicyEngine, snapshot: Mapping[str, Json]) -> Decision:
     return decision.model_copy(update={"effect": "advise", "reason": "NO_EXECUTOR", "obligations": []})
 
 
+def judged_again(policies: PolicyEngine, event: ActionEvent) -> Decision:
+    """What the policies say of all steps of a `gated` event, by the snapshots that it carries."""
+    return strictest([judged(policies, one) for one in (event.snapshot, *(step.snapshot for step in event.then))])
+
+
 def refused(policies: PolicyEngine, snapshot: Mapping[str, Json], fault: str) -> Decision:
     """The denial of a change that is not aimed at exactly one thing; no rule is asked."""
     return Decision(
@@ -231,6 +254,30 @@ def refused(policies: PolicyEngine, snapshot: Mapping[str, Json], fault: str) ->
         policy_digest=policies.digest,
         snapshot_digest=snapshot_digest(snapshot),
     )
+
+
+def strictest(decisions: Sequence[Decision]) -> Decision:
+    """Of the steps of one plan, in their order: the strictest, with the obligations of all that are as strict.
+
+    The digests are those of the first step, whose snapshot stands beside it. `decisions` is never empty.
+    """
+    if len(decisions) == 1:
+        return decisions[0]
+    effect = min((one.effect for one in decisions), key=_STRICTEST_FIRST.index)
+    held = [one for one in decisions if one.effect == effect]
+    place = decisions.index(held[0]) + 1
+    return held[0].model_copy(update={
+        "obligations": combined([o for one in held for o in one.obligations]),
+        "policies": list(dict.fromkeys(name for one in held for name in one.policies)),
+        "resolution": f"step {place} of {len(decisions)} is the strictest",
+        "policy_digest": decisions[0].policy_digest, "snapshot_digest": decisions[0].snapshot_digest,
+    })  # fmt: skip
+
+
+def lowest_mode(modes: Iterable[str]) -> Mode:
+    """A mode that nobody knows is advice."""
+    known: dict[str, Mode] = {mode: mode for mode in ORDER}
+    return min((known.get(mode, "advise") for mode in modes), key=ORDER.index)
 
 
 def outcome(effect: Effect, mode: str) -> ActionState:
@@ -253,19 +300,11 @@ def top(diagnosis: Diagnosis) -> Hypothesis:
     return Hypothesis(cause=cause, score=0.0, reason=diagnosis.abstained or "no hypothesis")
 
 
-def _facts(diagnosis: Diagnosis, cause: Cause, change: Change | None, reason: str) -> dict[str, str]:
-    return facts_of(cause, change, tenant=diagnosis.tenant, incident_id=diagnosis.incident_id, reason=reason)
-
-
 def _life(
-    state: DecideState,
-    diagnosis: Diagnosis,
-    change: ProposedChange,
-    decision: Decision,
-    owner: Owner,
-    snapshot: dict[str, Json],
+    state: DecideState, diagnosis: Diagnosis, steps: list[LaterStep], decision: Decision, owner: Owner
 ) -> list[Emit]:
-    hypothesis = top(diagnosis)
+    hypothesis, first, then = top(diagnosis), steps[0], steps[1:]
+    change, told = first.change, [LaterStep(change=step.change) for step in then]
     emitted = []
     life: list[tuple[ActionState, Decision | None]] = [("proposed", None), ("gated", decision), (owner.state, decision)]
     for name, said in life:
@@ -282,10 +321,11 @@ def _life(
             state=name,
             at_ns=diagnosis.as_of_ns,
             change=change,
+            then=then if name == "gated" else told,
             hypothesis=hypothesis,
             evidence=_pointers(hypothesis),
             decision=said,
-            snapshot=snapshot if name == "gated" else {},
+            snapshot=first.snapshot if name == "gated" else {},
         )
         suffix = f".{name}"
         emitted.append(

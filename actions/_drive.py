@@ -41,7 +41,7 @@ from actions._machine_types import (
     load_action,
 )
 from actions._saga import Plan
-from schemas import ACTIONS, canonical, record_id, sha256
+from schemas import ACTIONS, Json, canonical, record_id, sha256
 
 
 class With(NamedTuple):
@@ -119,12 +119,13 @@ def _prepared(
 ) -> Prepared:
     plan, records = after.plan, [one for one in commands if isinstance(one, Record)]
     effects = [one for one in commands if isinstance(one, Apply)]
-    told = tuple(_told(after, record) for record in records)
+    told = tuple([_told(after, record) for record in records])
+    is_ended = after.is_ended
     transaction = Transaction(
         at_ns=after.at_ns,
         priority=_priority(event, effects),
         action=ActionWrite(
-            after.key, after.version - 1, plan.digest, plan.change_key, after.generation, after.state, after.is_ended,
+            after.key, after.version - 1, plan.digest, plan.change_key, after.generation, after.state, is_ended,
             dump_action(after), cool_down_ns,
         ),
         targets=_targets(before, after, event),
@@ -136,15 +137,15 @@ def _prepared(
         used_nonces=rest.used_nonces,
         leaves=told,
         inbox=rest.inbox,
-        outbox=tuple(
+        outbox=tuple([
             Outbox(ACTIONS, after.target, record_id("action-event", after.key, after.version, n), body)
             for n, body in enumerate(told)
-        )
+        ])
         + rest.outbox,
-        timers=(Timer(after.key, None if after.is_ended else after.due_ns), *rest.timers),
+        timers=(Timer(after.key, None if is_ended else after.due_ns), *rest.timers),
         keeps=rest.keeps,
     )  # fmt: skip
-    return Prepared(after, transaction, tuple(one for one in commands if not isinstance(one, Record)), tuple(records))
+    return Prepared(after, transaction, tuple([one for one in commands if not isinstance(one, Record)]), tuple(records))
 
 
 def _intent(after: Action, effect: Apply, rest: With) -> Intent:
@@ -154,7 +155,7 @@ def _intent(after: Action, effect: Apply, rest: With) -> Intent:
 def _priority(event: ActionInput | None, effects: list[Apply]) -> Priority:
     if isinstance(event, Killed):
         return Priority.KILL
-    if isinstance(event, Approved | Rejected):
+    if isinstance(event, (Approved, Rejected)):
         return Priority.APPROVAL
     return Priority.INTENT if effects else Priority.OTHER
 
@@ -199,11 +200,16 @@ def _closed(before: Action | None, after: Action) -> tuple[str, ...]:
 
 
 def _given_back(before: Action | None, after: Action) -> tuple[str, ...]:
-    """The budget of a permit that ran out unused or was never used, and at the end the place among those under way."""
+    """The budget of a permit that ran out unused or was never used, of steps that will not be reached any more, and at
+    the end the place among those under way.
+    """
     lands = (share(after.key, 0, "flight"),) if after.state == "verifying" or after.is_ended else ()
-    if before is None or before.state != "reserved" or after.state == "executing":
+    is_unused = before is not None and before.state == "reserved" and after.state != "executing"
+    first = after.step if is_unused else after.step + 1
+    if before is None or not (is_unused or after.is_ended):
         return lands
-    return tuple(share(after.key, before.step, scope) for scope in SCOPES) + lands
+    steps = range(first, len(after.plan.steps))
+    return tuple(share(after.key, step, scope) for step in steps for scope in SCOPES) + lands
 
 
 SCOPES = ("target", "type", "global", "blast", "fleet", "flight")
@@ -217,14 +223,15 @@ def share(key: str, step: int, scope: str) -> str:
 
 def _told(action: Action, record: Record) -> bytes:
     attempt = action.attempt
-    begins = record.reason == "PROPOSED" and bool(action.origin.asked)
-    return canonical({
+    said: dict[str, Json] = {
         "action": action.key, "version": action.version, "from": record.from_state, "to": record.to_state,
         "reason": record.reason, "at_ns": action.at_ns, "plan": action.plan.digest, "step": action.step,
         "epoch": attempt.epoch if attempt else None,
         "residue": [[one.step, one.left] for one in action.residue],
+    }  # fmt: skip
+    if record.reason == "PROPOSED" and action.origin.asked:
         # What asked (inputs, decision, evidence) is bound by the first entry, whatever becomes of the row.
-        **({"asked": sha256(action.origin.asked.encode())} if begins else {}),
-        **({"overrides": action.origin.overrides, "by": [*action.origin.barred]} if begins and action.origin.barred
-           else {}),
-    })  # fmt: skip
+        said["asked"] = sha256(action.origin.asked.encode())
+        if action.origin.barred:
+            said |= {"overrides": action.origin.overrides, "by": [*action.origin.barred]}
+    return canonical(said)

@@ -67,16 +67,22 @@ def open_payload(kind: str, envelope: bytes, most_bytes: int) -> Sealed:
 def is_sealed_by(kind: str, payload: bytes, signature: bytes, public: bytes) -> bool:
     """public: 32 bytes, the Ed25519 key."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, pae(kind, payload))
+        _key(public).verify(signature, pae(kind, payload))
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
+@lru_cache(maxsize=256)
+def _key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
+
+
 def strict_json(data: bytes) -> Any:
     """The JSON value, if the bytes are its canonical form. Raises ValueError."""
     value = json.loads(data.decode(), object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float)
-    _composed(value)
+    if not data.isascii():  # and text that is written without its characters is not canonical
+        _composed(value)
     try:
         if canonical(value) != data:
             raise ValueError("this JSON is not in its canonical form")

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from actions._approvals import Ask, Standing
-from actions._decide import judged
+from actions._decide import judged, lowest_mode, strictest
 from actions._docket import PREFIX, Docket, action_digest, approval_ids, at_execution, load_docket, opening, shown_of
 from actions._keyring import KeyRing
 from actions._ledger import Keep, Ledger
 from actions._machine_types import Action, Gated, Mode, Refused, Reserved, load_action
-from actions._modes import ORDER, Bound, lowest
+from actions._modes import Bound, lowest
 from actions._policies import PolicyEngine, approvers_of
 from actions._ports import Clock, DryRun, EffectRequest, Reservation
 from actions._view import View
@@ -112,9 +112,12 @@ class PolicyGatekeeper:
 
     def _decision(self, event: ActionEvent, now_ns: int) -> tuple[Decision, Mode]:
         """A record without a snapshot was written by an older version: nobody can judge it again."""
-        snapshot = self.view.refreshed(event, now_ns)
-        mode: Mode = next((mode for mode in ORDER if mode == snapshot.get("mode")), "advise")
-        return judged(self.policies, snapshot), mode
+        seen = [self.view.refreshed(event, now_ns)]
+        for step in event.then:
+            later = event.model_copy(update={"change": step.change, "snapshot": step.snapshot})
+            seen.append(self.view.refreshed(later, now_ns))
+        mode = lowest_mode(str(snapshot.get("mode")) for snapshot in seen)
+        return strictest([judged(self.policies, snapshot) for snapshot in seen]), mode
 
     def _ask(self, action: Action, decision: Decision, dry_run: DryRun) -> Ask:
         """Where it cannot be undone: a passkey, and five minutes."""

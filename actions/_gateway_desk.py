@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
+from pydantic_core import to_json
+
 from actions._errors import ActionsError
 from actions._executor import Capabilities, Effect, Mark, Reading, TargetAway, Written
 from actions._gateway import (
@@ -104,7 +106,8 @@ class GatewayDesk:
             return Unavailable("TARGET_REFUSES", is_final=True)
         diff = {"target": change.target, "verb": change.verb, "diff": differing(effect, reading)}
         snapshot = canonical({"uid": reading.uid, "version": reading.version, "state": dict(reading.state)})
-        return DryRun(json.dumps(diff, indent=1), diff_digest(effect, reading), reading.version, snapshot)
+        text, newest = to_json(diff, indent=1).decode(), self._store.newest()
+        return DryRun(text, diff_digest(effect, reading), reading.version, snapshot, newest)
 
     async def apply(self, request: EffectRequest) -> Answer:
         """Raises LedgerFault if the store fails; what was asked is then not known and never `applied`."""

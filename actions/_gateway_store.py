@@ -58,6 +58,14 @@ class GatewayStore(Protocol):
         """All that were kept for a target, by epoch, newest last."""
         ...
 
+    def newest(self) -> tuple[tuple[str, int], ...]:
+        """Target and epoch of the `NEWEST` attempts that were kept last, of all targets."""
+        ...
+
+
+NEWEST = 8
+"""So many of the newest attempts are told: a request that comes late may be the newest and not the youngest."""
+
 
 class SqliteGatewayStore:
     """One process, one writer; `path` may be `:memory:` where nothing has to survive."""
@@ -130,6 +138,11 @@ class SqliteGatewayStore:
             ).fetchall()
         return tuple(Attempt(Name(*row[:4]), row[4], Kept(*row[5:8]), *row[8:]) for row in rows)
 
+    def newest(self) -> tuple[tuple[str, int], ...]:
+        with self._whole() as db:
+            rows = db.execute("select target, epoch from attempt order by rowid desc limit ?", (NEWEST,)).fetchall()
+        return tuple(rows)
+
     def close(self) -> None:
         self._db.close()
 
@@ -185,6 +198,10 @@ class ModelGatewayStore:
             return False
         self._epochs[target] = epoch
         return True
+
+    def newest(self) -> tuple[tuple[str, int], ...]:
+        last = list(self._attempts.values())[-NEWEST:]
+        return tuple((one.target, one.name.epoch) for one in reversed(last))
 
     def attempts(self, target: str) -> tuple[Attempt, ...]:
         mine = (a for a in self._attempts.values() if a.target == target)

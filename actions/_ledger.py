@@ -92,7 +92,7 @@ class Unblock(NamedTuple):
 
 
 class Reread(NamedTuple):
-    """A target that was distrusted was fenced with `epoch`, which is higher than any it ever saw, and read.
+    """A target that was distrusted, or never had an epoch, was fenced with `epoch`, higher than any it saw, and read.
 
     `epoch` is at least the one that the ledger has (else STALE_EPOCH). `blocked`: why a person must look first, where
     the read found what the ledger does not know; a reason that was there before stays.
@@ -167,8 +167,7 @@ class Keep(NamedTuple):
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """What is expected and written together. Nothing in it is written unless all of it is.
 
     An approval id serves once. `sent` are numbers of outbox rows. An action or an intent without a leaf is refused

@@ -4,10 +4,10 @@ Each transaction is tried on a copy of what it touches and kept whole or dropped
 submitted and not committed, which is all that a durable store may lose.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 
 from actions._ledger import (
     INEFFECTIVE_LIMIT,
@@ -31,14 +31,17 @@ from actions._ledger import (
 )
 from actions._saga import Direction
 
+_NO_LEAVES = Committed(())
 _IntentKey = tuple[str, int, Direction, int]
 
 
 @dataclass(slots=True)
 class _Tables:
     actions: dict[str, ActionRow] = field(default_factory=dict)
+    open_actions: set[str] = field(default_factory=set)
     latest: dict[str, str] = field(default_factory=dict)
     targets: dict[str, TargetRow] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
     intents: dict[_IntentKey, IntentRow] = field(default_factory=dict)
     open_intents: dict[str, _IntentKey] = field(default_factory=dict)
     budget: dict[str, tuple[str, int, int]] = field(default_factory=dict)
@@ -68,7 +71,8 @@ class ModelLedger:
         return self._tickets
 
     def commit(self) -> dict[int, Committed | Refusal]:
-        waiting, self._waiting = sorted(self._waiting, key=lambda one: one[:2]), []
+        waiting, self._waiting = self._waiting, []
+        waiting.sort(key=itemgetter(0, 1))
         return {ticket: self._try(transaction) for _, ticket, transaction in waiting}
 
     def crash(self) -> None:
@@ -79,7 +83,7 @@ class ModelLedger:
         return self._tables.actions.get(key)
 
     def open_actions(self) -> Sequence[str]:
-        return sorted(key for key, row in self._tables.actions.items() if row.ended_ns is None)
+        return sorted(self._tables.open_actions)
 
     def latest(self, change_key: str) -> ActionRow | None:
         key = self._tables.latest.get(change_key)
@@ -90,10 +94,10 @@ class ModelLedger:
         return [row for at_ns, _, row in sorted(rows) if at_ns > after_ns][:limit]
 
     def target(self, target: str) -> TargetRow:
-        return self._tables.targets.get(target, TargetRow(target))
+        return self._tables.targets.get(target) or TargetRow(target)
 
     def unread(self) -> Sequence[str]:
-        return sorted(name for name, row in self._tables.targets.items() if row.is_unread)
+        return sorted(self._tables.unread)
 
     def intent(self, target: str) -> IntentRow | None:
         key = self._tables.open_intents.get(target)
@@ -113,16 +117,20 @@ class ModelLedger:
         return self._tables.positions.get((topic, partition))
 
     def unsent(self, limit: int, topic: str = "") -> Sequence[OutboxRow]:
-        rows = (row for row in self._tables.outbox.values() if topic in ("", row.record.topic))  # numbers only rise
-        return list(islice(rows, limit))
+        outbox = self._tables.outbox
+        if not outbox:
+            return []
+        if not topic:
+            return list(islice(outbox.values(), limit))  # numbers only rise
+        return [row for row in outbox.values() if row.record.topic == topic][:limit]
 
     def kept(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         return sorted(one for one in self._tables.kept.items() if one[0].startswith(prefix))
 
     def due(self, now_ns: int, limit: int) -> Sequence[str]:
-        ordered = sorted((at_ns, name) for name, at_ns in self._tables.timers.items())
-        count = bisect_right(ordered, now_ns, key=lambda one: one[0])
-        return [name for _, name in ordered[: min(count, limit)]]
+        rung = [(at_ns, name) for name, at_ns in self._tables.timers.items() if at_ns <= now_ns]
+        rung.sort()
+        return [name for _, name in rung[:limit]]
 
     def last_ns(self) -> int:
         return self._tables.last_ns
@@ -193,6 +201,8 @@ class ModelLedger:
 
     def _allowance_refusal(self, tx: Transaction) -> Refusal | None:
         t = self._tables
+        if not (tx.takes or tx.used_approvals or tx.issued_nonces or tx.used_nonces):
+            return None
         budget = {id: row for id, row in t.budget.items() if id not in tx.gives_back} if tx.takes else {}
         for take in tx.takes:
             budget.pop(take.id, None)
@@ -241,10 +251,14 @@ class ModelLedger:
             ended_ns = tx.at_ns if is_ended else None
             t.actions[key] = ActionRow(key, expected + 1, digest, change_key, generation, state, ended_ns, body)
             t.latest[change_key] = key
+            (t.open_actions.discard if is_ended else t.open_actions.add)(key)
         if tx.distrust:
             t.targets = {name: _distrusted(row) for name, row in t.targets.items()}
+            t.unread = set(t.targets)
         for one in tx.targets:
             t.targets[one.target] = _after(self.target(one.target), one)
+            if isinstance(one, Reread):
+                t.unread.discard(one.target)
         for target in tx.closes:
             intent = t.open_intents.pop(target)
             t.intents[intent] = t.intents[intent]._replace(is_open=False)
@@ -253,10 +267,13 @@ class ModelLedger:
             t.open_intents[tx.intent.target] = tx.intent[1:5]
         for id in tx.gives_back:
             t.budget.pop(id, None)
-        t.budget |= {take.id: (take.scope, tx.at_ns, take.amount) for take in tx.takes}
-        t.approvals |= set(tx.used_approvals)
-        t.nonces |= {one.nonce: (one.until_ns, False) for one in tx.issued_nonces}
-        t.nonces |= {nonce: (t.nonces[nonce][0], True) for nonce in tx.used_nonces}
+        for take in tx.takes:
+            t.budget[take.id] = (take.scope, tx.at_ns, take.amount)
+        t.approvals.update(tx.used_approvals)
+        for issued in tx.issued_nonces:
+            t.nonces[issued.nonce] = (issued.until_ns, False)
+        for nonce in tx.used_nonces:
+            t.nonces[nonce] = (t.nonces[nonce][0], True)
         if tx.inbox:
             t.inbox[tx.inbox.id] = (tx.inbox.topic, tx.inbox.partition, tx.inbox.offset, tx.at_ns)
             place = (tx.inbox.topic, tx.inbox.partition)
@@ -279,11 +296,13 @@ class ModelLedger:
             else:
                 t.kept[name] = value
         t.last_ns = max(t.last_ns, tx.at_ns)
-        return Committed(tuple(leaf.number for leaf in new))
+        return Committed(tuple([leaf.number for leaf in new])) if new else _NO_LEAVES
 
     def _sealed(self, bodies: tuple[bytes, ...]) -> list[LeafRow]:
         """The new leaves; sealing comes before anything changes, since it is the caller's code and may raise."""
         new = list[LeafRow]()
+        if not bodies:
+            return new
         number, before = self.head()
         for body in bodies:
             leaf, before = self._seal(number, before, body)
@@ -302,7 +321,7 @@ def _target_refusal(row: TargetRow, write: TargetWrite) -> RefusalCode | None:
             return "TARGET_HELD"
         return "TARGET_BLOCKED" if row.is_unread or (row.blocked and not row.holder) else None
     if isinstance(write, Reread):
-        return None if row.is_unread and row.epoch <= write.epoch else "STALE_EPOCH"
+        return None if (row.is_unread or not row.epoch) and row.epoch <= write.epoch else "STALE_EPOCH"
     if isinstance(write, Renew) and (row.holder != write.key or write.epoch != row.epoch + 1):
         return "STALE_EPOCH"
     return None

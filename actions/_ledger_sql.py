@@ -317,7 +317,7 @@ class SqlLedger(ABC):
             self._free(write)
         elif isinstance(write, Reread):
             query = """update target set epoch = ?, is_unread = 0, blocked = case when blocked = '' then ?
-                else blocked end where target = ? and is_unread = 1 and epoch <= ?"""
+                else blocked end where target = ? and (is_unread = 1 or epoch = 0) and epoch <= ?"""
             if do(query, (write.epoch, write.blocked, target, write.epoch)) != 1:
                 raise Refused("STALE_EPOCH", target)
         else:

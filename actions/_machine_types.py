@@ -4,6 +4,7 @@ The drawing is DESIGN section 7; docs/actions.md has it with every reason. Moves
 on the second look, kills, withdrawals) are in `MOVES` too and argued in the decision records.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
@@ -71,6 +72,17 @@ class Origin:
     overrides: str = ""
     barred: tuple[str, ...] = ()
 
+    @property
+    def family(self) -> str:
+        """Of the cause for which it was asked, `unknown` where no record says it."""
+        asked = json.loads(self.asked) if self.asked else {}
+        return str(asked.get("hypothesis", {}).get("cause", {}).get("family", "unknown"))
+
+    @property
+    def is_foreseen(self) -> bool:
+        """Whether the cause is a limit that a forecast says will be reached, so nothing is ill yet."""
+        return self.family.endswith("_ahead")
+
 
 @dataclass(frozen=True)
 class Action:
@@ -119,10 +131,13 @@ class Action:
 
 
 _ACTION = TypeAdapter(Action)
+_PLAN_ALONE = {"plan"}
 
 
 def dump_action(action: Action) -> bytes:
-    return _ACTION.dump_json(action)
+    """As JSON. The plan, which is most of it, stays the same and is written once."""
+    rest = _ACTION.dump_json(action, exclude=_PLAN_ALONE)
+    return b'{"plan":' + action.plan.body + b"," + rest[1:]
 
 
 @lru_cache(maxsize=2048)

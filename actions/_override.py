@@ -20,7 +20,7 @@ from actions._machine_types import Action
 from actions._plans import asked_of
 from actions._verbs import Verbs
 from actions._worker import Asked
-from schemas import ActionEvent, Json, canonical, sha256
+from schemas import ActionEvent, Json, ProposedChange, canonical, sha256
 from schemas.signatures import pae
 
 OVERRIDE = "override/"
@@ -35,26 +35,56 @@ class OverrideInvalid(ActionsError):
 
 
 def override_of(action: Action, parameters: Mapping[str, Json], person: str, verbs: Verbs, policy_digest: str) -> Asked:
-    """The action that takes the place of this one. parameters: those that differ; the others stay as they are.
+    """The action that takes the place of this one. parameters: those that differ, as NAME, or STEP.NAME where the plan
+    has more than one step (from 1); the others stay as they are. The new digest is over the whole plan.
 
-    Raises OverrideInvalid where it has no record, more than one step, or nothing would differ; UnknownVerb,
-    ParametersInvalid, SelectorInvalid as for any change.
+    Raises OverrideInvalid where it has no record, where it is not said which step, there is no such step or nothing
+    would differ; UnknownVerb, ParametersInvalid, SelectorInvalid as for any change.
     """
-    if not action.origin.asked or len(action.plan.steps) != 1:
-        what = "only a plan of one step that a record asked for can have other parameters"
+    if not action.origin.asked:
+        what = "only what a record asked for can have other parameters"
         raise OverrideInvalid(what, where=action.key, todo="Reject it, and propose another")
-    was = action.plan.steps[0].change
-    is_final = verbs.get(was.verb, action.key).is_reversible and not was.is_reversible
-    told = {**was.parameters, **parameters}
-    change = verbs.change(was.verb, was.target, told, was.runbook, irreversible=is_final)
-    if change.digest == was.digest:
+    before = [step.change for step in action.plan.steps]
+    told = _by_step(action.key, parameters, len(before))
+    changes = [_changed(was, told.get(n, {}), verbs, action.key) for n, was in enumerate(before)]
+    if all(change.digest == was.digest for change, was in zip(changes, before, strict=True)):
         raise OverrideInvalid("these are the parameters it has already", where=action.key)
-    event = ActionEvent.model_validate_json(action.origin.asked).model_copy(update={"change": change})
+    event = ActionEvent.model_validate_json(action.origin.asked)
+    later = zip(event.then, changes[1:], strict=True)
+    then = [step.model_copy(update={"change": change}) for step, change in later]
+    event = event.model_copy(update={"change": changes[0], "then": then})
     asked = asked_of(event, verbs, policy_digest, None)
     if asked is None:
         raise OverrideInvalid("what asked for it was only advice", where=action.key)
     barred = tuple(sorted({*action.origin.barred, person}))
     return asked._replace(origin=replace(asked.origin, barred=barred, overrides=action.key))
+
+
+def _by_step(key: str, parameters: Mapping[str, Json], steps: int) -> dict[int, dict[str, Json]]:
+    """What is wanted of each step, from 0."""
+    found = dict[int, dict[str, Json]]()
+    for told, value in parameters.items():
+        number, dot, name = told.partition(".")
+        if not dot:
+            number, name = "1", told
+        if not dot and steps > 1:
+            todo = f"Say which of its {steps} steps: 1.{told}"
+            raise OverrideInvalid(f"it has {steps} steps, and '{told}' may be of any", where=key, todo=todo)
+        if number not in map(str, range(1, steps + 1)):
+            raise OverrideInvalid(f"'{told}' is of no step; it has {steps}, from 1", where=key)
+        found.setdefault(int(number) - 1, {})[name] = value
+    return found
+
+
+def _changed(was: ProposedChange, parameters: Mapping[str, Json], verbs: Verbs, where: str) -> ProposedChange:
+    """The change itself where nothing is told of it, so that what nobody chose keeps its digest."""
+    if not parameters:
+        return was
+    is_final = verbs.get(was.verb, where).is_reversible and not was.is_reversible
+    told = {**was.parameters, **parameters}
+    return verbs.change(
+        was.verb, was.target, told, was.runbook, irreversible=is_final, revert_after_s=was.revert_after_s
+    )  # fmt: skip
 
 
 def override_kept(key: str, parameters: Mapping[str, Json], person: str) -> Keep:

@@ -71,4 +71,6 @@ def _message(rows: Sequence[tuple[int, Notice]]) -> Notice:
         "\n".join([f"{len(rows)} notices: {', '.join(groups[:5])}", *lines, *more]),
         first.action_key,
         first.at_ns,
+        max(notice.level for _, notice in rows),
+        first.of if all(notice.of for _, notice in rows) else "",
     )

@@ -47,6 +47,7 @@ from actions._ports import (
     Unavailable,
     Watch,
 )
+from actions._put_back import forgotten
 from actions._safety import Safety
 from actions._verbs import service_of
 from actions._verify import Finding, judge
@@ -63,13 +64,15 @@ class Reply(NamedTuple):
     """The event that answers a command, with what belongs into its transaction.
 
     block: the targets are for people from now on, with this reason. is_behind: the gateway knows newer epochs than the
-    ledger, so the ledger is old. finding: what was measured.
+    ledger, so the ledger is old. forgotten: targets to which the gateway wrote under epochs that the ledger never gave
+    out, so it was put back. finding: what was measured.
     """
 
     event: ActionInput | None
     rest: With = NOTHING_ELSE
     block: str = ""
     is_behind: bool = False
+    forgotten: tuple[str, ...] = ()
     finding: Finding | None = None
 
 
@@ -183,6 +186,8 @@ class Performer:
         dry_run = await self.gateway.dry_run(action.key, index, change)
         if isinstance(dry_run, Unavailable):
             return Reply(Refused(self.now(), dry_run.reason, dry_run.is_final))
+        if targets := forgotten(self.ledger, dry_run.newest):
+            return Reply(Refused(self.now(), "LEDGER_PUT_BACK", False), forgotten=targets)
         outcome, approvals = await self.gatekeeper.reserve(action, index, dry_run)
         if isinstance(outcome, Refused):
             return Reply(outcome)
@@ -239,8 +244,8 @@ class Performer:
             if all(one.through_ns >= until_ns for one in seen) or self.now() + LOOK_AGAIN_NS > deadline_ns:
                 break
             await self.clock.sleep(LOOK_AGAIN_NS)
-        is_revert = bool(action.origin.reverts)
-        findings = [judge(one, command.since_ns, since_ns, until_ns, is_revert=is_revert) for one in seen]
+        is_calm = bool(action.origin.reverts) or action.origin.is_foreseen
+        findings = [judge(one, command.since_ns, since_ns, until_ns, is_calm=is_calm) for one in seen]
         finding = _worst(findings)
         return Reply(finding.event(self.now()), finding=finding)
 

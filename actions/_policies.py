@@ -123,7 +123,7 @@ class Policies:
         winner = next(rule for rule in matched if rule.effect == effect and rule.priority == first)
         held = [o for rule in matched if rule.effect == effect for o in rule.obligations]
         told = [winner, *(rule for rule in matched if rule is not winner)]
-        return self._decision(effect, winner.reason, told, _combined(held), digest, how)
+        return self._decision(effect, winner.reason, told, combined(held), digest, how)
 
     def answers(self, snapshot: Mapping[str, Json]) -> list[tuple[Rule, bool | None]]:
         """What each rule says, in order of standing: it holds, it does not, or None: it cannot be evaluated."""
@@ -245,7 +245,7 @@ def nearest(name: str, known: Iterable[str] = NAMES) -> str:
     return f"Did you mean '{near[0]}'?" if near else f"Known names: {', '.join(names)}"
 
 
-def _combined(obligations: list[str]) -> list[str]:
+def combined(obligations: list[str]) -> list[str]:
     """Quorum first, the largest; each role once, the most; then the rest in order."""
     quorum = max((int(o.removeprefix("quorum:")) for o in obligations if o.startswith("quorum:")), default=0)
     roles = approvers_of(o for o in obligations if o.startswith("role:")).required

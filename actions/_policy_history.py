@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from actions._cel import NotAnalysed, names_in
 from actions._cel_worlds import Condition, Worlds, condition_of
-from actions._decide import judged, outcome
+from actions._decide import judged, judged_again, outcome
 from actions._names import INVARIANTS, NAMES
 from actions._policies import Policies, PolicyEngine, snapshot_digest
 from schemas import ActionEvent, Decision, Json, rfc3339
@@ -79,8 +79,9 @@ def explain_decision(policies: Policies, event: ActionEvent) -> dict[str, Any]:
     """Which rules held, what each said, the snapshot, and what would change the outcome.
 
     event: in state `gated`. `is_same_policy` says whether these are the rules of that time; if not, `now` is what they
-    say today. Raises nothing: where the snapshot is not there or not the one that was judged, `flips` is empty and
-    `snapshot_state` says why.
+    say today. Rules, snapshot and flips are those of the first step, `then` has what was said of each later one, and
+    `decision` is the strictest of all. Raises nothing: where the snapshot is not there or not the one that was judged,
+    `flips` is empty and `snapshot_state` says why.
     """
     decision, snapshot = event.decision, event.snapshot
     assert decision is not None, "the event `gated` has a decision"
@@ -100,6 +101,11 @@ def explain_decision(policies: Policies, event: ActionEvent) -> dict[str, Any]:
         "is_same_policy": decision.policy_digest == policies.digest, "now": _said(now) if now else None,
         "policies": decision.policies, "rules": rules, "snapshot": snapshot, "snapshot_state": state,
         "flips": [flip.document() for flip in flips(policies, snapshot)] if state == "as judged" else [],
+        "then": [
+            {"verb": step.change.verb, "target": step.change.target,
+             "decision": _said(step.decision) if step.decision else None, "snapshot": step.snapshot}
+            for step in event.then
+        ],
     }  # fmt: skip
 
 
@@ -110,8 +116,10 @@ def simulate(engine: PolicyEngine, events: Iterable[ActionEvent], names: Iterabl
     for event in events:
         if event.state != "gated" or event.decision is None:
             continue
-        missing = tuple(sorted(needed - event.snapshot.keys())) if event.snapshot else ("the whole snapshot",)
-        would = None if missing else judged(engine, event.snapshot)
+        snapshots = [event.snapshot, *(step.snapshot for step in event.then)]
+        missing = tuple(sorted({name for one in snapshots for name in needed - one.keys()}))
+        missing = missing if all(snapshots) else ("the whole snapshot",)
+        would = None if missing else judged_again(engine, event)
         rows.append(Judged(event, event.decision, would, missing))
     return History(tuple(rows))
 

@@ -37,13 +37,16 @@ class Crew(Protocol):
 class DryRun(NamedTuple):
     """What a change would do now. `digest` is over the diff.
 
-    snapshot: JSON with the target's `uid`, `version` and `state` before; it is kept with the intent.
+    snapshot: JSON with the target's `uid`, `version` and `state` before; it is kept with the intent. newest: target and
+    epoch of what the gateway was asked to write last, whatever for; a ledger that has never given such an epoch out is
+    an old copy.
     """
 
     diff: str
     digest: str
     target_version: str
     snapshot: bytes = b""
+    newest: tuple[tuple[str, int], ...] = ()
 
 
 class Unavailable(NamedTuple):
@@ -189,11 +192,14 @@ class Seen(NamedTuple):
 
 
 class Illness(NamedTuple):
-    """How many of a group (a zone, a class of services) are ill now."""
+    """How many of a group (a zone, a class of services) are ill now. foreseen: of how many more a forecast says that
+    they will be.
+    """
 
     group: str
     ill: int
     members: int
+    foreseen: int = 0
 
 
 class Telemetry(Protocol):
@@ -201,6 +207,10 @@ class Telemetry(Protocol):
 
     async def illness(self, target: str) -> tuple[Illness, ...]:
         """The groups that the target is in; empty where nothing is known, which stops nothing."""
+        ...
+
+    async def is_well(self, target: str, since_ns: int) -> bool:
+        """No open incident has touched the target since then. What is not known, or old, is not well."""
         ...
 
 
@@ -213,6 +223,10 @@ class Notice(NamedTuple):
     text: str
     action_key: str
     at_ns: int
+    level: int = 0
+    """How far up a page has gone that nobody acknowledged."""
+    of: str = ""
+    """The id of the page that this says again; it is what is to be acknowledged."""
 
 
 class People(Protocol):
@@ -240,3 +254,14 @@ class Bus(Protocol):
     async def send(self, record: Emit) -> bool:
         """Kafka has it. False: not now; it is sent again under the same id."""
         ...
+
+
+class Ports(NamedTuple):
+    clock: Clock
+    crew: Crew
+    gateway: Gateway
+    gatekeeper: Gatekeeper
+    telemetry: Telemetry
+    people: People
+    kill: KillSwitch
+    bus: Bus

@@ -26,10 +26,15 @@ def _both(a: When, b: When) -> dict[str, Any] | None:
         return None
     families, kinds = _meet(a.families, b.families), _meet(a.change_kinds, b.change_kinds)
     said = {w for w in (a.has_change, b.has_change) if w is not None} | ({True} if kinds else set())
-    if families is None or kinds is None or len(said) > 1:
+    if families is None or kinds is None or len(said) > 1 or _apart(a, b) or _apart(b, a):
         return None
     example: dict[str, Any] = {"family": families[0] if families else "any", "has_change": True in said}
     return example | ({"change_kind": kinds[0]} if kinds else {})
+
+
+def _apart(a: When, b: When) -> bool:
+    """One fits only during what keeps the other from fitting."""
+    return bool(a.during) and set(a.during) <= set(b.not_during)
 
 
 def _meet(a: list[Any], b: list[Any]) -> list[Any] | None:

@@ -5,12 +5,13 @@ template language, so nothing that came in with telemetry can become part of a c
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Annotated, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from actions._errors import ActionsError, ReferenceUnresolved, RunbookError, UnknownVerb
+from actions._services import SERVICE_FACTS
 from actions._verbs import Verbs
 from actions._yaml import Located, Path
 from schemas import Cause, Change, ChangeKind, Json, ProposedChange
@@ -28,9 +29,11 @@ REFERENCES: dict[str, str] = {
     "change.reference": "commit, pull request or ticket of the change",
     "incident.id": "id of the incident",
     "reason": "why nothing better is proposed, a stable code",
+    **{f"service.{name}": f"{about}, by the settings of the cause's service" for name, about in SERVICE_FACTS.items()},
 }
 """Every reference that a runbook may use, as `${name}`, and what it means."""
 
+CalendarKind = Literal["maintenance", "peak", "freeze", "business"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -39,17 +42,29 @@ class _Strict(BaseModel):
 
 
 class When(_Strict):
-    """When a runbook fits. An empty list means any; `otherwise` marks the one that is taken if no other fits."""
+    """When a runbook fits. An empty list means any; `otherwise` marks the one that is taken if no other fits.
+
+    during, not_during: what the calendar says of the service at the time of the diagnosis. needs: references without
+    which it does not fit, so that another one may.
+    """
 
     families: list[str] = []
     has_change: bool | None = None
     change_kinds: list[ChangeKind] = []
+    during: list[CalendarKind] = []
+    not_during: list[CalendarKind] = []
+    needs: list[Text] = []
     otherwise: bool = False
 
-    def fits(self, cause: Cause, change: Change | None) -> bool:
-        """A kind of change that is not known does not fit."""
+    def fits(self, cause: Cause, change: Change | None, around: Collection[str], facts: Collection[str]) -> bool:
+        """around: kinds of calendar entries; facts: references that have an answer. An unknown kind of change does not
+        fit.
+        """
         return (
             not self.otherwise
+            and (not self.during or any(kind in around for kind in self.during))
+            and not any(kind in around for kind in self.not_during)
+            and all(name in facts for name in self.needs)
             and (not self.families or cause.family in self.families)
             and (self.has_change is None or self.has_change == (cause.change is not None))
             and (not self.change_kinds or (change is not None and change.kind in self.change_kinds))
@@ -63,14 +78,19 @@ class Step(_Strict):
     parameters: dict[str, Text] = {}
     irreversible: bool = False
     """Said by people: here there is no way back, which takes two approvals."""
+    revert_after_s: int | None = Field(default=None, ge=60)
+    """The change is temporary and taken back so long after its success, once the target has been well as long."""
 
 
 class Given(_Strict):
-    """The cause of a case: a service, a family, and the change where there is one."""
+    """The cause of a case: a service, a family, the change where there is one, and what is known around it."""
 
     service: str = "checkout"
     family: str = "error"
     change: Change | None = None
+    during: list[CalendarKind] = []
+    known: dict[str, Json] = {}
+    """What settings say of the service, by the names after `service.`."""
     reason: str = "NO_RUNBOOK"
 
 
@@ -78,6 +98,7 @@ class Proposal(_Strict):
     verb: str
     target: str
     parameters: dict[str, Json]
+    revert_after_s: int | None = None
 
 
 class Case(_Strict):
@@ -98,15 +119,16 @@ class Runbook(_Strict):
     """What people should know before they follow it."""
     cases: list[Case] = Field(min_length=1)
 
-    def proposals(self, facts: Mapping[str, str], verbs: Verbs) -> list[ProposedChange]:
+    def proposals(self, facts: Mapping[str, Json], verbs: Verbs) -> list[ProposedChange]:
         """The exact changes of all steps, in order. Raises ReferenceUnresolved, ParametersInvalid, SelectorInvalid."""
         return [
             verbs.change(
                 step.verb,
-                _resolved(step.target, facts),
+                str(_resolved(step.target, facts)),
                 {name: _resolved(value, facts) for name, value in step.parameters.items()},
                 self.id,
                 irreversible=step.irreversible,
+                revert_after_s=step.revert_after_s,
             )
             for step in self.steps
         ]
@@ -136,9 +158,11 @@ class Runbooks:
             )
         self.otherwise = rest[0]
 
-    def choose(self, cause: Cause, change: Change | None) -> Runbook:
-        """The fitting runbook of highest priority (ties by id), or the `otherwise` one."""
-        return next((r for r in self.runbooks if r.when.fits(cause, change)), self.otherwise)
+    def choose(
+        self, cause: Cause, change: Change | None, around: Collection[str] = (), facts: Collection[str] = ()
+    ) -> Runbook:
+        """The fitting runbook of highest priority (ties by id), or the `otherwise` one. Arguments as of `When.fits`."""
+        return next((r for r in self.runbooks if r.when.fits(cause, change, around, facts)), self.otherwise)
 
 
 def load_runbooks(texts: Mapping[str, str], verbs: Verbs) -> Runbooks:
@@ -159,9 +183,12 @@ def run_cases(texts: Mapping[str, str], verbs: Verbs) -> list[Failure]:
     return failures
 
 
-def facts_of(cause: Cause, change: Change | None, *, tenant: str, incident_id: str, reason: str) -> dict[str, str]:
-    """What the references answer for one cause; a reference without an answer is absent."""
-    facts: dict[str, str | None] = {
+def facts_of(
+    cause: Cause, change: Change | None, *, tenant: str, incident_id: str, reason: str,
+    known: Mapping[str, Json] | None = None,
+) -> dict[str, Json]:  # fmt: skip
+    """What the references answer for one cause; a reference without an answer is absent. known: of its service."""
+    facts: dict[str, Json] = {
         "cause.service": cause.entity,
         "cause.service_id": f"{tenant}/service/{cause.entity}",
         "cause.entity_id": cause.entity_id,
@@ -173,6 +200,7 @@ def facts_of(cause: Cause, change: Change | None, *, tenant: str, incident_id: s
     if change is not None:
         names = ("service", "entity_id", "version_from", "version_to", "reference")
         facts |= {f"change.{name}": getattr(change, name) for name in names}
+    facts |= {f"service.{name}": value for name, value in (known or {}).items() if name in SERVICE_FACTS}
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -180,17 +208,19 @@ def _outcome(runbook: Runbook, given: Given, verbs: Verbs) -> list[Proposal]:
     change, service = given.change, given.service
     id = change.id if change else None
     cause = Cause(entity=service, entity_id=f"default/service/{service}", family=given.family, change=id)
-    if not (runbook.when.otherwise or runbook.when.fits(cause, change)):
+    facts = facts_of(cause, change, tenant="default", incident_id="incident-1", reason=given.reason, known=given.known)
+    if not (runbook.when.otherwise or runbook.when.fits(cause, change, given.during, facts)):
         return []
-    facts = facts_of(cause, change, tenant="default", incident_id="incident-1", reason=given.reason)
     try:
         found = runbook.proposals(facts, verbs)
     except ActionsError:
         return []
-    return [Proposal(verb=c.verb, target=c.target, parameters=c.parameters) for c in found]
+    return [
+        Proposal(verb=c.verb, target=c.target, parameters=c.parameters, revert_after_s=c.revert_after_s) for c in found
+    ]
 
 
-def _resolved(text: str, facts: Mapping[str, str]) -> str:
+def _resolved(text: str, facts: Mapping[str, Json]) -> Json:
     if (name := _reference(text)) is None:
         return text
     if name not in facts:
@@ -204,6 +234,8 @@ def _reference(text: str) -> str | None:
 
 def _checked(document: Located, verbs: Verbs) -> Runbook:
     runbook = document.parse(Runbook)
+    for index, name in enumerate(runbook.when.needs):
+        _check_text("${" + name + "}", document.at(("when", "needs", index)))
     for index, step in enumerate(runbook.steps):
         here: Path = ("steps", index)
         try:
@@ -230,6 +262,12 @@ def _checked(document: Located, verbs: Verbs) -> Runbook:
             what = f"step '{step.id}' has no compensation ({step.verb} cannot be undone) and is not marked irreversible"
             todo = "Use another verb or add `irreversible: true` (then two approvals are required)"
             raise RunbookError(what, where=document.at(here), todo=todo)
+        if step.revert_after_s is not None and (step.irreversible or not verb.is_reversible):
+            what = f"step '{step.id}' is to be taken back after a while, and {step.verb} cannot be undone"
+            raise RunbookError(what, where=document.at(here))
+    if len({step.revert_after_s for step in runbook.steps}) > 1:
+        what = "some steps are taken back after a while and others are not, or not after the same time"
+        raise RunbookError(what, where=document.at(("steps",)), todo="All steps are one action: give each the same")
     return runbook
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from actions import _breaker, _canary
 from actions._autonomy import Trial, earned, trials_of
-from actions._brakes import Past, cools_until_ns, goal_of, is_oscillation, mass_illness, origin_of
+from actions._brakes import Past, cools_until_ns, is_oscillation, mass_illness
 from actions._breaker import Breaker, Outcome
 from actions._budget import Limits, takes
 from actions._canary import Canary
@@ -21,6 +21,7 @@ from actions._machine_types import Action, Mode
 from actions._modes import Bound, lowest, set_level
 from actions._overruled import Overruled
 from actions._ports import Illness
+from actions._put_back import FORGOTTEN_NS
 from actions._verbs import service_of
 from schemas import Feedback
 from schemas.core import NS
@@ -62,6 +63,8 @@ class Safety:
         """Older versions that a replay has shown to decide the same."""
         self.breach_ns = 0
         """Of a breach of safety that no person has lifted."""
+        self.put_back_ns = 0
+        """When the ledger was last found to be an old copy; 0 if never."""
         self.held = ""
         """Why nothing forward may happen right now, whatever else is allowed; empty where nothing is amiss."""
         self.overruled = Overruled()
@@ -81,6 +84,13 @@ class Safety:
         if action.state in ("advised", "shadowed") and action.origin.action_id:
             names = {(step.change.verb, service_of(step.change.target)) for step in action.plan.steps}
             self._advised[action.origin.action_id] = frozenset(names)
+        if outcome is not None or action.state == "shadowed":
+            self._count(action, outcome)
+        self._remember(action)
+        self.take_trials(trials_of(action))
+
+    def _count(self, action: Action, outcome: Outcome | None) -> None:
+        """For breakers and canaries."""
         for verb, service in {(step.change.verb, service_of(step.change.target)) for step in action.plan.steps}:
             version = (verb, action.origin.version)
             if action.state == "shadowed":
@@ -91,8 +101,6 @@ class Safety:
             self.breakers[verb, service] = _breaker.after_outcome(known, outcome, action.at_ns)
             canary = self.canaries.get(version, Canary())
             self.canaries[version] = _canary.after_outcome(canary, outcome, action.plan.targets[0])
-        self._remember(action)
-        self.take_trials(trials_of(action))
 
     def take_trials(self, trials: Iterable[Trial]) -> None:
         """Outcomes of actions, or drills and agreements of a replay."""
@@ -127,22 +135,32 @@ class Safety:
                 self.breach_ns = 0
                 self._earned.clear()
 
+    def was_put_back(self, now_ns: int) -> bool:
+        """Whether what an old copy of the ledger forgot could still count."""
+        return self.put_back_ns > 0 and now_ns < self.put_back_ns + FORGOTTEN_NS
+
     def bound(self, action: Action, groups: tuple[Illness, ...], now_ns: int) -> Bound:
         """How far it may go now, with the reason of the tightest bound."""
         bounds = list[Bound]()
         for step in action.plan.steps:
             verb, service = step.change.verb, service_of(step.change.target)
             level = set_level(self.settings.levels, verb, action.origin.tier, self.settings.otherwise)
+            if action.origin.reverts and level == "approve":
+                level = "act"  # that it is for a while was part of what people have approved
             bounds.append(Bound(level, f"MODE_{level.upper()}"))
             if self.settings.must_earn and not action.origin.reverts:
                 bounds.append(self._level(verb, action.origin.tier, action.origin.version, now_ns))
             for name in ((verb, service), EVERYWHERE):
-                bounds.append(_breaker.bound(self.breakers.get(name, Breaker()), now_ns))
+                if name in self.breakers:
+                    bounds.append(_breaker.bound(self.breakers[name], now_ns))
             if self.settings.has_canary:
                 canary = self.canaries.get((verb, action.origin.version), Canary())
                 bounds.append(_canary.bound(canary, step.change.target))
-        if mass_illness(groups):
+        is_foreseen = any(one.foreseen for one in groups) and action.origin.is_foreseen
+        if mass_illness(groups, is_foreseen=is_foreseen):
             bounds.append(Bound("advise", "MASS_ILLNESS"))
+        if self.was_put_back(now_ns):
+            bounds.append(Bound("advise", "LEDGER_PUT_BACK"))
         if self.held:
             bounds.append(Bound("advise", self.held))
         return lowest(bounds)
@@ -170,9 +188,15 @@ class Safety:
         return max(0, until_ns - last.at_ns)
 
     def takes(self, action: Action, step: int, groups: tuple[Illness, ...]) -> tuple[Take, ...]:
-        change = action.plan.steps[step].change
-        service = service_of(change.target)
-        return takes(self.settings.limits, action.key, step, change.verb, change.target, service, groups)
+        """The shares of this step and of all after it: what cannot be brought to its end for want of budget does not
+        begin, or its beginning would only be undone again.
+        """
+        found = dict[str, Take]()
+        for number, one in enumerate(action.plan.steps[step:], step):
+            verb, target = one.change.verb, one.change.target
+            for take in takes(self.settings.limits, action.key, number, verb, target, service_of(target), groups):
+                found.setdefault(take.id, take)
+        return tuple(found.values())
 
     def _level(self, verb: str, tier: str, version: str, now_ns: int) -> Bound:
         name = (verb, tier, version)
@@ -185,13 +209,13 @@ class Safety:
         """What was applied, and what was taken back again."""
         was_undone = action.state == "rolled_back"
         steps = range(action.step + 1) if was_undone else [one.step for one in action.applied]
-        for change in (action.plan.steps[step].change for step in steps):
-            goal, origin = goal_of(change), origin_of(change)
-            past = [one for one in self._past.get(change.target, []) if one.at_ns > action.at_ns - _REMEMBERED_NS]
-            past.append(Past(action.at_ns, change.target, goal, origin, action.state == "succeeded"))
+        for step in (action.plan.steps[number] for number in steps):
+            target = step.change.target
+            past = [one for one in self._past.get(target, []) if one.at_ns > action.at_ns - _REMEMBERED_NS]
+            past.append(Past(action.at_ns, target, step.goal, step.origin, action.state == "succeeded"))
             if was_undone:
-                past.append(Past(action.at_ns, change.target, origin, goal, helped=True))
-            self._past[change.target] = past
+                past.append(Past(action.at_ns, target, step.origin, step.goal, helped=True))
+            self._past[target] = past
 
 
 def outcome_of(action: Action) -> Outcome | None:

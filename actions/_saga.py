@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from pydantic import TypeAdapter
+
 from actions._contract import EffectClass
 from schemas import Json, ProposedChange, canonical, sha256
 from schemas.core import NS
@@ -36,7 +38,7 @@ class Times:
     measure_ns: int = 5 * 60 * NS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """One exact change and what undoes it. `undo_valid_for_ns` counts from when the effect was known.
 
@@ -49,6 +51,16 @@ class Step:
     undo_valid_for_ns: int = 3600 * NS
     point_of_no_return: bool = False
     undo_on_no_effect: bool = False
+
+    @cached_property
+    def goal(self) -> bytes:
+        """The state that its change sets."""
+        return goal_of(self.change)
+
+    @cached_property
+    def origin(self) -> bytes:
+        """The state that its undo sets back."""
+        return origin_of(self.change)
 
     @property
     def has_undo(self) -> bool:
@@ -73,7 +85,7 @@ class Plan:
         if not self.steps:
             raise ValueError("a plan has at least one step")
 
-    @property
+    @cached_property
     def targets(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(step.change.target for step in self.steps))
 
@@ -82,6 +94,11 @@ class Plan:
         """Names the physical change, whichever incident asks for it: targets, verbs and absolute parameters."""
         parts: list[Json] = [[s.change.target, s.change.verb, s.change.parameters] for s in self.steps]
         return sha256(canonical(parts))
+
+    @cached_property
+    def body(self) -> bytes:
+        """The plan as JSON, as the ledger keeps it within its action."""
+        return _PLAN.dump_json(self)
 
     @property
     def document(self) -> list[Json]:
@@ -104,6 +121,9 @@ class Plan:
         return any(step.effect_class == "unsafe" for step in self.steps)
 
 
+_PLAN = TypeAdapter(Plan)
+
+
 class Applied(NamedTuple):
     """A step known to be applied, when that was known, and the epoch that carried it."""
 
@@ -117,6 +137,16 @@ class Residue(NamedTuple):
 
     step: int
     left: Left
+
+
+def goal_of(change: ProposedChange) -> bytes:
+    """The state a change sets: verb and absolute parameters."""
+    return canonical([change.verb, change.parameters])
+
+
+def origin_of(change: ProposedChange) -> bytes:
+    """The state its undo sets back; that of no change where there is no undo."""
+    return canonical([change.undo_verb, change.undo_parameters])
 
 
 def action_key(plan: Plan, generation: int) -> str:

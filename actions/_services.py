@@ -5,12 +5,13 @@ It comes from settings and shapes decisions, so it is part of the versions of a 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from actions._errors import PolicyError
 from actions._machine_types import Mode
 from actions._names import HumanClass, Tier
+from schemas import Json
 from schemas.core import NS
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -19,6 +20,18 @@ _HOURS = re.compile(
 )
 _RANK: dict[Tier, int] = {"low": 0, "standard": 1, "critical": 2}
 DAY_NS = 24 * 3600 * NS
+SERVICE_FACTS: dict[str, str] = {
+    "namespace": "Kubernetes namespace of the service",
+    "deployment": "its Deployment there",
+    "cronjob": "its CronJob there, which may be run once more",
+    "replicas": "how many replicas that wants on an ordinary day",
+    "replicas_raised": "how many it may want for a while",
+    "pool_server": "entity id of the PostgreSQL server that it uses",
+    "pool_role": "the role under which it connects",
+    "pool_limit": "how many connections that role may have on an ordinary day",
+    "pool_raised": "how many it may have for a while",
+}
+"""What only its owners know of a service, and exact changes need. They come from settings, never from telemetry."""
 
 
 class Hours(NamedTuple):
@@ -54,13 +67,14 @@ class Hours(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ServiceProfile:
     """One service. human_only: changes to it are for people alone, and why. on_call: when somebody is there; no
-    stretch means always.
+    stretch means always. facts: what runbooks may refer to, by the names of `SERVICE_FACTS`.
     """
 
     tier: Tier = "standard"
     labels: frozenset[str] = frozenset()
     human_only: frozenset[HumanClass] = frozenset()
     on_call: tuple[Hours, ...] = ()
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
     def is_staffed(self, at_ns: int) -> bool:
         return not self.on_call or any(hours.holds(at_ns) for hours in self.on_call)

@@ -40,13 +40,7 @@ def snapshot_of(
     target = service_of(change.target)
     services = {target, hypothesis.cause.entity}
     profiles = [around.services[name] for name in sorted(services) if name in around.services]
-    kinds = {
-        entry.kind
-        for entry in around.calendar
-        if entry.tenant == diagnosis.tenant
-        and entry.start_ns <= diagnosis.as_of_ns < entry.end_ns
-        and (not entry.services or services & set(entry.services))
-    }
+    kinds = kinds_around(around.calendar, diagnosis, services)
     low = confidence_low(hypothesis)
     is_critical = bool(services & around.critical_services)
     tier = "critical" if is_critical else highest_tier(profile.tier for profile in profiles)
@@ -93,6 +87,17 @@ def snapshot_of(
         "hour_utc": hour_of(diagnosis.as_of_ns),
         "weekday": weekday_of(diagnosis.as_of_ns),
     }
+
+
+def kinds_around(calendar: Iterable[CalendarEntry], diagnosis: Diagnosis, services: set[str]) -> frozenset[str]:
+    """Kinds of the calendar's entries for any of these services at the time of the diagnosis."""
+    return frozenset(
+        entry.kind
+        for entry in calendar
+        if entry.tenant == diagnosis.tenant
+        and entry.start_ns <= diagnosis.as_of_ns < entry.end_ns
+        and (not entry.services or services & set(entry.services))
+    )
 
 
 def change_kind_of(hypothesis: Hypothesis, change: Change | None) -> str:

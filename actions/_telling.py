@@ -5,7 +5,7 @@ topic of their own there, so they hear of it while Kafka is down. The record is 
 `tidegate/act`; its sequence counts per target and source (ADR 11).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic_core import from_json
@@ -28,7 +28,7 @@ _KINDS: dict[str, ChangeKind] = {
 """What kind of change a verb makes, by the last part of its name."""
 _EFFECTS = {"executing", "unknown", "executed", "verifying", "compensating", "rolled_back"}
 _PAGES = {"escalated"}
-_NEWS = {"awaiting_approval", "advised", "succeeded", "rolled_back", "failed_safe", "failed_not_applied"}
+_NEWS = {"awaiting_approval", "advised", "expired", "succeeded", "rolled_back", "failed_safe", "failed_not_applied"}
 
 
 def event_of(row: OutboxRow, action: Action) -> Emit | None:
@@ -57,6 +57,20 @@ def event_of(row: OutboxRow, action: Action) -> Emit | None:
         ACTIONS, record, id=record.id, key=row.record.key, source=SOURCE, event_ns=record.at_ns,
         type_suffix=f".{record.state}",
     )  # fmt: skip
+
+
+def blocked(action: Action, target: str, reason: str, now_ns: int) -> Notice:
+    text = f"{target} is blocked ({reason}): nothing is done there until a person frees it"
+    id = record_id("notice", action.key, target, reason)
+    return Notice(id, "page", f"blocked:{target}", text, action.key, now_ns)
+
+
+def kept_on(action: Action, now_ns: int) -> Notice:
+    """A temporary change that could not be taken back, because the target has not been well long enough."""
+    change = action.plan.steps[0].change
+    text = f"{change.verb} on {change.target} was meant for a while and is still there: it cannot be taken back yet"
+    id = record_id("notice", action.key, "kept_on", now_ns)
+    return Notice(id, "page", f"kept_on:{change.target}", text, action.key, now_ns)
 
 
 def follow_up(action: Action, indicators: tuple[str, ...], at_ns: int) -> Outbox:
@@ -126,8 +140,12 @@ def notice_row(said: Notice) -> Outbox:
 
 
 def read_notice(row: OutboxRow) -> Notice:
-    fields: dict[str, Any] = from_json(row.record.value)
-    return Notice(**fields | {"at_ns": int(fields["at_ns"])})
+    return notice_of(from_json(row.record.value))
+
+
+def notice_of(fields: Mapping[str, Any]) -> Notice:
+    """From its canonical form, in which large numbers are texts."""
+    return Notice(**{**fields} | {"at_ns": int(fields["at_ns"])})
 
 
 def _text(action: Action, state: str, reason: str) -> str:

@@ -6,6 +6,7 @@ policies, runbooks and people alike (an empty selector that meant "everything" h
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import rfc8785
 from pydantic import ValidationError
@@ -58,9 +59,12 @@ class Verbs:
         return parsed
 
     def change(
-        self, name: str, target: str, parameters: Mapping[str, Json], runbook: str, *, irreversible: bool = False
-    ) -> ProposedChange:
+        self, name: str, target: str, parameters: Mapping[str, Json], runbook: str, *, irreversible: bool = False,
+        revert_after_s: int | None = None,
+    ) -> ProposedChange:  # fmt: skip
         """The exact change with its undo and its digest; `irreversible` says that here it cannot be undone.
+
+        revert_after_s: it is temporary, and taken back after that.
 
         Raises UnknownVerb, ParametersInvalid or SelectorInvalid; the undo is held to the same rules.
         """
@@ -75,6 +79,8 @@ class Verbs:
             "is_reversible": verb.is_reversible and not irreversible,
             "runbook": runbook,
         }
+        if revert_after_s is not None:
+            body["revert_after_s"] = revert_after_s
         try:
             return ProposedChange.model_validate(body | {"digest": sha256(canonical(body))})
         except ValidationError as error:
@@ -110,6 +116,7 @@ def checked_target(target: str) -> str:
     raise SelectorInvalid(what, todo="Name exactly one entity, as `tenant/kind/name`")
 
 
+@lru_cache(maxsize=4096)
 def service_of(entity_id: str) -> str:
     """The plain service name in an entity id, the third part; empty where there is none.
 

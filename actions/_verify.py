@@ -49,18 +49,19 @@ class Finding(NamedTuple):
         return Measured(at_ns, self.verdict, self.completeness, self.control_completeness)
 
 
-def judge(seen: Seen, effect_ns: int, since_ns: int, until_ns: int, *, is_revert: bool = False) -> Finding:
+def judge(seen: Seen, effect_ns: int, since_ns: int, until_ns: int, *, is_calm: bool = False) -> Finding:
     """What the windows in [since_ns, until_ns) say against those before `effect_ns`.
 
-    is_revert: a temporary change was taken back, where nothing was ill before and nothing must be worse after.
+    is_calm: nothing was ill before and nothing must be worse after: a temporary change was taken back, or what was
+    only foreseen was acted on.
 
     Completeness is the worst of the goal indicators, as share of the windows that were due; 0 where there is none.
     Everything is complete only up to the watermark: windows that end after it do not count.
     """
-    if is_revert:
+    if is_calm:
         calm = tuple(one._replace(is_goal=False) for one in seen.indicators)
         seen = seen._replace(fault_ns=effect_ns, indicators=calm)
-    goals = [one for one in seen.indicators if one.is_goal or is_revert]
+    goals = [one for one in seen.indicators if one.is_goal or is_calm]
     if not goals:
         return Finding("inconclusive", "NOTHING_TO_MEASURE", 0.0, 0.0)
     own = min(_share(one.target, since_ns, until_ns, seen.through_ns) for one in goals)
@@ -75,7 +76,7 @@ def judge(seen: Seen, effect_ns: int, since_ns: int, until_ns: int, *, is_revert
         return finding("inconclusive", "THIN_TELEMETRY")
     for verdict in ("regressed", "inconclusive", "not_recovered"):
         for one, (said, reason) in found:
-            if said == verdict and (one.is_goal or is_revert or verdict == "regressed"):
+            if said == verdict and (one.is_goal or is_calm or verdict == "regressed"):
                 return finding(said, f"{reason}:{one.name}")
     return finding("recovered", "AS_HEALTHY")
 

@@ -49,7 +49,8 @@ class View:
     services: Mapping[str, ServiceProfile] = field(default_factory=dict)
     through_ns: int = 0
     _said: dict[str, Said] = field(default_factory=dict)
-    _opened: dict[str, int] = field(default_factory=dict)
+    _opened: dict[tuple[str, str], int] = field(default_factory=dict)
+    _ahead: set[str] = field(default_factory=set)
     _over: dict[str, int] = field(default_factory=dict)
     _began: dict[str, int] = field(default_factory=dict)
     _calendar: dict[str, CalendarEntry] = field(default_factory=dict)
@@ -75,7 +76,8 @@ class View:
         elif isinstance(record, Incident):
             self._over.pop(record.id, None)
             for entity in record.entities:
-                self._opened[entity] = max(self._opened.get(entity, 0), record.updated_ns)
+                name = (record.id, entity)
+                self._opened[name] = max(self._opened.get(name, 0), record.updated_ns)
         return ""
 
     def opened_ns(self, incident_id: str) -> int:
@@ -112,8 +114,13 @@ class View:
         }
 
     def ill(self, since_ns: int) -> frozenset[str]:
-        """Services with an anomaly in an open incident since then."""
-        return frozenset(service_of(entity) for entity, at_ns in self._opened.items() if at_ns >= since_ns)
+        """Services with an anomaly in an open incident since then; not those of which one is only foreseen."""
+        rows = self._opened.items()
+        return frozenset(service_of(to) for (id, to), at_ns in rows if at_ns >= since_ns and id not in self._ahead)
+
+    def touched(self, since_ns: int) -> frozenset[str]:
+        """Services in an open incident since then, whether they are ill or a forecast says that they will be."""
+        return frozenset(service_of(entity) for (_, entity), at_ns in self._opened.items() if at_ns >= since_ns)
 
     def services_seen(self) -> int:
         """How many services the topology has; 0 where nothing is known of it."""
@@ -128,7 +135,8 @@ class View:
         self._said = {id: one for id, one in self._said.items() if one.as_of_ns >= before_ns}
         self._began = {id: at_ns for id, at_ns in self._began.items() if at_ns >= before_ns}
         self._over = {id: at_ns for id, at_ns in self._over.items() if at_ns >= before_ns}
-        self._opened = {entity: at_ns for entity, at_ns in self._opened.items() if at_ns >= before_ns}
+        self._opened = {name: at_ns for name, at_ns in self._opened.items() if at_ns >= before_ns}
+        self._ahead &= self._said.keys()
         self._calendar = {id: one for id, one in self._calendar.items() if one.end_ns >= before_ns}
 
     def _diagnosed(self, diagnosis: Diagnosis) -> None:
@@ -136,6 +144,8 @@ class View:
         known = self._said.get(diagnosis.incident_id)
         if known is not None and diagnosis.revision <= known.revision:
             return
+        is_ahead = bool(diagnosis.hypotheses) and diagnosis.hypotheses[0].cause.family.endswith("_ahead")
+        (self._ahead.add if is_ahead else self._ahead.discard)(diagnosis.incident_id)
         until_ns = dict(known.until_ns) if known else {}
         if known and known.cause is not None:
             until_ns[_same(known.cause)] = max(known.as_of_ns, min(diagnosis.as_of_ns, self.through_ns))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from actions._acknowledge import PAGE, opened, raised
 from actions._autonomy import Trial
 from actions._autonomy_kept import BREACH, SAME, kept_trials, new_credit
 from actions._drive import NOTHING_ELSE, Prepared, With, open_action, prepare
@@ -45,11 +46,13 @@ from actions._machine_types import (
 )
 from actions._paging import Paging
 from actions._perform import Performer, Reply
-from actions._ports import Bus, Clock, Crew, Gatekeeper, Gateway, KillSwitch, Notice, People, Survey, Telemetry
+from actions._ports import Notice, Ports, Survey
+from actions._put_back import distrusted, last_put_back_ns, put_back
 from actions._safety import EVERYWHERE, Safety, SafetySettings
 from actions._saga import Plan, revert_of
 from actions._telling import (
     PEOPLE,
+    blocked,
     change_in,
     event_of,
     follow_up,
@@ -59,35 +62,22 @@ from actions._telling import (
     own_changes,
     read_notice,
 )
+from actions._temporary import again, over, postponed
+from actions._trips import TRIP, breached, tripped
 from actions._verbs import service_of
 from schemas import ACTIONS, CHANGES, Control, Feedback, canonical, record_id, sha256
 from schemas.core import NS
 
 TRIES = 10
 """So often an event is put again to an action that another moved meanwhile; then its timer decides."""
-TICK_NS = NS // 5
-LOOK_NS = NS // 2
-TELL_NS = NS // 5
+TICK_NS, LOOK_NS, TELL_NS = NS // 5, NS // 2, NS // 5
 ALL = 1 << 30
 ORDER = "order/"
 """Facts of the ledger: signed orders as they came, by id."""
-TRIP = "trip/"
-"""Facts of the ledger: when everything was stopped without an order, and why; gone with the order that resets it."""
 SAID = "said/"
 """What people said of decisions, by the id of the record."""
 AT_ONCE = 200
 """Timers, leaves or records in one round."""
-
-
-class Ports(NamedTuple):
-    clock: Clock
-    crew: Crew
-    gateway: Gateway
-    gatekeeper: Gatekeeper
-    telemetry: Telemetry
-    people: People
-    kill: KillSwitch
-    bus: Bus
 
 
 class Asked(NamedTuple):
@@ -103,6 +93,8 @@ class WorkerSettings:
     safety: SafetySettings = SafetySettings()
     keep_ns: int = 30 * 24 * 3600 * NS
     """How long read ids, budget shares and nonces are remembered; longer than any topic that is read again."""
+    acknowledge_ns: int = 0
+    """So long a page waits for a person before it goes further up; 0 waits for nobody."""
 
 
 class Worker:
@@ -137,6 +129,7 @@ class Worker:
         self.safety.take_trials(kept_trials(self.ledger))
         self.safety.same = frozenset(name.removeprefix(SAME) for name, _ in self.ledger.kept(SAME))
         self.safety.breach_ns = max((int(value) for _, value in self.ledger.kept(BREACH)), default=0)
+        self.safety.put_back_ns = last_put_back_ns(self.ledger)
         for one in said:
             self._reset_or_trip(*one)
         told = (Feedback.from_bytes(body) for _, body in self.ledger.kept(SAID))
@@ -205,22 +198,12 @@ class Worker:
     async def breach(self, what: str) -> None:
         """An invariant is broken: nothing acts by itself any more until a person lifts it."""
         self.safety.breach_ns = self.now
-        text = f"safety was breached: {what}; everything is advice until a person lifts it"
-        said = Notice(record_id("notice", "breach", self.now), "page", "breach", text, "", self.now)
-        keeps = (Keep(f"{BREACH}{self.now}", str(self.now).encode()),)
-        await self.commit(Transaction(self.now, keeps=keeps, outbox=(notice_row(said),)))
+        await self.commit(breached(self.now, what))
 
     async def trip(self, reason: str, what: str) -> None:
         """Stop acting everywhere, also after a restart, until a signed order resets the breaker of everything."""
-        now = self.now
-        text = f"nothing acts any more: {what}; `tidegate revoke --resume --breaker *@*` lifts it"
-        said = Notice(record_id("notice", "trip", reason, now), "page", f"trip:{reason}", text[:400], "", now)
-        leaf = canonical({
-            "action": "", "version": 0, "from": "", "to": "tripped", "reason": reason, "at_ns": now, "plan": "",
-        })  # fmt: skip
-        kept = (Keep(f"{TRIP}{now}", reason.encode()),)
-        self.safety.trip(reason, now)
-        await self.commit(Transaction(now, Priority.KILL, keeps=kept, leaves=(leaf,), outbox=(notice_row(said),)))
+        self.safety.trip(reason, self.now)
+        await self.commit(tripped(self.now, reason, what))
 
     async def credit(self, trials: Iterable[Trial], same: Iterable[str], by: str) -> int:
         """Keep verified drills and agreements, and versions that decide the same; how many were new. `by` signed."""
@@ -290,6 +273,8 @@ class Worker:
         for name in self.ledger.due(self.now, AT_ONCE):
             if name.startswith("revert/"):
                 await self._revert(name)
+            elif name.startswith(PAGE):
+                await self.commit(raised(self.ledger, name, self.now, self.settings.acknowledge_ns))
             else:
                 await self.feed(name, Due(self.now))
 
@@ -307,11 +292,14 @@ class Worker:
 
     async def relay(self) -> None:
         """Tell what is in the outbox: people first and by their own way, then each topic in order until it refuses."""
-        told = list[int]()
+        if not self.ledger.unsent(1):
+            return
+        told, heard = list[int](), list[Notice]()
         waiting = [(row.number, read_notice(row)) for row in self.ledger.unsent(AT_ONCE, PEOPLE)]
         for said, numbers in self.paging.fold(waiting, self.now):
             if said is None or await self.ports.people.tell(said):
                 told += numbers
+                heard += [said] if said else []
                 self.paging.was_told(said, self.now)
         for row in self.ledger.unsent(AT_ONCE, ACTIONS):
             record = event_of(row, self.read(key_in(row)))
@@ -323,7 +311,8 @@ class Worker:
                 break
             told.append(row.number)
         if told:
-            await self.commit(Transaction(self.now, sent=tuple(told)))
+            keeps, timers = opened(heard, self.now, self.settings.acknowledge_ns)
+            await self.commit(Transaction(self.now, sent=tuple(told), keeps=keeps, timers=timers))
 
     async def reread(self, *, check: bool = False) -> None:
         """Fence and read every target of which the ledger may be old; `check` asks the gateway first whether it is."""
@@ -332,7 +321,7 @@ class Worker:
             for target in sorted(held):
                 survey = await self.ports.gateway.survey(target)
                 if isinstance(survey, Survey) and survey.epoch > self.ledger.target(target).epoch:
-                    await self._distrust()
+                    await self.commit(distrusted(self.now))
                     break
         for target in self.ledger.unread():
             await self._reread(target)
@@ -360,13 +349,13 @@ class Worker:
         """One move with everything that goes with it; then its commands are on their way."""
         action, transaction = prepared.action, prepared.transaction
         if told := notices_of(action, prepared.records) + own_changes(action, prepared.commands):
-            transaction = replace(transaction, outbox=transaction.outbox + told)
+            transaction = transaction._replace(outbox=transaction.outbox + told)
         if action.state == "succeeded" and action.plan.revert_after_ns is not None and not action.origin.reverts:
             timer = Timer(f"revert/{action.key}", action.at_ns + action.plan.revert_after_ns)
-            transaction = replace(transaction, timers=(*transaction.timers, timer))
+            transaction = transaction._replace(timers=(*transaction.timers, timer))
         if action.is_ended:
             asks = self.ledger.kept(f"asks/{action.plan.change_key}/")
-            transaction = replace(transaction, keeps=transaction.keeps + tuple(Keep(name, None) for name, _ in asks))
+            transaction = transaction._replace(keeps=transaction.keeps + tuple(Keep(name, None) for name, _ in asks))
         result = await self.commit(transaction)
         if isinstance(result, Refusal):
             return result
@@ -391,8 +380,10 @@ class Worker:
             await self._fault(f"{type(command).__name__}:{type(error).__name__}", str(error))
             return
         if reply.is_behind:
-            await self._distrust()
+            await self.commit(distrusted(self.now))
             await self.reread()
+        if reply.forgotten:
+            await self._put_back(reply.forgotten)
         if reply.event is not None:
             await self._answer(action, command, reply)
 
@@ -418,7 +409,7 @@ class Worker:
     async def _block(self, action: Action, reason: str) -> None:
         """The target is for people, from now on or, while an action holds it, from what that leaves."""
         target, hold = action.target, f"block/{reason}"
-        said = notice_row(_blocked(action, target, reason, self.now))
+        said = notice_row(blocked(action, target, reason, self.now))
         writes = (Hold(target, hold), Free(target, hold, None, reason))
         if isinstance(await self.commit(Transaction(self.now, targets=writes, outbox=(said,))), Refusal):
             await self.commit(Transaction(self.now, outbox=(said,)))
@@ -426,22 +417,34 @@ class Worker:
     async def _tell_blocked(self, action: Action) -> None:
         for target in action.plan.targets:
             if action.state in ("rolled_back", "escalated") and (reason := self.ledger.target(target).blocked):
-                said = notice_row(_blocked(action, target, reason, self.now))
+                said = notice_row(blocked(action, target, reason, self.now))
                 await self.commit(Transaction(self.now, outbox=(said,)))
 
     async def _revert(self, timer: str) -> None:
-        """A temporary change is over: its undo is an action like any other."""
+        """A temporary change is over: its undo is an action like any other, once the target has been well."""
         original = self.read(timer.removeprefix("revert/"))
         origin = replace(original.origin, reverts=original.key)
+        try:
+            waits = await postponed(
+                replace(original, origin=origin), timer, self.ports.telemetry, self.safety, self.now
+            )
+        except Exception as error:
+            await self._fault(f"is_well:{type(error).__name__}", str(error))
+            waits = again(timer, self.now)
+        if waits is not None:
+            await self.commit(waits)
+            return
         outcome = await self.take(Asked(revert_of(original.plan), origin))
         if outcome in ("OPENED", "OWNED"):
-            later = Timer(timer, None if outcome == "OPENED" else self.now + 60 * NS)
-            await self.commit(Transaction(self.now, timers=(later,)))
+            await self.commit(again(timer, self.now) if outcome == "OWNED" else over(timer, self.now))
 
-    async def _distrust(self) -> None:
-        text = "the gateway knows newer epochs than the ledger: it is a copy; every target is fenced and read first"
-        said = Notice(record_id("notice", "distrust", self.now), "page", "ledger", text, "", self.now)
-        await self.commit(Transaction(self.now, distrust=True, outbox=(notice_row(said),)))
+    async def _put_back(self, targets: tuple[str, ...]) -> None:
+        if not self.safety.was_put_back(self.now):
+            self.safety.put_back_ns = self.now
+            await self.commit(put_back(self.now, targets))
+            await self.reread()
+        for target in targets:
+            await self._reread(target)
 
     async def _reread(self, target: str) -> None:
         """Fence, then read; a mark that no action of the ledger explains is for a person."""
@@ -489,9 +492,3 @@ class Worker:
 
 def _ask(plan: Plan, incident_id: str) -> str:
     return f"asks/{plan.change_key}/{incident_id}"
-
-
-def _blocked(action: Action, target: str, reason: str, now_ns: int) -> Notice:
-    text = f"{target} is blocked ({reason}): nothing is done there until a person frees it"
-    id = record_id("notice", action.key, target, reason)
-    return Notice(id, "page", f"blocked:{target}", text, action.key, now_ns)

@@ -14,7 +14,9 @@ from typing import Any
 import schemas as sc
 from streams import _kafka_worker
 
-TOPICS = frozenset({sc.OTLP_METRICS, sc.CHANGES, sc.ANOMALIES, sc.INCIDENTS, sc.DIAGNOSES, sc.TOPOLOGY, sc.CALENDAR})
+TOPICS = frozenset(
+    {sc.OTLP_METRICS, sc.CHANGES, sc.ANOMALIES, sc.INCIDENTS, sc.DIAGNOSES, sc.TOPOLOGY, sc.CALENDAR, sc.ALERTS}
+)
 
 
 def main() -> None:

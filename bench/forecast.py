@@ -4,6 +4,10 @@
 the training part alone, fitted again on it, and then forecasts the test part step by step, with a fit a week on all
 that had come by then. Pinball loss (5 %, 50 %, 95 %) beside that of seasonal-naive with intervals made the same way;
 coverage of the 90 % intervals. Labels are not looked at. `--quick`: without statsmodels and Prophet.
+
+Limits: for each series the 90th, 95th and 99th percentile of its training part is a limit; of the moments at which it
+was foreseen (`diagnosis.Limit`) and not yet reached, how often was it reached? `--fit FILE` writes the calibration of
+all sets together; how well it holds is measured on each set with a map that was fitted on the others.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import time
 import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +26,28 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.detection._series import Labelled, archives, tables
-from learning import MODELS, QUICK, Chosen, Grid, choose, horizon, on_grid, roll
+from diagnosis import Limit, confidence_of
+from learning import (
+    MODELS,
+    QUICK,
+    Chosen,
+    Grid,
+    Outcome,
+    choose,
+    crossed,
+    fit_calibration,
+    horizon,
+    on_grid,
+    reliability,
+    roll,
+)  # fmt: skip
 from learning._forecast import NAIVE, Rolled, _safely
 from learning._forecast_models import SeasonalNaive
 from schemas.core import F64, NS
 
 STEP_S, AHEAD_S = 300, 900
 REFIT_DAYS, MOST_TEST_DAYS = 7, 28
+QUANTILES = (0.9, 0.95, 0.99)
 SETS = {"ms_cloud": lambda folder: tables(folder, 0.4), "kpi2018": lambda folder: archives(folder, 60)}
 
 
@@ -37,6 +57,7 @@ def main() -> None:
     options.add_argument("--only", default=",".join(SETS))
     options.add_argument("--quick", action="store_true")
     options.add_argument("--json", action="store_true")
+    options.add_argument("--fit", type=Path, help="write the CalibrationMap of foreseen limits to this file")
     told = options.parse_args()
     document: dict[str, Any] = {"quick": told.quick}
     for name in told.only.split(","):
@@ -44,9 +65,29 @@ def main() -> None:
             document[name] = measured(SETS[name](told.data / name), told.quick, quiet=told.json)
     if len(document) == 1:
         options.error(f"{told.data} holds none of {told.only}")
+    by_set = {name: found.pop("outcomes") for name, found in document.items() if isinstance(found, dict)}
+    document["crossings"] = held({name: outcomes for name, outcomes in by_set.items() if outcomes})
+    if told.fit:
+        every = [one for outcomes in by_set.values() for one in outcomes]
+        told.fit.write_bytes(fit_calibration(every, data=f"foreseen limits of {', '.join(by_set)}").to_bytes())
     if not told.json:
         show(document)
     print(json.dumps(document))
+
+
+def held(by_set: dict[str, list[Outcome]]) -> dict[str, Any]:
+    """Each set by a map of the others."""
+    found = {}
+    for name, outcomes in by_set.items():
+        others = [one for other, more in by_set.items() if other != name for one in more]
+        if others:
+            curve = fit_calibration(others, data="the other sets")
+            said = [confidence_of(curve, one.standing)[0] for one in outcomes]
+            how = reliability(said, [one.is_right for one in outcomes])
+            found[name] = {"n": how.n, "ece": round(how.ece, 4), "ci95": [round(end, 4) for end in how.interval],
+                           "said": round(float(np.mean(said)), 4), "brier": round(how.brier, 4),
+                           "base": round(how.base, 4)}  # fmt: skip
+    return found
 
 
 def measured(series: list[Labelled], quick: bool, *, quiet: bool) -> dict[str, Any]:
@@ -65,6 +106,7 @@ def measured(series: list[Labelled], quick: bool, *, quiet: bool) -> dict[str, A
         "coverage": round(float(inside.mean()), 4), "coverage_least": round(float(inside.min()), 4),
         "within_3": int((np.abs(inside - 0.9) <= 0.03).sum()),
         "models": dict(Counter(row["model"] for row in rows)),
+        "outcomes": (outcomes := [one for row in rows for one in row.pop("foreseen")]), "limits": limits(outcomes),
         "cpu_s_per_series": round(sum(row["cpu_s"] for row in rows) / max(len(rows), 1), 2),
         "rows": rows,
     }  # fmt: skip
@@ -93,7 +135,21 @@ def one(series: Labelled, quick: bool) -> dict[str, Any] | None:
         "name": series.name, "model": chosen.model.name, "n": int(both.sum()),
         "loss": float(losses[0][both].mean()), "naive": float(losses[1][both].mean()),
         "inside": float(inside[told].mean()), "cpu_s": time.process_time() - began,
+        "foreseen": crossed(
+            values, mine.at[::h], (mine.low[::h], mine.middle[::h], mine.high[::h]), h,
+            [Limit("", "", at, "load_ahead") for at in np.nanquantile(values[:first], QUANTILES).tolist()], series.name,
+        ),
     }  # fmt: skip
+
+
+def limits(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    """By margin: how many were foreseen, what the quantiles alone would say, and how often the limit was reached."""
+    edges, found = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 20.1], []
+    for low, high in pairwise(edges):
+        held = [one.is_right for one in outcomes if low <= one.standing.odds < high]
+        if held:
+            found.append({"from": low, "n": len(held), "reached": round(float(np.mean(held)), 4)})
+    return found
 
 
 def _test(chosen: Chosen, grid: Grid, first: int, h: int) -> Rolled:
@@ -113,11 +169,16 @@ def _test(chosen: Chosen, grid: Grid, first: int, h: int) -> Rolled:
 
 def show(document: dict[str, Any]) -> None:
     for name, found in document.items():
-        if isinstance(found, dict):
+        if name == "crossings":
+            for each, one in found.items():
+                print(f"foreseen limits of {each} by the map of the others: {one}")
+        elif isinstance(found, dict):
             print(f"{name}: {found['series']} series ({found['without_forecast']} with too little history)")
             print(f"  pinball loss / seasonal-naive  {found['loss_ratio']} {found['ci95']}  (1 = no better)")
             print(f"  better / worse                 {found['better']} / {found['worse']}")
             print(f"  coverage of 90 % intervals     {found['coverage']}, {found['within_3']} series within 3 points")
+            for row in found["limits"]:
+                print(f"  limit foreseen, margin from {row['from']:<4}  reached {row['reached']:.3f} of {row['n']}")
             print(f"  models                         {found['models']}, {found['cpu_s_per_series']} CPU-s a series")
 
 

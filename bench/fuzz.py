@@ -9,6 +9,7 @@ docs/results/fuzz.json.
 """
 
 import argparse
+import gzip
 import json
 import random
 import resource
@@ -60,6 +61,8 @@ def seeds_of(kind: str) -> list[Seed]:
     if kind == "prometheus":
         return [_small(path) for path in sorted((GOLDEN / "remote_write").glob("*.snappy"))]
     found: list[Seed] = [(body, CHANGE if kind == "records" else ()) for body in OURS.get(kind, ())]
+    if kind.startswith("otlp_"):
+        found += [_sent(path) for path in sorted((GOLDEN / "otlp").glob(f"*.{kind.removeprefix('otlp_')}.body"))]
     for path in sorted((GOLDEN / "webhooks").glob("*.json")):
         case = json.loads(path.read_text())
         if case.get("kind", path.name.partition(".")[0]) == kind:
@@ -69,6 +72,12 @@ def seeds_of(kind: str) -> list[Seed]:
             )
             found.append((told.encode() if isinstance(told, str) else json.dumps(told).encode(), headers))
     return found or [(b"{}", ())]
+
+
+def _sent(path: Path) -> Seed:
+    """What an OpenTelemetry sender sent, as the gateway keeps it: unpacked."""
+    body = path.read_bytes()
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body, ()
 
 
 def _small(path: Path) -> Seed:
@@ -162,7 +171,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long; the next run goes on")
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
-    kept = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"bench": "fuzz", "sources": {}}
+    kept: dict[str, Any] = {"bench": "fuzz", "sources": {}}
+    if arguments.out.exists():
+        kept = json.loads(arguments.out.read_text())
     until = time.monotonic() + arguments.seconds
     every = _catalogue.find("sources")
     for kind in arguments.kinds or list(every):

@@ -27,7 +27,7 @@ from streams import KafkaSettings, Task, kafka, real_name
 from streams._kafka_messages import headers_of, to_message
 
 ROOT = Path(__file__).resolve().parent.parent
-INPUTS = (sc.ANOMALIES, sc.CHANGES, sc.TOPOLOGY)
+INPUTS = (sc.ANOMALIES, sc.CHANGES, sc.TOPOLOGY, sc.CALENDAR, sc.ALERTS)
 
 
 class Named(Parameters):
@@ -96,7 +96,7 @@ class World:
     observed: int = 0
 
     def __post_init__(self) -> None:
-        spans = Settings(deadline_s=1.5 * self.query_s + 10, quiet_s=4 * self.query_s + 30, revise_s=1)
+        spans = Settings(deadline_s=3 * self.query_s + 15, quiet_s=4 * self.query_s + 30, revise_s=1)
         stage = Diagnose(equal_weights(), spans, queries={"slow": Slow(self.query_s)}, mode="ask")
         self.task = Task.start(stage, {(topic, 0): frozenset({"clock@"}) for topic in INPUTS}, 1)
         self.producer = kafka.producer(self.settings)

@@ -1,6 +1,6 @@
 """A look at a real Prometheus with four weeks and known faults in it: `python -m bench.look_real [--write]`.
 
-Debian's server gets 28 days of five metrics of each service, a sample a minute, as blocks made by its own promtool:
+Debian's server gets 28 days of six metrics of each service, a sample a minute, as blocks made by its own promtool:
 daily and weekly rhythm, noise, nine faults and a surge of traffic that harms nobody, half of them with an alert ten
 minutes later, and three alerts without a fault. Errors and slowness come at three strengths; silence, a queue and a
 leak have no symptom that users feel, and only symptoms open incidents: those are there to show what is missed. Told:
@@ -10,7 +10,6 @@ found if an incident of its service opens while it lasts.
 
 import argparse
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ METRICS = (
     "http_requests_total",
     "http_errors_total",
     "http_request_duration_seconds_sum",
+    "http_request_duration_seconds_count",
     "queue_length",
     "memory_bytes",
 )
@@ -68,7 +68,7 @@ def faults(services: int, days: int) -> list[Fault]:
 
 
 def levels(service: int, t: np.ndarray[Any, Any], ill: list[Fault]) -> dict[str, np.ndarray[Any, Any]]:
-    """The five metrics of a service at every time; the first three are counters."""
+    """The six metrics of a service at every time; the first four are counters."""
     rng = np.random.default_rng(service)
     size = 2.0 + service % 11
     rhythm = 1 + 0.5 * np.sin(2 * np.pi * (t / DAY_S + service / 40)) - 0.2 * (t // DAY_S % 7 >= 5)
@@ -92,7 +92,8 @@ def levels(service: int, t: np.ndarray[Any, Any], ill: list[Fault]) -> dict[str,
                 memory = memory * (1 + on * much * (t - fault.start_s) / (fault.end_s - fault.start_s))
     count = rng.poisson(np.maximum(rate, 0) * STEP_S)
     errors = rng.binomial(count, np.minimum(error_ratio, 1))
-    return dict(zip(METRICS, (count.cumsum(), errors.cumsum(), (count * seconds).cumsum(), queue, memory), strict=True))
+    done = count.cumsum()
+    return dict(zip(METRICS, (done, errors.cumsum(), (count * seconds).cumsum(), done, queue, memory), strict=True))
 
 
 def open_metrics(services: int, days: int, ill: list[Fault]) -> Iterator[str]:
@@ -101,7 +102,7 @@ def open_metrics(services: int, days: int, ill: list[Fault]) -> Iterator[str]:
     every = [levels(n, t, [fault for fault in ill if fault.service == n]) for n in range(services)]
     times = t.tolist()
     for metric in METRICS:
-        is_counter = metric in METRICS[:3]
+        is_counter = metric in METRICS[:4]
         yield f"# TYPE {metric.removesuffix('_total')} {'counter' if metric.endswith('_total') else 'gauge'}\n"
         for n in range(services):
             name = f'{metric}{{job="shop/service-{n}",instance="10.0.0.{n}:80"}}'
@@ -125,6 +126,7 @@ def serve(place: Path, text: Iterator[str]) -> tuple[subprocess.Popen[bytes], st
     """A server with that history; its process and URL."""
     sys.path.insert(0, str(ROOT / "tests"))
     from support import prometheus as servers
+    from support.servers import answers, free_port
 
     binary = servers.debian()
     with (place / "history").open("w") as file:
@@ -134,15 +136,13 @@ def serve(place: Path, text: Iterator[str]) -> tuple[subprocess.Popen[bytes], st
                "--max-block-duration=48h", "history", "data"]  # fmt: skip
     subprocess.run(command, cwd=place, check=True, capture_output=True, timeout=1200)
     (place / "history").unlink()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=10y"]
     process = subprocess.Popen(
         [str(binary), *options, f"--web.listen-address={address}", "--log.level=error"], cwd=place
     )
     for _ in range(600):
-        if servers._is_ready(f"http://{address}/-/ready"):
+        if answers(f"http://{address}/-/ready"):
             return process, f"http://{address}"
         time.sleep(0.1)
     process.kill()
@@ -186,6 +186,7 @@ def main() -> None:
     result = {
         "bench": "look", "server": "Debian's Prometheus 2.42", "services": arguments.services, "days": arguments.days,
         "series": len(METRICS) * arguments.services, "samples": seen.samples, "cpu_s": round(seen.cpu_s, 1),
+        "wall_s": round(seen.wall_s, 1),
         "alerts_beside_which_nothing_was_raised": sorted(m.name for m in seen.missed), **judged(seen, ill),
     }  # fmt: skip
     if arguments.write:

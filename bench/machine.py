@@ -2,17 +2,20 @@
 
 `--seeds`: so many runs against the ledger in memory, each a different history, judged by the oracle. `--sqlite N`:
 every so-many-th seed on the durable ledger, which must hold the same contents at the end. `--mutants`: put each known
-bug in and say how many seeds find it. `--kills N`: real processes killed at named points. Always: transactions a
-second of the durable ledger with full sync, alone and in groups. CPU seconds, not wall, except where a disk is waited
-for.
+bug in and say how many seeds find it. `--kills N`: real processes killed at named points;
+with `--out FILE` that alone is done, goes on where it was stopped, and is kept there (the processes are then forked and
+not started, which costs a tenth). Else always: transactions a second of the durable ledger with full sync, alone and in
+groups. CPU seconds, not wall, except where a disk is waited for.
 """
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support.actions import plan_of, seal, step_of  # noqa: E402
-from support.actions_dying import POINTS, kill_and_resume  # noqa: E402
+from support.actions_dying import kill_and_resume, places  # noqa: E402
 from support.actions_world import MUTANTS, run_world  # noqa: E402
 
 from actions._drive import open_action  # noqa: E402
 from actions._ledger_model import ModelLedger  # noqa: E402
 from actions._ledger_sqlite import SqliteLedger  # noqa: E402
 from actions._machine_types import TERMINAL  # noqa: E402
+from bench.simulation import commit  # noqa: E402
 
 STEPS = 600
 
@@ -38,8 +42,12 @@ def main() -> int:
     parser.add_argument("--sqlite", type=int, default=50)
     parser.add_argument("--mutants", type=int, nargs="?", const=60, default=0, help="seeds a bug")
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="with --out: begin no kill later than this")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args()
+    if told.out:
+        return kept_kills(told.kills, told.out, told.seconds)
     document = worlds(told.start, told.seeds, told.sqlite) | durable()
     if told.mutants:
         document["mutants"] = {name: mutated(name, told.mutants) for name in MUTANTS}
@@ -118,12 +126,39 @@ def durable(transactions: int = 200, group: int = 20) -> dict[str, Any]:
 
 def kills(count: int) -> dict[str, Any]:
     """Each point in turn, each time later in the run."""
-    wrong = list[str]()
+    every, wrong = every_place(), list[str]()
     for number in range(count):
-        point, passing = POINTS[number % len(POINTS)], 1 + number // len(POINTS) % 9
-        with tempfile.TemporaryDirectory() as place:
-            wrong += [f"{point} {passing}: {one}" for one in kill_and_resume(Path(place) / "ledger", point, passing)]
+        wrong += killed(*every[number % len(every)])
     return {"kills": count, "kills_wrong": len(wrong), "kills_first_wrong": wrong[:3]}
+
+
+def every_place() -> list[tuple[str, int]]:
+    with tempfile.TemporaryDirectory() as folder:
+        found: list[tuple[str, int]] = places(Path(folder) / "ledger")
+        return found
+
+
+def killed(point: str, passing: int, fork: bool = False) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [f"{point} {passing}: {one}" for one in kill_and_resume(Path(folder) / "ledger", point, passing, fork)]
+
+
+def kept_kills(count: int, out: Path, seconds: float) -> int:
+    """Each place in turn, from where the last run was stopped; what is known is written after every ten."""
+    kept: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"kills": 0, "wrong": [], "commits": {}}
+    every, end_s = every_place(), time.monotonic() + seconds
+    kept["commits"].setdefault(commit(), kept["kills"])  # what was loaded at the start is what runs
+    while kept["kills"] < count and time.monotonic() < end_s:
+        for number in range(kept["kills"], min(kept["kills"] + 10, count)):
+            kept["wrong"] += killed(*every[number % len(every)], fork=True)
+            kept["kills"] += 1
+        kept |= {
+            "command": f"python -m bench.machine --kills {count} --out FILE", "places": len(every),
+            "date": datetime.now(UTC).date().isoformat(),
+        }  # fmt: skip
+        out.write_text(json.dumps(kept, indent=1) + "\n")
+    print(json.dumps(kept))
+    return 1 if kept["wrong"] else 0
 
 
 if __name__ == "__main__":

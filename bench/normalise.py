@@ -60,7 +60,7 @@ def _message(pod: int, per: int, ticks: int) -> bytes:
     metrics = []
     for m in range(METRICS):
         rows = b"".join(
-            field(1, point + _label("http.route", f"/api/v1/r{i}") + _label("http.status_code", "200"))
+            field(1, point + _label("http.route", f"/api/v1/r{i}") + _label("http.response.status_code", "200"))
             for _ in range(ticks)
             for i in range(per // METRICS)
         )

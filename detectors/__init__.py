@@ -3,6 +3,7 @@
 from detectors._canary import CanaryRule, Judged, judge, looks
 from detectors._contract import Choosy, Detector, Quick, State, grow
 from detectors._detect import Detect, DetectState
+from detectors._fdr import FdrLedger, FdrRule, discoveries
 from detectors._split import part_of
 from detectors._watch import Watching, WatchRule, WatchState
 
@@ -12,12 +13,15 @@ __all__ = [
     "Detect",
     "DetectState",
     "Detector",
+    "FdrLedger",
+    "FdrRule",
     "Judged",
     "Quick",
     "State",
     "WatchRule",
     "WatchState",
     "Watching",
+    "discoveries",
     "grow",
     "judge",
     "looks",

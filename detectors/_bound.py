@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from detectors._contract import State
-from schemas import AnomalyKind, SeriesDef
+from schemas import AnomalyKind
 from schemas.core import Scores, WindowBlock
 
 KEPT = 0.9998
@@ -16,7 +16,7 @@ KEPT = 0.9998
 
 
 class Bound:
-    """One-sided up. A subclass says which series, and the bound in their unit."""
+    """One-sided up. A subclass says which series it accepts, and the bound in their unit."""
 
     version = "1"
     accepts_by_trait = True
@@ -26,9 +26,6 @@ class Bound:
     emit_p = 0.02
     """Weaker than usual: a bound that people chose says more than its p, which a short history keeps large."""
     bound: ClassVar[float]
-
-    def accepts(self, series: SeriesDef) -> bool:
-        raise NotImplementedError
 
     def initial(self, n: int) -> State:
         return {"beyond": np.zeros(n), "windows": np.zeros(n)}

@@ -30,6 +30,9 @@ class Detector(Protocol):
         agree in those, else once for each.
     joins_entities = True: it judges all its series of an entity together. Its state has a column `entity`, int64 (n,),
         -1 where nobody said; it is filled when a series is first seen, with a number that is the entity's everywhere.
+        If it is `Grouping`, `entity` is the number of the group; a column `role`, int64 (n,), says what each is in it.
+    continuous: the level at which its p is uniform on noise, neither too small nor too large, once its tail is known.
+        Most are on the safe side only; a tail taken as exponential is too large further out (docs/detectors.md).
     every_s: it wants only tumbling windows that begin at a multiple of this many seconds, because it looks at what
         takes hours and should cost little.
     It may be `Choosy` or `Quick`. Columns of a block are computed when they are read: read those that you need.
@@ -66,6 +69,19 @@ class Choosy(Protocol):
 
         Only those are scored then, so `score` must answer a row the same whatever other rows are there.
         """
+        ...
+
+
+@runtime_checkable
+class Grouping(Protocol):
+    """A detector that joins series by more than their entity; asked once, when a series is first seen."""
+
+    def group(self, series: SeriesDef) -> str:
+        """The same text for all series that are judged together."""
+        ...
+
+    def role(self, series: SeriesDef) -> int:
+        """What the series is in its group; 0 or more."""
         ...
 
 

@@ -14,8 +14,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors._contract import Choosy, Detector, Quick, State, grow
-from schemas import Anomaly, EvidencePointer, SeriesDef, canonical, record_id, sha256
+from detectors._baselines import Baselines, BaselineState
+from detectors._contract import Choosy, Detector, Grouping, Quick, State, grow
+from detectors._fdr import FdrLedger, FdrRule
+from detectors._heirs import Heritable, hand_on
+from detectors._teams import Teams
+from schemas import Anomaly, Change, ChangeVerdict, EvidencePointer, SeriesDef, canonical, record_id, sha256
 from schemas.core import I64, NS, Scores, WindowBlock
 
 EMIT_P = 1e-3
@@ -48,6 +52,7 @@ class Selection(NamedTuple):
     """The detector wants every row of the block."""
 
 
+NO_HEIRS = np.zeros((0, 2), np.int64)
 NOTHING = Selection(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), True, True)
 
 
@@ -61,20 +66,52 @@ class DetectState:
     """Anomalies beyond the cap, since the beginning."""
     selections: dict[str, Selection] = field(default_factory=dict)
     """A cache; not part of a snapshot."""
+    ledgers: dict[str, FdrLedger] = field(default_factory=dict)
+    """By width of the windows in seconds, and team."""
+    baselines: BaselineState = field(default_factory=BaselineState)
+    heirs: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """By detector kind, (k, 2): rows that ended, and rows that go on in their place and have no level yet."""
+    teams: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
+    """Number of the team by row, as far as it was asked for; not part of a snapshot."""
 
 
 class Detect:
     """Pure core of the detect stage for one partition."""
 
-    def __init__(self, detectors: Sequence[Detector], *, emit_p: float = EMIT_P, most: int = MOST) -> None:
+    def __init__(
+        self, detectors: Sequence[Detector], *, emit_p: float = EMIT_P, most: int = MOST, fdr: FdrRule | None = None,
+        by_verdict: bool = False,
+    ) -> None:  # fmt: skip
+        """by_verdict: levels that a change moved are learned as the watch over it judges (`change`, `verdict`)."""
         self.detectors = tuple(sorted(detectors, key=lambda detector: detector.kind))
         self._of_window: dict[int, list[Detector]] = {}
         for detector in self.detectors:
             self._of_window.setdefault(detector.window_s, []).append(detector)
         self._choosy = {detector.kind: detector for detector in self.detectors if isinstance(detector, Choosy)}
+        self._heritable = {detector.kind: detector for detector in self.detectors if isinstance(detector, Heritable)}
         self._every_s = {detector.kind: int(getattr(detector, "every_s", 0)) for detector in self.detectors}
         self.emit_p = emit_p
         self.most = most
+        self._teams = None if fdr is None else Teams(fdr.part(max(len(self._of_window), 1)))
+
+        self._baselines = Baselines(self.detectors) if by_verdict else None
+
+    def change(self, state: DetectState, change: Change) -> None:
+        """A service was changed; counts from the first window that ends after it."""
+        if self._baselines is not None:
+            self._baselines.change(state.baselines, change)
+
+    def verdict(self, state: DetectState, verdict: ChangeVerdict) -> None:
+        """What became of a change; likewise."""
+        if self._baselines is not None:
+            self._baselines.verdict(state.baselines, verdict)
+
+    def hand_on(self, state: DetectState, heirs: Sequence[tuple[int, int]]) -> None:
+        """Series ended and others go on in their place: rows of both. Counts from the next block on."""
+        if heirs:
+            for kind in self._heritable:
+                known = state.heirs.get(kind, NO_HEIRS)
+                state.heirs[kind] = np.concatenate([known, np.array(heirs, np.int64)])
 
     def use_kernels(self) -> None:
         """Let the detectors that can use compiled code, for the same answers. Raises without numba."""
@@ -98,17 +135,24 @@ class Detect:
         grow at any time. The passed state is given up.
         """
         found: list[tuple[float, str, int, Detector, Scores, int]] = []
-        for detector in self._of_window.get((block.end_ns - block.start_ns) // NS, ()):
+        width_s, judged = (block.end_ns - block.start_ns) // NS, list[I64]()
+        if self._baselines is not None:
+            self._baselines.due(state.baselines, block, defs, state.tables, state.index)
+        for detector in self._of_window.get(width_s, ()):
             every_s = self._every_s.get(detector.kind, 0)
             if every_s and (not block.is_tumbling or block.start_ns % (every_s * NS)):
                 continue
             chosen = self._select(state, detector, block, defs) if len(block.rows) else NOTHING
             if not len(chosen.positions):
                 continue
+            if len(waiting := state.heirs.get(detector.kind, NO_HEIRS)):
+                heritable, index = self._heritable[detector.kind], state.index[detector.kind]
+                state.heirs[detector.kind] = hand_on(heritable, state.tables[detector.kind], index, waiting, block)
             part = block if chosen.is_all else block.take(chosen.positions)
             table = state.tables[detector.kind]
             mine = table if chosen.is_whole else {name: column[chosen.local] for name, column in table.items()}
             found += self._improbable(detector, mine, part, block, chosen)
+            judged.append(chosen.positions)
             if block.is_tumbling:
                 learned = detector.learn(mine, part)
                 if chosen.is_whole:
@@ -116,11 +160,18 @@ class Detect:
                 else:
                     for name, column in learned.items():
                         table[name][chosen.local] = column
+                if self._baselines is not None and state.baselines.held:
+                    self._baselines.learned(state.baselines, detector.kind, block, state.tables, state.index)
         found.sort(key=lambda item: item[:2])
         state.suppressed += max(len(found) - self.most, 0)
+        upto = None
+        if self._teams is not None and judged:
+            state.teams = self._teams.numbers(state.teams, block, defs)
+            small = [(item[0], item[5]) for item in found]
+            upto = self._teams.discoveries(state.ledgers, width_s, state.teams[block.rows], judged, small, block.end_ns)
         out = []
-        for p, _, at, detector, scores, position in found[: self.most]:
-            out.append(_anomaly(detector, scores, at, p, block, position, defs))
+        for i, (p, _, at, detector, scores, position) in enumerate(found[: self.most]):
+            out.append(_anomaly(detector, scores, at, p, block, position, defs, upto[i] if upto else None))
         return state, out
 
     def _improbable(
@@ -164,9 +215,7 @@ class Detect:
             size += len(fresh)
         state.tables[kind] = grow(detector, state.tables[kind], size)
         if len(unknown) and getattr(detector, "joins_entities", False):
-            entity = state.tables[kind]["entity"]
-            for position in unknown[answers == ACCEPTED].tolist():
-                entity[index[rows[position]]] = _entity_number(defs[int(block.series[position])].entity_id)
+            _joined(detector, state.tables[kind], block, unknown[answers == ACCEPTED], index, defs)
         state.index[kind] = index
         local = index[rows].astype(np.int64)
         positions = np.flatnonzero(local >= 0)
@@ -187,6 +236,14 @@ class Detect:
             arrays[f"{kind}/version"] = np.array([detector.version])
             arrays[f"{kind}/index"] = state.index[kind]
             arrays |= {f"{kind}/table/{name}": column for name, column in state.tables[kind].items()}
+            if len(waiting := state.heirs.get(kind, NO_HEIRS)):
+                arrays[f"{kind}/heirs"] = waiting
+        for key, ledger in sorted(state.ledgers.items()):
+            arrays[f"fdr/{key}"] = np.array([ledger.shift, ledger.found])
+            arrays[f"fdr/{key}/spent"] = np.zeros(0) if ledger.spent is None else ledger.spent
+        if self._baselines is not None:
+            kept = self._baselines.dump(state.baselines)
+            arrays |= {f"baselines/{name}": column for name, column in kept.items()}
         out = io.BytesIO()
         np.savez(out, **arrays)  # type: ignore[arg-type]
         return out.getvalue()
@@ -202,6 +259,16 @@ class Detect:
                     continue
                 state.index[kind] = arrays[f"{kind}/index"]
                 state.tables[kind] = {name: arrays[f"{kind}/table/{name}"] for name in state.tables[kind]}
+                if f"{kind}/heirs" in arrays:
+                    state.heirs[kind] = arrays[f"{kind}/heirs"]
+            for name in arrays.files:
+                if name.startswith("fdr/") and name.endswith("/spent"):
+                    key = name[4:-6]
+                    (shift, count), spent = arrays[f"fdr/{key}"].tolist(), arrays[name]
+                    state.ledgers[key] = FdrLedger(shift, count, spent if len(spent) else None)
+            if self._baselines is not None:
+                kept = {name[10:]: arrays[name] for name in arrays.files if name.startswith("baselines/")}
+                state.baselines = self._baselines.load(kept)
         return state
 
 
@@ -219,6 +286,20 @@ def _accepted(detector: Detector, block: WindowBlock, unknown: I64, defs: Mappin
     return answers
 
 
+def _joined(
+    detector: Detector, table: State, block: WindowBlock, fresh: I64, index: NDArray[np.int32],
+    defs: Mapping[int, SeriesDef],
+) -> None:  # fmt: skip
+    """Say of new rows which entity they are of, or which group and what role in it."""
+    for position in fresh.tolist():
+        definition, row = defs[int(block.series[position])], index[block.rows[position]]
+        if isinstance(detector, Grouping):
+            table["entity"][row] = _entity_number(detector.group(definition))
+            table["role"][row] = detector.role(definition)
+        else:
+            table["entity"][row] = _entity_number(definition.entity_id)
+
+
 def _entity_number(entity_id: str) -> int:
     """The same in every process and after every move of shards; never negative."""
     return int.from_bytes(hashlib.sha256(entity_id.encode()).digest()[:8], "big") >> 1
@@ -232,6 +313,7 @@ def _anomaly(
     block: WindowBlock,
     position: int,
     defs: Mapping[int, SeriesDef],
+    is_discovery: bool | None,
 ) -> Anomaly:
     """The record. `observed` is what the detector judged: its expectation plus its residual."""
     definition = defs[int(block.series[position])]
@@ -259,6 +341,8 @@ def _anomaly(
         direction=int(scores.direction[at]),  # type: ignore[arg-type]
         completeness=float(block.take(np.array([position])).completeness[0]),
         count=_held(block, position, definition),
+        is_discovery=is_discovery,
+        requests=_requests(block, position) if detector.anomaly in ("error_ratio", "gap") else 0,
         pointer=EvidencePointer(
             signal=definition.signal, subject=definition.id, t_min_ns=block.start_ns, t_max_ns=block.end_ns,
             sha256=sha256(canonical(seen)), sender=definition.sender,
@@ -272,6 +356,12 @@ def _held(block: WindowBlock, position: int, definition: SeriesDef) -> int:
     if definition.is_event:
         return int(total) if np.isfinite(total) and total > 0 else 0
     return int(block.count[position])
+
+
+def _requests(block: WindowBlock, position: int) -> int:
+    """Of its denominator in the window; 0 where nobody counted them."""
+    weight = block.weight[position]
+    return int(weight) if np.isfinite(weight) and weight > 0 else 0
 
 
 def _number(value: float) -> float | None:

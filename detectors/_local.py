@@ -22,6 +22,7 @@ LEVEL_SHARE = 0.1  # the scale is at least this share of the level; from the not
 TOP_SHARE = 0.25  # a deviation of the size of `top` is 4 scales: p = 0.016
 TOP_KEPT = 0.998
 ORDINARY = 6.0  # scales that `top` grows to at once
+LARGEST = 1e300  # of a residual: beyond, a scale would be infinite, then no number, and the series blind for good
 GROWTH = 2.0  # and times its own size, so a shift is said for some minutes; 0 lets it learn ordinary deviations only
 
 
@@ -58,7 +59,7 @@ def learn_local(
         seen = np.isfinite(x)
         z, level, flat = departure(state, x, least=least, level_share=level_share)
         windows, scale = state["windows"], state["scale"]
-        residual = np.where(seen, x - level, 0.0)
+        residual = np.where(seen, np.clip(x - level, -LARGEST, LARGEST), 0.0)
         size = np.abs(residual)
         most = np.maximum(growth * state["top"], ORDINARY * size / np.maximum(np.abs(z), ORDINARY))
         most = np.where((growth > 0) | (np.abs(z) <= ORDINARY), most, 0.0)

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors._local import CLIP, LEVEL_GAIN, MAD_TO_SIGMA, ORDINARY, SCALE_GAIN, TOP_KEPT, TOP_SHARE
+from detectors._local import CLIP, LARGEST, LEVEL_GAIN, MAD_TO_SIGMA, ORDINARY, SCALE_GAIN, TOP_KEPT, TOP_SHARE
 from schemas.core import F64, I64
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -78,7 +78,7 @@ def learn_local(
             continue
         w, old = windows[r], scale[r]
         z, flat = _z(x[r], level[r], old, top[r], w, least, level_share)
-        residual = x[r] - level[r]
+        residual = _min(_max(x[r] - level[r], -LARGEST), LARGEST)
         size, z = abs(residual), abs(z)
         most = _max(growth * top[r], ORDINARY * size / _max(z, ORDINARY)) if growth > 0 or z <= ORDINARY else 0.0
         reached = size if flat or w < 3 else _min(size, most)

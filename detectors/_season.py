@@ -31,6 +31,7 @@ DAYS_KEPT = 5  # of the profile; with fewer a weekend changes it, with more it m
 NEAR_GAIN, NEAR_SCALE_GAIN = 1 / 30, 1 / 300
 LEAST = 0.5  # a scale is at least this share of its own long-run value: what is calm now was not always
 FAR_SHARE = 0.1  # and this share of the mean distance from the level, unclipped: for series that are mostly zero
+FAR_DAYS = 14  # of that distance; with 3 a calm week made every value of such a series odd (docs/detectors.md)
 LEVEL_LEAST = 0.01  # and this share of what is usual
 STRAIGHT = 1e-4  # a second difference below this share of the first is a straight line
 F32_MOST = 3e38
@@ -50,6 +51,7 @@ class Clock:
     profile_gain: float
     scale_gain: float
     long_gain: float
+    far_gain: float
 
 
 def clock_of(block: WindowBlock) -> Clock:
@@ -62,6 +64,7 @@ def clock_of(block: WindowBlock) -> Clock:
         slot=int(block.start_ns // SLOT_NS) % SLOTS, left=left % SLOTS, right=(left + 1) % SLOTS, share=middle - left,
         enough=min(float(ENOUGH), each / 2.0), known_since_ns=block.start_ns - DAY_NS,
         profile_gain=1.0 / (DAYS_KEPT * each), scale_gain=1.0 / (2 * SLOTS * each), long_gain=1.0 / (3 * SLOTS * each),
+        far_gain=1.0 / (FAR_DAYS * SLOTS * each),
     )  # fmt: skip
 
 
@@ -156,7 +159,7 @@ def learn_season(state: State, clock: Clock, x: F64, start_ns: int, part: Season
         away = np.where(seen, np.abs(x - state["level"]), 0.0)
         far, windows = state["far"], state["windows"]
         most = np.where(far <= 1e-12, np.inf, 50.0 * far)
-        far_gain = np.maximum(1.0 / (windows + 1.0), clock.long_gain)
+        far_gain = np.maximum(1.0 / (windows + 1.0), clock.far_gain)
         known = part.known & seen
         steady = state["steady"]
         off = np.where(known, part.residual, 0.0)

@@ -63,7 +63,7 @@ def learn(x: F64, state: State, clock: Clock, start_ns: int, level_share: float,
     """`Seasonal.learn`, in place."""
     given = (x, *_columns(state, ("level", "windows", *SEASON, *LINE, *TAIL)))
     place = (clock.slot, clock.left, clock.right, clock.share, clock.enough, clock.known_since_ns)
-    gains = (clock.profile_gain, clock.scale_gain, clock.long_gain)
+    gains = (clock.profile_gain, clock.scale_gain, clock.long_gain, clock.far_gain)
     _learn_season(*given, *place, *gains, start_ns)  # type: ignore[call-arg]
     local.learn_local(x, *_columns(state, LOCAL), 0.0, level_share, growth)  # type: ignore[call-arg]
 
@@ -138,7 +138,7 @@ def _learn_season(
     near: F64, near_scale: F64, near_long: F64, far: F64, steady: F64, last: F64, moved: F64, straight: F64,
     tail_at: F64, tail_mean: F64, tail_peaks: F64, tail_seen: F64, quiet: F64, peak: F64, crowded: F64, slot: int,
     left: int, right: int, share: float, enough: float, known_since_ns: int, profile_gain: float, scale_gain: float,
-    long_gain: float, start_ns: int,
+    long_gain: float, far_gain: float, start_ns: int,
 ) -> None:  # fmt: skip
     for r in range(len(x)):
         v = x[r]
@@ -173,7 +173,7 @@ def _learn_season(
         learned[r, slot] = np.uint8(_min(count + 1.0, 255.0))
         most = np.inf if far[r] <= 1e-12 else 50.0 * far[r]
         away = abs(v - level[r])
-        far[r] = far[r] + _max(1.0 / (windows[r] + 1.0), long_gain) * (_min(away, most) - far[r])
+        far[r] = far[r] + _max(1.0 / (windows[r] + 1.0), far_gain) * (_min(away, most) - far[r])
         if known:
             first = 1.0 / (count_known + 1.0)
             bound = np.inf if count_known < 10 or wrong or own <= 1e-12 else CLIP * _max(own, least)

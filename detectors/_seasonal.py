@@ -29,7 +29,7 @@ class Seasonal:
     """Two-sided. A subclass says which series it accepts and what the value of a window is."""
 
     kind: str
-    version = "2"
+    version = "3"
     accepts_by_trait = True
     anomaly: AnomalyKind = "metric"
     window_s = 60
@@ -93,6 +93,18 @@ class Seasonal:
         judged = part.known & (state["steady"] >= STEADY) & np.isfinite(x) & ~is_line(state, x)
         state = learn_tail(state, np.abs(part.z), judged)
         return learn_local(learn_season(state, clock, x, block.start_ns, part), x)
+
+    def moved(self, state: State, shift: F64) -> State:
+        """Profile and level, and what a straight line is seen by."""
+        profile = np.where(state["profile_learned"] > 0, state["profile"] + shift[:, None], state["profile"])
+        near_by = {name: state[name] + shift for name in ("level", "last")}
+        return {**state, **near_by, "profile": profile.astype(np.float32)}
+
+    def inherited(self, old: State, own: State, block: WindowBlock) -> State:
+        """Moved by how far the own level lies from what the other's day expects now: its level is of half an hour."""
+        part = season(old, clock_of(block), own["level"])
+        ready = part.known & (old["steady"] >= STEADY)
+        return self.moved(old, np.where(ready, part.residual - old["near"], own["level"] - old["level"]))
 
 
 def _two_sided(z: F64) -> F64:

@@ -66,6 +66,9 @@ class Slower:
             return state
         return learn_local(state, _log(block.mean), least=LEAST_SCALE, level_share=0.0, growth=0.0)
 
+    def moved(self, state: State, shift: F64) -> State:
+        return {**state, "level": _log(np.expm1(state["level"]) * UNIT_S + shift)}
+
 
 def _log(duration_s: F64) -> F64:
     with np.errstate(invalid="ignore"):

@@ -11,7 +11,7 @@ from detectors._shares import Belief, Share, exposure_of, initial_share, learn_s
 from schemas import SeriesDef
 from schemas.core import F64, Bool, Scores, WindowBlock
 
-BELIEF = Belief(clump=1.5, shape=10.0, most=0.0)
+BELIEF = Belief(clump=1.5, shape=10.0, most=0.0, whole=2.0)
 """A request writes some lines several times; a share varies by a third of itself with the mix of requests."""
 NEVER = 0.5
 """A fading history holds less than half a line."""
@@ -28,7 +28,7 @@ class TemplateRate:
     many windows ago that was.
     """
 
-    version = "1"
+    version = "2"
     window_s = 120
     emit_p = 0.02
     """Weaker than usual: with little history no template can be strong, but many weak ones tell a cause."""

@@ -18,7 +18,7 @@ from detectors._contract import State
 from detectors._local import initial_local, learn_local
 from detectors._own_tail import gauges, p_of
 from detectors._season import LEAST, STEADY, Season, clock_of, initial_season, is_line, learn_season, season
-from detectors._tail_online import initial_tail, learn_tail
+from detectors._tail_online import SHARE, initial_tail, learn_tail
 from schemas import AnomalyKind, SeriesDef
 from schemas.core import F64, Bool, Scores, WindowBlock
 
@@ -39,6 +39,7 @@ class Cusum:
     accepts_by_trait = True
     anomaly: AnomalyKind = "metric"
     window_s = 60
+    continuous = SHARE
     is_optional = True
 
     def accepts(self, series: SeriesDef) -> bool:
@@ -77,6 +78,11 @@ class Cusum:
             for name in ("", "_total", "_n"):
                 taught[f"{side}{name}"] = np.where(anew, 0.0, taught[f"{side}{name}"])
         return taught
+
+    def moved(self, state: State, shift: F64) -> State:
+        """As after a shift that it found by itself."""
+        sums = {f"{side}{name}": np.zeros(len(shift)) for side in SIDES for name in ("", "_total", "_n")}
+        return {**state, **sums, "offset": state["offset"] + shift, "odd": np.zeros(len(shift))}
 
 
 def _added(state: State, block: WindowBlock) -> tuple[Season, Bool, State]:

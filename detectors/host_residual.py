@@ -81,6 +81,14 @@ class HostResidual:
             **initial_tail(n),
         }
 
+    def whole(self, state: State, part: Departures) -> Joined:
+        """The departure of each entity and the order of its dimensions."""
+        return joined(state["entity"], part.z)
+
+    def carries(self, part: Departures, whole: Joined) -> Bool:
+        """Which dimensions depart as far as their host does."""
+        return np.asarray(np.abs(part.z) >= whole.size[whole.group])
+
     def score(self, state: State, block: WindowBlock) -> Scores:
         """p in (0, 1] at the dimensions that carry a departure of their entity, 1 elsewhere and without history.
 
@@ -88,12 +96,12 @@ class HostResidual:
         """
         x = _finite(block.mean)
         part = departures(state, block)
-        whole = joined(state["entity"], part.z)
+        whole = self.whole(state, part)
         tail = {name: state[name][_first(whole.group, state["tail_seen"])] for name in initial_tail(0)}
         size = _size(whole.size)
         p = np.where(is_known(tail) & (size > tail["tail_at"]), upper(tail, size), 1.0)[whole.group]
         can_tell = np.isfinite(x) & (state["windows"] >= WARMUP)
-        carries = can_tell & (whole.rank < CARRIERS) & (np.abs(part.z) >= whole.size[whole.group])
+        carries = can_tell & (whole.rank < CARRIERS) & self.carries(part, whole)
         p = np.where(carries, np.clip(p, 1e-300, 1.0), 1.0)
         expected = np.where(can_tell, part.usual + part.level, np.nan)
         direction = np.where(can_tell, np.sign(part.z), 0).astype(np.int8)
@@ -103,7 +111,7 @@ class HostResidual:
         x, clock = _finite(block.mean), clock_of(block)
         seen, windows = np.isfinite(x), state["windows"]
         part = departures(state, block)
-        whole = joined(state["entity"], part.z)
+        whole = self.whole(state, part)
         rows = _first(whole.group, state["tail_seen"])
         told = np.bincount(whole.group, weights=seen & (windows >= WARMUP), minlength=len(rows)) > 0
         tail = learn_tail({name: state[name][rows] for name in initial_tail(0)}, _size(whole.size), told)

@@ -1,10 +1,11 @@
-"""Novelty: a value beyond all that was ever seen of this series, of its last hours, or of its change since yesterday.
+"""Novelty: beyond all that was ever seen of a series: its value, its last hours, how restless it is, how it changed.
 
 The n-th of exchangeable values is the largest or smallest of all with probability 2 / n, whatever their law (records:
-Renyi 1962); how far it lies beyond the range makes it rarer, as for Student's t with 6 degrees of freedom. Three ranges
-are kept: of the value, of a mean over two hours, and of that hour's mean against the same hour of the day before.
-p is three times the smallest (Bonferroni). After a record the range holds it, so it is said once. Blind to what stays
-within the range.
+Renyi 1962); how far it lies beyond the range makes it rarer, as for Student's t with 6 degrees of freedom. Five ranges
+are kept: of the value, of a mean over two hours, of that mean against the same hour of the day before and of the week
+before, and of the spread over six hours, where only more is a record, and how far beyond does not count. p is five
+times the smallest (Bonferroni). After a record the range holds it, so it is said once. 1,024 bytes a series, most for
+the hours of a week. Blind to what stays within the range.
 """
 
 import numpy as np
@@ -13,13 +14,18 @@ from detectors._contract import State
 from schemas import AnomalyKind, SeriesDef
 from schemas.core import F64, NS, Scores, WindowBlock
 
-SLOTS = 24
+SLOTS, DAY_SLOTS = 168, 24
 DAY_NS = 86_400 * NS
-SLOT_NS = DAY_NS // SLOTS
-TRACKS = ("value", "mean", "change")
+SLOT_NS = DAY_NS // DAY_SLOTS
+TRACKS = ("value", "mean", "change", "week", "spread")
+RISING = "spread"
+"""Calm is no news, and how far a record lies beyond the last says little of a spread."""
 WARMUP = 288.0
 """Values before anything is said: three days of one minute in fifteen."""
 MEAN_NS = DAY_NS // 12  # time constant of the mean, two hours
+SPREAD_NS = DAY_NS // 4  # and of the spread
+SPREAD_LEAST = 1e-3  # of the range: what a flat line has
+SETTLED = 30.0  # windows before a spread is one
 POWER = 6.0
 REACH_MOST = 1e6
 
@@ -28,7 +34,7 @@ class Novelty:
     """Two-sided, on gauges of the signal metrics; one minute in fifteen, to cost little (docs/detectors.md)."""
 
     kind = "novelty"
-    version = "1"
+    version = "2"
     accepts_by_trait = True
     anomaly: AnomalyKind = "metric"
     window_s = 60
@@ -44,6 +50,8 @@ class Novelty:
     def initial(self, n: int) -> State:
         names = (
             "mean",
+            "middle",
+            "variance",
             "windows",
             "hour_sum",
             "hour_windows",
@@ -52,7 +60,8 @@ class Novelty:
         return {
             **{name: np.zeros(n) for name in names},
             "slot": np.full(n, -1, np.int64),
-            "yesterday": np.zeros((n, SLOTS), np.float32),
+            "last_ns": np.full(n, -1, np.int64),
+            "hours": np.zeros((n, SLOTS), np.float32),
             "filled": np.zeros((n, SLOTS), np.uint8),
         }
 
@@ -63,8 +72,8 @@ class Novelty:
         for track, value in zip(TRACKS, _values(state, block), strict=True):
             low, high, n = (state[f"{track}_{name}"] for name in ("low", "high", "n"))
             with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-                beyond = np.maximum(value - high, low - value)
-                reach = np.minimum(beyond / np.maximum(high - low, 1e-12), REACH_MOST)
+                beyond = value - high if track == RISING else np.maximum(value - high, low - value)
+                reach = np.minimum(beyond / np.maximum(high - low, 1e-12), REACH_MOST) * (track != RISING)
                 rare = 2.0 / (n + 1.0) * (1.0 + 2.0 * np.maximum(reach, 0.0)) ** -POWER
             is_record = np.isfinite(value) & (n >= self.warmup) & (beyond > 0)
             p = np.where(is_record, np.minimum(p, len(TRACKS) * rare), p)
@@ -91,33 +100,48 @@ class Novelty:
         rows = np.flatnonzero(ends)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             hour = np.clip(state["hour_sum"] / state["hour_windows"], -3e38, 3e38)
-            state["yesterday"][rows, state["slot"][rows]] = hour[rows]
+            state["hours"][rows, state["slot"][rows]] = hour[rows]
             state["filled"][rows, state["slot"][rows]] = 1
-            new["mean"] = np.where(seen, _mean(state, block), state["mean"])
+            for name, column in _means(state, block).items():
+                new[name] = np.where(seen, column, state[name])
             new["hour_sum"] = np.where(
                 seen, np.where(ends, 0.0, state["hour_sum"]) + np.where(seen, x, 0.0), state["hour_sum"]
             )
         new["hour_windows"] = np.where(seen, np.where(ends, 0.0, state["hour_windows"]) + 1.0, state["hour_windows"])
         new["slot"] = np.where(seen, slot, state["slot"])
         new["windows"] = state["windows"] + seen
+        new["last_ns"] = np.where(seen, block.start_ns, state["last_ns"])
         return {**state, **new}
 
 
-def _mean(state: State, block: WindowBlock) -> F64:
-    gain = np.maximum(1.0 / (state["windows"] + 1.0), min((block.end_ns - block.start_ns) / MEAN_NS, 1.0))
+def _means(state: State, block: WindowBlock) -> State:
+    """mean over two hours, middle and variance over six, with this window; a window stands for all since the last."""
+    width = block.end_ns - block.start_ns
+    since = np.where(state["last_ns"] >= 0, np.maximum(block.start_ns - state["last_ns"], width), width)
+    first, x = 1.0 / (state["windows"] + 1.0), np.clip(block.mean, -1e150, 1e150)
+    quick, slow = (np.minimum(np.maximum(first, since / span), 1.0) for span in (MEAN_NS, SPREAD_NS))
     with np.errstate(invalid="ignore", over="ignore"):
-        mean: F64 = state["mean"] + gain * (np.clip(block.mean, -1e300, 1e300) - state["mean"])
-    return mean
+        middle = state["middle"] + slow * (x - state["middle"])
+        return {
+            "mean": state["mean"] + quick * (x - state["mean"]),
+            "middle": middle,
+            "variance": state["variance"] + slow * ((x - middle) ** 2 - state["variance"]),
+        }
 
 
-def _values(state: State, block: WindowBlock) -> tuple[F64, F64, F64]:
-    """What the three ranges are about; NaN where it is not there."""
+def _values(state: State, block: WindowBlock) -> tuple[F64, ...]:
+    """What the ranges of `TRACKS` are about; NaN where it is not there."""
     x = np.where(np.isfinite(block.mean), block.mean, np.nan)
-    mean = _mean(state, block)
-    slot = int(block.start_ns // SLOT_NS) % SLOTS
-    with np.errstate(invalid="ignore", over="ignore"):
-        change = np.where(state["filled"][:, slot] > 0, mean - state["yesterday"][:, slot].astype(np.float64), np.nan)
-    return x, np.where(np.isfinite(x), mean, np.nan), np.where(np.isfinite(x), change, np.nan)
+    part, slot = _means(state, block), int(block.start_ns // SLOT_NS) % SLOTS
+    yesterday, last_week = (
+        np.where(state["filled"][:, at] > 0, state["hours"][:, at].astype(np.float64), np.nan)
+        for at in ((slot - DAY_SLOTS) % SLOTS, slot)
+    )
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        least = SPREAD_LEAST * (state["value_high"] - state["value_low"])
+        spread = np.where(state["windows"] >= SETTLED, np.sqrt(part["variance"]) + least, np.nan)
+        found = (x, part["mean"], part["mean"] - yesterday, part["mean"] - last_week, spread)
+    return tuple(np.where(np.isfinite(x), value, np.nan) for value in found)
 
 
 PLUGIN = Novelty

@@ -11,6 +11,7 @@ from schemas import SeriesDef
 from schemas.core import F64, WindowBlock
 
 LEAST = 0.5
+SUMS = ("_sum", ".sum")
 
 
 class SeasonalCount(Seasonal):
@@ -19,7 +20,11 @@ class SeasonalCount(Seasonal):
     kind = "seasonal_count"
 
     def accepts(self, series: SeriesDef) -> bool:
-        return series.signal == "metrics" and series.kind == "count" and not series.is_histogram
+        if series.signal != "metrics" or series.kind != "count" or series.is_histogram:
+            return False
+        if series.name.startswith("telemetry."):  # what came late has a detector of its own
+            return False
+        return not series.name.endswith(SUMS)  # a sum moves with how many it is the sum of: the mean is judged
 
     def value(self, block: WindowBlock) -> F64:
         whole = block.completeness * np.nan_to_num(block.recorded)

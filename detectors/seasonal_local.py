@@ -1,6 +1,7 @@
 """Seasonal-local residual of gauges: the mean over a minute, two-sided. How it works: `_seasonal.py`."""
 
 from detectors._seasonal import Seasonal
+from detectors._tail_online import SHARE
 from schemas import SeriesDef
 from schemas.core import F64, WindowBlock
 
@@ -9,6 +10,7 @@ class SeasonalLocal(Seasonal):
     """Levels of the signal metrics, for example a CPU usage or a success rate."""
 
     kind = "seasonal_local"
+    continuous = SHARE
 
     def accepts(self, series: SeriesDef) -> bool:
         return series.signal == "metrics" and series.kind == "gauge" and not series.is_histogram

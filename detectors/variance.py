@@ -9,7 +9,7 @@ import numpy as np
 
 from detectors._contract import State
 from detectors._own_tail import gauges, p_of
-from detectors._tail_online import initial_tail, learn_tail
+from detectors._tail_online import SHARE, initial_tail, learn_tail
 from schemas import AnomalyKind, SeriesDef
 from schemas.core import F64, Bool, Scores, WindowBlock
 
@@ -26,6 +26,7 @@ class Variance:
     accepts_by_trait = True
     anomaly: AnomalyKind = "metric"
     window_s = 60
+    continuous = SHARE
     is_optional = True
 
     def accepts(self, series: SeriesDef) -> bool:

@@ -8,10 +8,13 @@ Telemetry is written by whoever can write telemetry. All text goes through `plai
 could steer a terminal or reorder what is read; the renderers escape what is left.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from diagnosis._lost import SPANS_LOST
+from diagnosis._unheard import SERVICE_SILENT
 from schemas import ActionEvent, Anomaly, Change, Diagnosis, Evidence, Hypothesis, Incident, TopologyEdge, rfc3339
 
 HEADLINE = 200
@@ -25,7 +28,9 @@ NOVEL = "NOVEL"
 LIKE_NOTHING = 0.3  # likeness to confirmed causes below which it is said; a choice, not tuned
 PRECEDENTS = ("incident", "postmortem")
 OWNER = "owner"
+_NOT_ASKED = (SPANS_LOST, SERVICE_SILENT)
 MOST_FOUND = 3
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 MOST_NOTICED = 5
 BASIS = {
     "UNCALIBRATED": "not calibrated: the score orders, and is not a probability",
@@ -117,7 +122,12 @@ def _said(known: Known, names: int, more: int, has_state: bool) -> str:
         undo = "reversible" if proposal.change.is_reversible else "not reversible"
         state = f", {proposal.state.replace('_', ' ')}" if has_state else ""
         todo = f"proposed: {plain(proposal.change.verb, names)}, {undo}{state}"
-    return f"{what}{others} disturbed since {since}; {_short_cause(known.diagnosis, names, more)}; {todo}"
+    how = "not ill yet, foreseen" if _is_foreseen(known.diagnosis) else "disturbed"
+    return f"{what}{others} {how} since {since}; {_short_cause(known.diagnosis, names, more)}; {todo}"
+
+
+def _is_foreseen(diagnosis: Diagnosis) -> bool:
+    return bool(diagnosis.hypotheses) and diagnosis.hypotheses[0].cause.family.endswith("_ahead")
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
@@ -186,11 +196,39 @@ def _impact(known: Known) -> Iterable[Line]:
     if callers:
         found = sorted(callers)
         yield Line(f"they are called by {', '.join(plain(name, 60) for name in found[:10])}{_rest(len(found), 10)}")
+    yield from _promised(known)
     yield from _noticed(known)
+    incident = known.incident
+    if incident is not None and incident.owner is not None:
+        asked = ", then ".join(plain(name, 60) for name in incident.escalation[:5])
+        yield Line(f"owner: {plain(incident.owner, 100)}{f'; escalation: {asked}' if asked else ''}")
     for one in known.found or ():
-        if one.kind == OWNER:
+        if one.kind == OWNER and (incident is None or one.title != incident.owner):
             yield Line(f"owner: {plain(one.title, 100)}{_text(one)}")
-    yield Line(f"severity {known.diagnosis.severity:.1f} (sum of the strongest surprise of each service, for sorting)")
+    yield Line(
+        f"severity {known.diagnosis.severity:.1f} (sum of the strongest surprise of each service{_more(incident)}, "
+        "for sorting)"
+    )
+
+
+def _more(incident: Incident | None) -> str:
+    is_lost = incident is not None and (incident.customer_impact or incident.business)
+    return ", and what customers and business lose" if is_lost else ""
+
+
+def _promised(known: Known) -> Iterable[Line]:
+    """What customers were promised and do not get."""
+    for one in (known.incident.customer_impact if known.incident else None) or ():
+        named = f" ({plain(one.title, 60)})" if one.title else ""
+        if one.of == "latency":
+            what = f"requests took {one.observed:.3g} s, promised are {one.most:.3g} s at most"
+        else:
+            of = f" of {one.requests}" if one.requests else ""
+            what = f"{one.observed:.2%}{of} requests failed, promised are {one.most:.3g} of all at most"
+        yield Line(
+            f"customers: {plain(one.service, 60)}{named}: {what}, {one.observed / one.most:.3g} times as much, at "
+            f"{rfc3339(one.end_ns)[:19]}Z"
+        )
 
 
 def _noticed(known: Known) -> Iterable[Line]:
@@ -283,14 +321,33 @@ def _precedent(known: Known) -> Iterable[Line]:
 def _unknown(known: Known) -> Iterable[Line]:
     diagnosis = known.diagnosis
     if diagnosis.completeness < 1:
-        yield Line(f"{1 - diagnosis.completeness:.0%} of the expected telemetry is missing")
-    for question in diagnosis.unknown[:10]:
+        is_asked = any(one.reason not in _NOT_ASKED for one in diagnosis.unknown)
+        and_more = " or was asked for and not answered" if is_asked else ""
+        yield Line(f"{1 - diagnosis.completeness:.0%} of the expected telemetry is missing{and_more}")
+    lost = [one for one in diagnosis.unknown if one.reason == SPANS_LOST]
+    if lost:
+        share = f"{diagnosis.standing.lost:.0%} of the" if diagnosis.standing is not None else "some"
+        names = ", ".join(plain(one.service, 60) for one in lost[:5])
+        yield Line(f"spans are lost: {share} calls of {names} lack the span of their caller")
+    silent = [plain(one.service, 60) for one in diagnosis.unknown if one.reason == SERVICE_SILENT]
+    if silent:
+        more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
+        yield Line(f"metrics fell silent of {', '.join(silent[:5])}{more}: the worst is taken of what they would show")
+    asked = [one for one in diagnosis.unknown if one.reason not in _NOT_ASKED]
+    for question in asked[:10]:
         yield Line(
             f"{plain(question.query, 60)} of {plain(question.service, 60)} ({plain(question.subsystem, 40)}): "
             f"{plain(question.reason, 60)}"
         )
-    if len(diagnosis.unknown) > 10:
-        yield Line(f"{len(diagnosis.unknown) - 10} more questions without an answer")
+    if len(asked) > 10:
+        yield Line(f"{len(asked) - 10} more questions without an answer")
+    incident = known.incident
+    if incident is None or incident.customer_impact is None:
+        yield Line("objectives: none of these services is on record")
+    elif not incident.customer_impact:
+        yield Line("objectives: no window was seen to miss one")
+    if (incident is None or incident.owner is None) and not any(one.kind == OWNER for one in known.found or ()):
+        yield Line("owner: nobody has said whose these services are")
     if not known.business:
         looked = "no business metric was out of the ordinary" if known.business is not None else "no record says"
         yield Line(f"what customers notice: {looked}")
@@ -316,10 +373,20 @@ def _further(known: Known) -> Iterable[Line]:
     name = known.diagnosis.incident_id[:8]
     for one in [one for one in known.found or () if one.kind not in (*PRECEDENTS, OWNER)][: 2 * MOST_FOUND]:
         yield Line(f"{plain(one.kind, 20)}: {plain(one.title, 100)}{_text(one)}")
+    yield from _labels(known, name)
     yield Line(f"tidegate explain {name}: data, rules, versions and people behind it")
     yield Line(f"tidegate trace {name}: when each hop was written (on Kafka)")
     for version, digest in sorted(known.diagnosis.versions.items()):
         yield Line(f"{plain(version, 40)} {plain(digest, 90)}")
+
+
+def _labels(known: Known, name: str) -> Iterable[Line]:
+    """What to copy once the cause is known. A name that a shell could read as more than a word is not offered."""
+    for one in known.diagnosis.hypotheses[:CAUSES]:
+        if _WORD.fullmatch(one.cause.entity) and _WORD.fullmatch(one.cause.family):
+            family = "" if one.cause.family == UNKNOWN else f" --family {one.cause.family}"
+            yield Line(f"it was {one.cause.entity}: tidegate label {name} --cause {one.cause.entity}{family}")
+    yield Line(f"it was nothing, or nobody found out: tidegate label {name} --no-fault, or --unknown")
 
 
 def _text(found: Found) -> str:

@@ -4,14 +4,17 @@ Two curves, because a ranker is worse at faults that it has never seen and does 
 whose fault family was among the confirmed ones, one on incidents whose family was left out. The second reads the odds
 by weights that were never fitted: where a family was left out, those told right from wrong far better than the fitted
 ones. How much a case resembles confirmed causes says where between the two it lies. The interval counts the outcomes
-that were said with nearly the same confidence: a Beta posterior with Jeffreys' prior, two-sided 90 %. What is missing
-takes from both ends.
-Platt 1999; Brown, Cai & DasGupta 2001.
+that were said with nearly the same confidence: a Beta posterior with Jeffreys' prior, two-sided 90 %; nothing is said
+with more confidence than such outcomes, or less certain ones, were right. What is missing takes from both ends.
+Platt 1999; Kull, Silva Filho & Flach 2017; Brown, Cai & DasGupta 2001.
 """
 
 import math
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas import CalibrationMap
 
@@ -26,7 +29,8 @@ class Standing(NamedTuple):
     """Of the first candidate. odds: natural log, against all others. likeness: to confirmed causes, 0 to 1.
 
     completeness: seen of due samples, 0 to 1. missing: signals that are silent and never were. plain: the odds by
-    weights that were never fitted, or None where there are none.
+    weights that were never fitted, or None where there are none. lost: share of calls of which spans are lost.
+    unheard: how far services whose metrics are silent matter, in signals that went missing.
     """
 
     odds: float
@@ -34,6 +38,8 @@ class Standing(NamedTuple):
     completeness: float = 1.0
     missing: int = 0
     plain: float | None = None
+    lost: float = 0.0
+    unheard: float = 0.0
 
     @property
     def unfitted(self) -> float:
@@ -44,17 +50,30 @@ class Standing(NamedTuple):
 def confidence_of(curve: CalibrationMap, standing: Standing) -> tuple[float, tuple[float, float]]:
     """Probability that the first candidate is the cause, and its two-sided 90 % interval; 12 digits.
 
-    Never rises when completeness falls, a signal goes missing or the case is less like any that is confirmed.
+    Never rises when completeness falls, spans are lost, a signal goes missing, a service falls silent or the case is
+    less like any that is confirmed.
     """
     known = knownness(curve, standing.likeness)
-    value = _on(curve.method, curve.parameters, standing.odds)
+    value = as_if_known(curve, standing.odds)
     if known < 1 and curve.novel_parameters:
         value = known * value + (1 - known) * min(value, _on("platt", curve.novel_parameters, standing.unfitted))
     value = min(max(value, LOWEST), HIGHEST)
     low, high = _interval(curve, value)
+    value = _as_held(curve, value)
     usual = curve.completeness or 1.0
-    kept = min(max(standing.completeness, 0.0) / usual, 1.0) * PER_MISSING**standing.missing
+    kept = min(max(standing.completeness, 0.0) / usual, 1.0) * PER_MISSING ** (
+        standing.missing + max(standing.unheard, 0.0)
+    )
+    kept *= 1 - min(max(standing.lost, 0.0), 1.0)
     return _rounded(value * kept), (_rounded(min(low, value) * kept), _rounded(max(high, value) * kept))
+
+
+def as_if_known(curve: CalibrationMap, odds: float) -> float:
+    """What the curve of known families says of these odds."""
+    if len(curve.beta_parameters) != 3:
+        return _on(curve.method, curve.parameters, odds)
+    below, above, intercept = curve.beta_parameters
+    return _sigmoid(below * _log_sigmoid(odds) - above * _log_sigmoid(-odds) + intercept)
 
 
 def knownness(curve: CalibrationMap, likeness: float) -> float:
@@ -73,8 +92,7 @@ def is_novel(curve: CalibrationMap, standing: Standing) -> bool:
 def _on(method: str, parameters: list[float], odds: float) -> float:
     if method == "platt":
         slope, intercept = parameters
-        x = slope * odds + intercept
-        return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+        return _sigmoid(slope * odds + intercept)
     half = len(parameters) // 2
     xs, ys = parameters[:half], parameters[half:]
     at = bisect_left(xs, odds)
@@ -98,6 +116,33 @@ def _interval(curve: CalibrationMap, value: float) -> tuple[float, float]:
     right = sum(curve.right[begin : begin + size])
     a, b = right + 0.5, size - right + 0.5
     return float(betaincinv(a, b, 0.05)), float(betaincinv(a, b, 0.95))
+
+
+def _as_held(curve: CalibrationMap, value: float) -> float:
+    """The confidence, but no more than the share right (Jeffreys' mean) of the outcomes nearest to it, or to any less
+    certain one: so that it never falls where the curve rises."""
+    if not curve.scored:
+        return value
+    scored, right = np.array(curve.scored), np.r_[0, np.cumsum(curve.right)]
+    said = np.r_[scored[scored < value], value]
+    size = min(NEIGHBOURS, max(len(scored) // 2, 1))
+    left, after = (np.asarray(np.searchsorted(scored, said, side), np.int64) for side in ("left", "right"))
+    held = np.maximum(_share(right, left, size), _share(right, (left + after) // 2, size))
+    return float(np.minimum(said, held).max())
+
+
+def _share(right: NDArray[np.int64], at: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """right: how many of the first outcomes were. Of `size` outcomes around each place."""
+    begin = np.clip(at - size // 2, 0, len(right) - 1 - size)
+    return np.asarray((right[begin + size] - right[begin] + 0.5) / (size + 1), np.float64)
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+def _log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x)) if x > 0 else x - math.log1p(math.exp(x))
 
 
 def _rounded(value: float) -> float:

@@ -51,7 +51,7 @@ class Answer(BaseModel):
     note: str = Field(default="", max_length=500, exclude_if=lambda found: not found)
     """Text of a language model for people, marked as such wherever it is shown. Nothing else reads it."""
     spent: dict[str, float] = Field(default={}, max_length=8, exclude_if=lambda found: not found)
-    """What was used up, by name: `calls`, `tokens_in`, `tokens_out`."""
+    """What was used up, by name: `calls`, `tokens_in`, `tokens_out`, and `price` where the settings say one."""
 
 
 class Speaks(NamedTuple):
@@ -83,6 +83,18 @@ class Suspect:
     """p (1 - p) of its share p among the scores: how much there is to learn about it."""
     family: str = ""
     """What its evidence speaks for so far."""
+
+
+class Onset(Parameters):
+    """What most queries ask with: one service, since when it suffers, and until when there is anything to read."""
+
+    service: str = Field(min_length=1, max_length=200)
+    onset_ns: int
+    end_ns: int
+
+    @classmethod
+    def of(cls, suspect: Suspect) -> "Onset":
+        return Onset(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
 
 
 class Exhibit(NamedTuple):
@@ -157,11 +169,12 @@ class GitReader(Protocol):
 
 
 class Reply(NamedTuple):
-    """What a language model wrote, and the tokens it took by its server's count."""
+    """What a language model wrote, the tokens it took by its server's count, and what they cost by the settings."""
 
     text: str
     tokens_in: int
     tokens_out: int
+    price: float = 0.0
 
 
 class ChatReader(Protocol):
@@ -202,7 +215,7 @@ class Query(Protocol):
 
     kind: its name, unique. subsystem: whom it asks. version: changes whenever its answers may. about: in a few words
     what it confirms. evidence: the kinds of evidence that it may find. cost: in units of one small read; cheap ones are
-    asked first. timeout_s: of one run.
+    asked first. timeout_s: of one run, cut where the time for the question ends.
     """
 
     kind: str

@@ -6,7 +6,7 @@ another. Two become one when something disturbed joins them, and one becomes two
 It opens when symptoms are strong: one beyond `open_p`, or those of one service together. Every detector reports below a
 p of its own; if nothing is wrong, p over that is uniform, so how many orders of magnitude it lies below adds up over
 windows that do not overlap and over the three worst series of a service. A gauge has to show its symptom in three such
-windows, for its tails are heavy and each sample looks back itself. Causes without symptoms (a busy CPU) open nothing.
+windows (`_strong.py`). Causes without symptoms (a busy CPU) open nothing.
 The same rule, applied to what is new, keeps it open; weak anomalies join but do not prolong it, or the noise of a
 thousand series would never let an incident end.
 An incident of services whose last one closed a moment ago stays open twice as long, so that what flaps is one story.
@@ -18,13 +18,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from diagnosis._kinds import GAUGED, SYMPTOMS, beyond, disjoint, ends_of, kind_of
+from diagnosis._impact import notice
+from diagnosis._kinds import GAUGED, SYMPTOMS, beyond, ends_of, kind_of
+from diagnosis._recurring import Habits
 from diagnosis._related import Index, Part, Topology, parts
+from diagnosis._strong import TOP_SERIES, is_strong
 from schemas import Anomaly, Incident, record_id
 from schemas.core import NS
 
 State = Literal["open", "closed", "merged"]
-TOP_SERIES = 3
 LOUDEST = 3
 """Services by which an incident is known again."""
 _MACHINES = ("k8s.node.name", "node", "host.name", "host")
@@ -48,8 +50,8 @@ class Settings:
     flap_s: float = 900.0
     """One that opens so soon after the last one of its services stays open twice as long, at most eight times."""
     revise_s: float = 30.0
-    deadline_s: float = 60.0
-    """What is not answered by then is asked once more."""
+    deadline_s: float = 30.0
+    """Of all questions about an incident, from the first on: what nobody answered in two thirds is asked once more."""
     most_recent: int = 5000
     most_series: int = 5000
     most_windows: int = 20
@@ -62,6 +64,9 @@ class Settings:
     most_echoed: int = 50
     """Open incidents, oldest first, of which faint symptoms that have to do with none become bystanders."""
     most_closed: int = 100
+    suppress_recurring: bool = True
+    """What comes at the same hour again and is nobody's business is suppressed, see `_recurring.py`."""
+    most_silences: int = 1000
 
 
 @dataclass(slots=True)
@@ -88,6 +93,11 @@ class Open:
     split_from: str | None = None
     ends_ns: int | None = None
     """When nothing was left of it."""
+    suppressed_by: list[str] = field(default_factory=list)
+    looked_ns: int = 0
+    """Up to when it is known which silences hold of it."""
+    noticed: dict[str, Anomaly] = field(default_factory=dict)
+    """Of each business series of its time the least probable window, whoever it is about."""
 
     def members(self) -> list[Anomaly]:
         """The first and the kept anomalies of each series, each once, in order of id."""
@@ -113,6 +123,7 @@ class Group:
     open: list[Open] = field(default_factory=list)
     closed: list[Closed] = field(default_factory=list)
     dropped: int = 0
+    habits: Habits = field(default_factory=dict)
 
 
 class Merged(NamedTuple):
@@ -206,6 +217,9 @@ def check(group: Group, key: tuple[str, str], settings: Settings, around: Around
     for one in touched:
         if one in group.open:
             _split(group, key, one, now, settings, around)
+    for one in group.open:
+        if notice(one.noticed, group.recent, gone):
+            one.changed_ns = one.changed_ns or now
     return merged
 
 
@@ -213,7 +227,7 @@ def close(group: Group, open_: Open, at_ns: int, settings: Settings) -> None:
     """It is over: what it was about opens no other one."""
     group.open.remove(open_)
     group.recent = [a for a in group.recent if open_.services.isdisjoint(ends_of(a))]
-    group.closed.append(Closed(frozenset(_loudest(open_)[:LOUDEST]), at_ns, open_.flaps))
+    group.closed.append(Closed(frozenset(loudest(open_)[:LOUDEST]), at_ns, open_.flaps))
     group.closed = group.closed[-settings.most_closed :]
 
 
@@ -302,6 +316,7 @@ def _merge(group: Group, into: Open, gone: Open, now_ns: int) -> None:
     into.anomalies, into.dropped = into.anomalies + gone.anomalies, into.dropped + gone.dropped
     into.core |= gone.core
     into.services |= gone.services
+    notice(into.noticed, gone.noticed.values())
     into.strong_ns = max(into.strong_ns, gone.strong_ns)
     into.flaps = max(into.flaps, gone.flaps)
     into.changed_ns = into.changed_ns or now_ns
@@ -314,6 +329,7 @@ def _is_new(group: Group, mine: Sequence[Anomaly], settings: Settings, around: A
     Beside one that is open already many faint symptoms are rather its echo; it takes one that is clear by itself.
     """
     clear = replace(settings, open_orders=math.inf) if group.open else settings
+    mine = [a for a in mine if a.is_discovery is not False]
     if not is_strong([a for a in mine if not _is_settling(a, around)] if around.settling else mine, clear):
         return False
     if len(group.open) >= settings.most_open:
@@ -332,7 +348,7 @@ def _begin(
         one.flaps + 1 for one in group.closed if one.at_ns > lately and not part.services.isdisjoint(one.services)
     ]
     open_ = Open(
-        identity, opened_ns=now_ns, strong_ns=now_ns, changed_ns=now_ns,
+        identity, opened_ns=now_ns, strong_ns=now_ns, changed_ns=now_ns, looked_ns=now_ns,
         revised_ns=now_ns - _ns(settings.revise_s), flaps=max(before, default=0),
         core=set(part.core or part.services & around.topology.known),
     )  # fmt: skip
@@ -371,32 +387,6 @@ def _split(group: Group, key: tuple[str, str], open_: Open, now_ns: int, setting
         open_.ends_ns = now_ns
 
 
-def is_strong(anomalies: Iterable[Anomaly], settings: Settings, since_ns: int | None = None) -> bool:
-    """Whether these are an incident: one symptom beyond `open_p`, or the symptoms of one service together.
-
-    since_ns: at least one of the symptoms that tell must end later.
-    """
-    by_series: dict[tuple[str, str], list[Anomaly]] = {}
-    for anomaly in anomalies:
-        kind = kind_of(anomaly)
-        if kind in SYMPTOMS and beyond(anomaly) > 0:
-            by_series.setdefault((kind, anomaly.series), []).append(anomaly)
-    by_service: dict[str, list[float]] = {}
-    new: set[str] = set()
-    for (kind, _), windows in by_series.items():
-        told = disjoint(windows)
-        if kind in GAUGED and len(told) < settings.gauge_windows:
-            continue
-        is_new = since_ns is None or any(a.end_ns > since_ns for a in told)
-        if is_new and told[0].p_value < settings.open_p:
-            return True
-        for service in ends_of(told[0]):
-            by_service.setdefault(service, []).append(sum(beyond(a) for a in told))
-            if is_new:
-                new.add(service)
-    return any(sum(sorted(by_service[s])[-TOP_SERIES:]) >= settings.open_orders for s in new)
-
-
 def incident_of(
     key: tuple[str, str], open_: Open, at_ns: int, settings: Settings, *, state: State = "open",
     merged_into: str | None = None,
@@ -407,7 +397,7 @@ def incident_of(
         if kind_of(anomaly) is not None:
             entities[anomaly.entity_id] = max(entities.get(anomaly.entity_id, 0.0), _surprise(anomaly))
     services = _symptoms(open_)
-    order = _loudest(open_)
+    order = loudest(open_)
     others = f" and {len(order) - 1} more" if len(order) > 1 else ""
     return Incident(
         id=open_.id,
@@ -425,6 +415,7 @@ def incident_of(
         anomalies=open_.anomalies,
         split_from=open_.split_from,
         services=order[: settings.most_entities],
+        suppressed_by=open_.suppressed_by,
     )
 
 
@@ -445,7 +436,8 @@ def _symptoms(open_: Open) -> dict[str, float]:
     return services
 
 
-def _loudest(open_: Open) -> list[str]:
+def loudest(open_: Open) -> list[str]:
+    """Its services with symptoms, most severe first."""
     services = _symptoms(open_)
     return sorted(services, key=lambda service: (-services[service], service))
 

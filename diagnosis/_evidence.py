@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosis._kinds import FELT, KINDS, NOTICED, kind_of
+from diagnosis._kinds import FELT, KINDS, NOTICED, RESOURCES, kind_of
 from diagnosis._observe import Told
 from diagnosis._signs import History, Shown, Signs, signs_of
 from schemas import Anomaly, Change, Entity, EvidenceHistory, TopologyEdge
@@ -29,6 +29,8 @@ EDGE_FRESH_S = 600.0
 SHOWN = 3
 UNNOTICED = 0.2  # of a busy CPU that nobody notices while others suffer; a choice
 NOTICED_AT = 0.1  # evidence of anything else at which it counts whole; a choice
+LATE = 0.2  # of a resource that is short only after its effects; a choice
+CLEAR = 0.75  # rarity: one in a thousand; a choice
 EDGES_FULL = 3.0  # rare edges over the root of all at which evidence of edges is full
 NO_HISTORY = EvidenceHistory(data="none", fitted_on=[])
 
@@ -99,21 +101,23 @@ def evidence_table(
     first: dict[int, int] = {}
     edges = _edges(topology, onset)
     degree = _degrees(edges)
-    for (service, kind), series in sorted(found.items()):
+    rare = {at: [(history.rarity(one), one) for one in series] for at, series in sorted(found.items())}
+    felt_ns = _felt_ns(rare)
+    for (service, kind), series in rare.items():
         at = row[service], column[kind]
-        ranked = sorted(((history.rarity(one), one) for one in series), key=lambda pair: (-pair[0], pair[1].sign))
+        ranked = sorted(series, key=lambda pair: (-pair[0], pair[1].sign))
         pattern = patterns.setdefault(service, {})
         for rarity, one in ranked:
             key = one.sign.pattern_key
             pattern[key] = max(pattern.get(key, 0.0), rarity)
-        squares = [rarity * rarity for rarity, _ in ranked]
+        squares = sorted((rarity * rarity * _in_time(kind, one, felt_ns) for rarity, one in ranked), reverse=True)
         if kind == "edge_gap":
             calls = max(degree.get(service, 0), len(squares))
             matrix[at] = min(math.fsum(squares) / math.sqrt(calls + 1) / EDGES_FULL, 1.0)
         else:
             matrix[at] = BEST_SHARE * squares[0] + (1 - BEST_SHARE) * math.fsum(squares[:TOP_SERIES]) / TOP_SERIES
         shown[at] = [one.anomalies[0] for _, one in ranked[:SHOWN]]
-        start = min(a.start_ns for one in series for a in one.anomalies)
+        start = min(a.start_ns for _, one in series for a in one.anomalies)
         first[at[0]] = min(first.get(at[0], start), start)
     own = matrix[:, [column[kind] for kind in FELT]].max(axis=1) if len(candidates) else np.zeros(0)
     for service, share in _origins(candidates, own, edges).items():
@@ -129,6 +133,28 @@ def evidence_table(
     by_row = {row[service]: change for service, change in recent.items()}
     kinds, matrix, asked = _with_asked(row, matrix, told)
     return EvidenceTable(candidates, kinds, matrix, shown, by_row, entity_ids, first, onset, asked, like, found)
+
+
+def _felt_ns(rare: Mapping[tuple[str, str], list[tuple[float, Shown]]]) -> float | None:
+    """When half of the clear symptoms had begun; None where no symptom is clear. One that began by chance before the
+    others moves it little."""
+    starts = [
+        min(anomaly.start_ns for anomaly in one.anomalies)
+        for (_, kind), series in rare.items() if kind in FELT
+        for rarity, one in series if rarity >= CLEAR
+    ]  # fmt: skip
+    return float(np.median(starts)) if starts else None
+
+
+def _in_time(kind: str, shown: Shown, felt_ns: float | None) -> float:
+    """`LATE` of a resource that was short only when symptoms had begun a whole window of its own before, else 1.
+
+    A cause comes before its effects. What becomes busy after them serves retries, restarts or nothing of all this.
+    """
+    if felt_ns is None or kind not in RESOURCES:
+        return 1.0
+    first = min(shown.anomalies, key=lambda a: (a.start_ns, a.end_ns))
+    return LATE if first.start_ns - felt_ns > first.end_ns - first.start_ns else 1.0
 
 
 def _onset(anomalies: Iterable[Anomaly]) -> int:

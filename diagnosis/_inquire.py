@@ -3,7 +3,8 @@
 Answers come whenever they come; they have no place in event time of their own, and investigators make no watermarks
 that anybody could wait for. So the diagnose stage itself gives an answer its place: at the next tick, from where on it
 counts. It writes the answer again with that time, and a replay obeys what was written (ADR 8).
-A question that nobody answered by its deadline is asked once more; then it is known to be unknown.
+A question that nobody answered by its deadline is asked once more; then it is known to be unknown. All questions of an
+incident, those asked once more included, end within one budget of time, counted from the first.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from diagnosis._contract import AsksOfAll, Candidate, Case, Exhibit, Parameters, Query, Suspect
 from diagnosis._evidence import service_of
-from diagnosis._observe import Told, fits, told
+from diagnosis._observe import REASONED, Told, fits, told
 from schemas import (
     Anomaly,
     Change,
@@ -34,8 +35,10 @@ MOST_ASKED = 8
 MOST_SUSPECTS = 3
 MOST_AT_ONCE = 4
 """Asked together; what they find decides what is asked next, and whether."""
-MOST_NS = 60 * NS
-"""From the first question on, in event time: two rounds, for revisions are half a minute apart."""
+FIRST_PARTS, PARTS = 2, 3
+"""Of the time that is left: a question gets so many parts, and if nobody answers, the others once more."""
+LEAST_LEFT = 1 / 3
+"""Of the whole time: with less left nothing new is asked; a choice, not tuned."""
 OF_ITS_FAMILY, OF_ANY, OF_ANOTHER = 1.0, 0.75, 0.5
 """How much of what there is to learn a query may tell, by what it speaks for; a choice, not tuned."""
 MOST_CANDIDATES, MOST_EXHIBITS = 5, 6
@@ -50,7 +53,8 @@ Mode = Literal["off", "ask", "recorded"]
 @dataclass(slots=True)
 class Question:
     """One question of an incident. inquiry: its last attempt. first_ns: when it was asked first. observation: what it
-    was told, or the failure; reason: why it is not known.
+    was told, or the failure; reason: why it is not known. settled_ns: since when either is so, 0 while it is pending.
+    is_reasoned: a language model's; nothing waits for it, and nothing is less complete without it.
     """
 
     service: str
@@ -58,14 +62,16 @@ class Question:
     first_ns: int
     observation: Observation | None = None
     reason: str = PENDING
+    settled_ns: int = 0
+    is_reasoned: bool = False
 
     @property
     def is_pending(self) -> bool:
         return self.reason == PENDING
 
     def settle(self, observation: Observation) -> None:
-        """Take an answer or a failure. Of a failure only its code goes further."""
-        self.observation = observation
+        """Take an answer or a failure that has its place. Of a failure only its code goes further."""
+        self.observation, self.settled_ns = observation, observation.effective_ns or 0
         code = observation.reason if re.fullmatch(r"[A-Z][A-Z0-9_]{0,39}", observation.reason) else "FAILED"
         self.reason = "" if observation.status == "answered" else code
 
@@ -143,23 +149,38 @@ def gain(query: Query, suspect: Suspect) -> float:
     return suspect.doubt * told / query.cost
 
 
-def may_ask(asked: Sequence[Question], at_ns: int) -> bool:
-    """Whether more may be asked: nothing is pending, there is room, and the first question is not long ago."""
-    if not asked:
-        return True
-    is_room = len(asked) < MOST_ASKED and at_ns - min(q.first_ns for q in asked) <= MOST_NS
-    return is_room and not any(q.is_pending for q in asked)
+def left_ns(asked: Sequence[Question], at_ns: int, budget_ns: int) -> int:
+    """What is left of the time that all questions of an incident have."""
+    return budget_ns - (at_ns - min((q.first_ns for q in asked), default=at_ns))
+
+
+def may_ask(asked: Sequence[Question], at_ns: int, budget_ns: int) -> bool:
+    """Whether more may be asked: nothing is pending, there is room, and time is left."""
+    is_room = len(asked) < MOST_ASKED and left_ns(asked, at_ns, budget_ns) >= LEAST_LEFT * budget_ns
+    return is_room and not is_waiting(asked)
+
+
+def is_waiting(asked: Sequence[Question]) -> bool:
+    """Whether something that was asked has not come to an end."""
+    return any(q.is_pending for q in asked if not q.is_reasoned)
+
+
+def news_ns(asked: Sequence[Question], since_ns: int) -> int | None:
+    """When, after an instant, all that was asked had come to an end, so that nobody need wait longer to be told."""
+    last = max((q.settled_ns for q in asked), default=0)
+    return None if is_waiting(asked) or last <= since_ns else last
 
 
 def plan(
-    incident_id: str, severity: float, found: Sequence[Suspect], queries: Mapping[str, Query], deadline_ns: int,
+    incident_id: str, severity: float, found: Sequence[Suspect], queries: Mapping[str, Query], left_ns: int,
     case: Case | None = None, before: Sequence[Question] = (),
 ) -> list[Question]:  # fmt: skip
     """The questions that may tell most for their cost, and with the first ones what asks of all; none twice.
 
-    At most `MOST_AT_ONCE`, of an incident `MOST_ASKED`. deadline_ns: how long after the asking, in event time. before:
-    what was asked about it already.
+    At most `MOST_AT_ONCE`, of an incident `MOST_ASKED`. left_ns: what is left of its time, in event time, of which the
+    first asking gets `FIRST_PARTS`. before: what was asked about it already.
     """
+    deadline_ns = left_ns * FIRST_PARTS // PARTS
     order = sorted(queries.values(), key=lambda query: (query.cost, query.kind))
     of_all = [(q, q.ask_all(case)) for q in order if isinstance(q, AsksOfAll) and case is not None]
     last = [(case.candidates[0].service, q, p) for q, p in of_all if p is not None and case is not None]
@@ -185,7 +206,8 @@ def plan(
             parameters=parameters.model_dump(mode="json"), asked_ns=at, deadline_ns=at + deadline_ns,
             severity=severity,
         )  # fmt: skip
-        out.append(Question(service, replace_attempt(inquiry, 1, at, deadline_ns), at))
+        is_reasoned = all(kind.startswith(REASONED) for kind in query.evidence)
+        out.append(Question(service, replace_attempt(inquiry, 1, at, deadline_ns), at, is_reasoned=is_reasoned))
     return out
 
 
@@ -244,7 +266,7 @@ def placed_at(observation: Observation, effective_ns: int) -> Observation:
 
 def give_up(question: Question, at_ns: int, mode: Mode) -> Observation | None:
     """Know that it is not known. Live this is written down as well, so that a replay says the same."""
-    question.reason = NOT_ANSWERED if mode == "ask" else NOT_RECORDED
+    question.reason, question.settled_ns = NOT_ANSWERED if mode == "ask" else NOT_RECORDED, at_ns
     if mode != "ask":
         return None
     asked = question.inquiry
@@ -256,9 +278,10 @@ def give_up(question: Question, at_ns: int, mode: Mode) -> Observation | None:
 
 
 def ask_again(question: Question, at_ns: int) -> Inquiry:
-    """The next attempt, with as much time as the first had."""
+    """The next attempt, with what the first left of their time."""
     asked = question.inquiry
-    question.inquiry = replace_attempt(asked, asked.attempt + 1, at_ns, asked.deadline_ns - asked.asked_ns)
+    rest = (asked.deadline_ns - asked.asked_ns) * (PARTS - FIRST_PARTS) // FIRST_PARTS
+    question.inquiry = replace_attempt(asked, asked.attempt + 1, at_ns, rest)
     return question.inquiry
 
 
@@ -284,6 +307,12 @@ def unknown(questions: Iterable[Question]) -> list[Unknown]:
     ]
 
 
+def answered_share(questions: Iterable[Question]) -> float:
+    """Of what was asked and came to an end, the share that was answered; 1 if nothing was."""
+    ended = [not q.reason for q in questions if not (q.is_pending or q.is_reasoned)]
+    return sum(ended) / len(ended) if ended else 1.0
+
+
 def dumped(investigation: Investigation) -> dict[str, Any]:
     """As JSON, for a snapshot."""
 
@@ -300,6 +329,8 @@ def dumped(investigation: Investigation) -> dict[str, Any]:
                     "first_ns": q.first_ns,
                     "observation": out(q.observation),
                     "reason": q.reason,
+                    "settled_ns": q.settled_ns,
+                    "is_reasoned": q.is_reasoned,
                 }
                 for q in questions
             ]
@@ -321,6 +352,7 @@ def loaded(document: Any) -> Investigation:
                 Question(
                     q["service"], Inquiry.model_validate(q["inquiry"]), q["first_ns"],
                     None if q["observation"] is None else Observation.model_validate(q["observation"]), q["reason"],
+                    q.get("settled_ns", 0), q.get("is_reasoned", False),
                 )
                 for q in questions
             ]

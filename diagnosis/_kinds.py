@@ -21,6 +21,8 @@ FELT = ("latency", "error_ratio", "traffic", "edge_gap", "edge_error", "template
 """Evidence that spreads along calls; where it ends is the origin."""
 NOTICED = (*FELT, "template_burst")
 """What a service shows whose own work suffers."""
+RESOURCES = ("metric_cpu", "metric_memory", "metric_network")
+"""What runs short before anybody suffers from it."""
 
 SYMPTOMS = frozenset(
     ("metric_latency", "metric_success", "error_ratio", "latency", "edge_gap", "template_new", "template_vanished")
@@ -32,6 +34,8 @@ GAUGED = frozenset(("metric_latency", "metric_success"))
 _WORDS: tuple[tuple[str, str, int], ...] = (
     ("node_", "metric_other", 0),  # shared by all that run on the node: says little about one of them
     ("client", "metric_other", 0),  # what a service suffers from its callees
+    ("go_gc_", "metric_other", 0),  # pauses of the collector of Go are called durations
+    ("seconds_mean", "metric_latency", 1),
     ("latency", "metric_latency", 1),
     ("duration", "metric_latency", 1),
     ("response_time", "metric_latency", 1),
@@ -58,6 +62,11 @@ _WORDS: tuple[tuple[str, str, int], ...] = (
 )
 """First word of a metric's name that fits: kind and the harmful direction, 0 for both."""
 
+_COUNTED = ("_count", ".count", "_bucket", "_sum", ".sum")
+"""How many there were, and what a sum of them grows with: of a metric that is called latency, that is traffic."""
+
+LOST_CALLS = "edge.errors"
+"""Failed calls of which nothing arrived, by whom they named."""
 _SEVERITY = {"ERROR": 1.0, "FATAL": 1.0, "WARN": 0.5}
 _QUIET = 0.05
 
@@ -78,6 +87,8 @@ def kind_of_metric(name: str, direction: int) -> str | None:
     lowered = name.lower()
     for word, kind, harmful in _WORDS:
         if word in lowered:
+            if kind == "metric_latency" and lowered.endswith(_COUNTED):
+                kind, harmful = "traffic", -1
             return kind if harmful in (0, direction) else None
     return "metric_other"
 
@@ -86,7 +97,8 @@ def evidence_of(anomaly: Anomaly) -> list[tuple[str, str]]:
     """What an anomaly is evidence of: pairs of a service and a kind.
 
     A call that lost time counts for both of its ends. A call that failed is an error of the callee, and a failed call
-    for its caller. A metric in its harmless direction is `metric_other`: it moved, and nobody knows what it means.
+    for its caller; one that never arrived (`edge.errors`) is no fault of its caller. A metric in its harmless direction
+    is `metric_other`: it moved, and nobody knows what it means.
     """
     caller, callee = anomaly.labels.get("caller", ""), anomaly.labels.get("callee", "")
     if anomaly.kind == "metric":
@@ -94,6 +106,8 @@ def evidence_of(anomaly: Anomaly) -> list[tuple[str, str]]:
         return [(anomaly.service, _EVIDENCE.get(kind, kind))]
     if anomaly.kind == "edge_gap":
         return [(end, "edge_gap") for end in ends_of(anomaly)]
+    if anomaly.name == LOST_CALLS:
+        return [(callee or anomaly.service, "error_ratio")]
     if anomaly.kind == "error_ratio" and caller and callee and caller != callee:
         return [(caller, "edge_error"), (callee, "error_ratio")]
     return [(anomaly.service, anomaly.kind)] if anomaly.kind in KINDS else []

@@ -19,6 +19,7 @@ from diagnosis._evidence import EvidenceTable
 from diagnosis._kinds import FAMILIES, KINDS
 from diagnosis._observe import ASKED_WEIGHT, REASONED
 from diagnosis._text import describe
+from diagnosis._unheard import NOTHING, SIGNALS, MayShow, as_if_heard, belief
 from schemas import CalibrationMap, Cause, Evidence, Hypothesis, RankerWeights
 
 MOST_HYPOTHESES = 10
@@ -35,13 +36,18 @@ class Circumstances:
     """What a ranking is judged by beside its evidence.
 
     services: known in all, so that those without evidence count as candidates too. completeness: of the windows that
-    were seen, 0 to 1. missing: signals that spoke in past incidents and are silent in this one.
+    were seen, 0 to 1. missing: signals that spoke in past incidents and are silent in this one. lost: share of calls
+    of which spans are lost. unheard: services whose metrics are silent. may_show: what they might, and
+    what somebody might in the signals that are missing.
     """
 
     services: int = 0
     completeness: float = 1.0
     missing: tuple[str, ...] = ()
     calibration: CalibrationMap | None = None
+    lost: float = 0.0
+    unheard: frozenset[str] = frozenset()
+    may_show: MayShow = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,12 @@ def ranking(
         return Ranking([], "NO_EVIDENCE", None)
     nameless = (weights.weights.get(NO_FAULT, 0.0), weights.weights.get(UNKNOWN, 0.0))
     top = order[0]
-    others = [score for i, score in enumerate(scores) if i != top]
-    others += [0.0] * max(around.services - len(scores), 0)
+    others, silent = _rivals(table, scores, top, around, 0)
+    unheard = belief(scores[top], [*others, *nameless], silent) + (table.candidates[top] in around.unheard) / SIGNALS
     standing = Standing(
         odds=log_odds(scores[top], [*others, *nameless]), likeness=table.like[top][0],
         completeness=around.completeness, missing=len(around.missing),
-        plain=_plain(table, weights, extra, top, around.services),
+        plain=_plain(table, weights, extra, top, around), lost=around.lost, unheard=unheard,
     )  # fmt: skip
     shown = _scores(terms, extra)
     told = [top, *sorted(order[1:], key=lambda i: (-shown[i], table.entity_ids[i]))]
@@ -117,16 +123,30 @@ def _scores(terms: NDArray[np.float64], extra: Sequence[float]) -> list[float]:
     return [float(f"{value + more:.12g}") for value, more in zip(terms.sum(axis=1), extra, strict=True)]
 
 
+def _rivals(
+    table: EvidenceTable, scores: Sequence[float], top: int, around: Circumstances, scale: int
+) -> tuple[list[float], list[float]]:
+    """Scores of all others, what is not heard taken as shown, and of those among them that are not heard.
+
+    scale: 0 by fitted weights, 1 by those before any fit.
+    """
+    first = table.candidates[top]
+    rivals = {service: scores[i] for i, service in enumerate(table.candidates) if i != top}
+    services = max(around.services - 1, len(rivals))
+    return as_if_heard(
+        rivals, around.unheard - {first}, around.may_show.most[scale], services, around.may_show.anywhere[scale]
+    )
+
+
 def _plain(
-    table: EvidenceTable, weights: RankerWeights, extra: Sequence[float], top: int, services: int
+    table: EvidenceTable, weights: RankerWeights, extra: Sequence[float], top: int, around: Circumstances
 ) -> float | None:
     """The odds of the first candidate by the weights before any fit; None if they are not known."""
     if not weights.prior:
         return None
     w = np.array([max(weights.prior.get(kind, 0.0), 0.0) for kind in table.kinds])
     scores = _scores(table.matrix * w, extra)
-    others = [score for i, score in enumerate(scores) if i != top]
-    return log_odds(scores[top], others + [0.0] * max(services - len(scores), 0))
+    return log_odds(scores[top], _rivals(table, scores, top, around, 1)[0])
 
 
 def log_odds(score: float, others: Sequence[float]) -> float:
@@ -143,7 +163,7 @@ def _abstention(
     first = scores[order[0]]
     if first < no_fault:
         return "NO_FAULT"
-    if around.completeness < LEAST_COMPLETE or len(around.missing) > MOST_MISSING:
+    if around.completeness * (1 - around.lost) < LEAST_COMPLETE or len(around.missing) > MOST_MISSING:
         return "INCOMPLETE"
     if len(order) > 1 and first - scores[order[1]] < CLOSE_SHARE * first:
         return "CLOSE_CALL"

@@ -39,9 +39,6 @@ class Topology:
             found = self.near[service] = _within(service, self.calls) | _within(service, self.callers)
         return found
 
-    def are_related(self, one: str, other: str) -> bool:
-        return other in self.related(one)
-
 
 def _within(service: str, steps: Mapping[str, set[str]]) -> frozenset[str]:
     seen, border = {service}, {service}

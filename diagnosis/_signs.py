@@ -89,6 +89,18 @@ def strength(windows: list[Anomaly]) -> float:
     return min(sum(importance(a) * -math.log10(a.p_value) for a in disjoint(windows)), CAP)
 
 
+def signal_of_pattern(key: str) -> tuple[str, str]:
+    """The kind of evidence of a sign without its entity, and the signal that it came from.
+
+    >>> signal_of_pattern(_BREAK.join(["latency", "checkout_p99", "1", "", ""]))
+    ('latency', 'metrics')
+    """
+    kind, name = key.split(_BREAK)[:2]
+    if kind.startswith("template_"):
+        return kind, "logs"
+    return kind, "metrics" if name or kind.startswith("metric_") else "traces"
+
+
 def missing_signals(past: EvidenceHistory, anomalies: Iterable[Anomaly]) -> tuple[str, ...]:
     """Signals that spoke in nine of ten past incidents of this system and are silent in this one.
 

@@ -4,31 +4,47 @@ What it does at an instant it does once time has passed that instant, and says s
 depend on how often ticks come, and a live run and its replay agree to the bit.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
 import schemas as sc
 from diagnosis import _inquire
+from diagnosis._confidence import PER_MISSING
 from diagnosis._contract import Query
 from diagnosis._contract_rules import Rule
-from diagnosis._correlate import Around, Group, Open, Settings, State, arrive, check, close, due_ns, incident_of
-from diagnosis._correlate_kept import group_in, group_out, out
-from diagnosis._errors import StateInvalid
+from diagnosis._correlate import (
+    Around,
+    Group,
+    Open,
+    Settings,
+    State,
+    arrive,
+    check,
+    close,
+    due_ns,
+    incident_of,
+    loudest,
+)
 from diagnosis._evidence import CHANGE_HORIZON_S, NO_HISTORY, evidence_table, service_of
-from diagnosis._inquire import ATTEMPTS, Investigation, Mode, Question
+from diagnosis._impact import Book, Impact, impact, with_impact
+from diagnosis._inquire import ATTEMPTS, Mode, Question
+from diagnosis._kinds import ends_of
+from diagnosis._lost import LOST, lost_of, lost_share
 from diagnosis._observe import Told
 from diagnosis._rank import Circumstances, Ranking, ranking
+from diagnosis._recurring import reasons, remember, take_up
 from diagnosis._related import Topology
 from diagnosis._rules import judgements, scene_of
 from diagnosis._signs import History, missing_signals
+from diagnosis._silences import edge_after, silenced
+from diagnosis._state import DiagnoseState, dumped, loaded
+from diagnosis._strong import is_strong
+from diagnosis._unheard import may_show, note, unheard, unheard_of, unheard_share
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
-CODE = "7"
+CODE = "12"
 """Changes whenever the same records may give another diagnosis."""
-FORMAT = 2
 CHANGED_NS = 900 * NS
 """So long the callers of a changed service have a cause in common."""
 EVIDENCE_BEFORE_S = 90.0
@@ -39,33 +55,12 @@ Due = tuple[int, int, tuple[str, str], str, int]
 """At which time, what (see `_timers`), of which group and incident; the last says whether it still holds."""
 
 
-@dataclass(slots=True)
-class DiagnoseState:
-    """groups: by (tenant, domain). Reference data is bounded; what did not fit or could not be read is counted."""
-
-    groups: dict[tuple[str, str], Group] = field(default_factory=dict)
-    edges: dict[str, sc.TopologyEdge] = field(default_factory=dict)
-    changes: dict[str, sc.Change] = field(default_factory=dict)
-    investigation: Investigation = field(default_factory=Investigation)
-    counts: dict[str, int] = field(default_factory=dict)
-    topology: dict[str, Topology] = field(default_factory=dict)
-    """By tenant, made of the edges."""
-    quiet_ns: int = 0
-    """Nothing is due before; remembered work, 0 where it has to be looked up."""
-
-    def learn(self, edge: sc.TopologyEdge) -> None:
-        known = self.topology.setdefault(edge.tenant, Topology())
-        known.add(service_of(edge.caller), service_of(edge.callee))
-
-    def count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-
 class Diagnose:
     """A `schemas.core.Stage`. Without a calibration diagnoses are UNCALIBRATED.
 
     history: what bystanders and causes showed in past incidents; calibration: from scores to probabilities, by tenant
-    in `calibrations` where one has its own; both fitted elsewhere. rules: hard rules by kind.
+    in `calibrations` where one has its own; both fitted elsewhere. rules: hard rules by kind. services: what people
+    said of theirs.
     queries: what may be asked, by kind. mode: `off` asks nothing and reads no observations. The journal holds topics
     that it reads and also writes to, without marks: nobody waits for it there, least of all itself.
     """
@@ -78,7 +73,7 @@ class Diagnose:
         self, weights: sc.RankerWeights, settings: Settings | None = None, *,
         queries: Mapping[str, Query] | None = None, mode: Mode = "off", history: sc.EvidenceHistory | None = None,
         calibration: sc.CalibrationMap | None = None, calibrations: Mapping[str, sc.CalibrationMap] | None = None,
-        rules: Mapping[str, Rule] | None = None,
+        rules: Mapping[str, Rule] | None = None, services: sc.ServiceBook | None = None,
     ) -> None:  # fmt: skip
         self._weights = weights
         self._settings = settings or Settings()
@@ -87,18 +82,21 @@ class Diagnose:
         self._history = History(history or NO_HISTORY)
         self._calibration, self._calibrations = calibration, dict(calibrations or {})
         self._rules = dict(rules or {})
+        self._book = Book(services)
         self._versions = {"ranker": weights.digest, "code": CODE}
         if history is not None:
             self._versions["history"] = history.digest
         if calibration is not None:
             self._versions["calibration"] = calibration.digest
         self._versions |= {f"calibration.{name}": one.digest for name, one in sorted(self._calibrations.items())}
+        if services is not None:
+            self._versions["services"] = services.digest
         if mode != "off":
             self._versions |= {f"query.{kind}": query.version for kind, query in sorted(self._queries.items())}
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return (sc.ANOMALIES, sc.CHANGES, sc.TOPOLOGY, *self.journal)
+        return (sc.ANOMALIES, sc.CHANGES, sc.TOPOLOGY, sc.CALENDAR, sc.ALERTS, *self.journal)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -156,12 +154,56 @@ class Diagnose:
             for open_ in (o for group in state.groups.values() for o in group.open):
                 open_.changed_ns = open_.changed_ns or message.event_ns
             state.quiet_ns = 0
+        elif isinstance(record, sc.Gap):
+            self._voice(state, record, message.event_ns)
+        elif isinstance(record, sc.Silence):
+            self._silence(state, record, message.event_ns)
+        elif isinstance(record, sc.Alert):
+            take_up(state.people.setdefault(record.tenant, {}), record)
         elif isinstance(record, sc.Observation):
             state.quiet_ns = 0
             if counted := _inquire.arrive(state.investigation, record, self._mode):
                 state.count(counted)
         else:
             state.count("ignored")
+
+    def _voice(self, state: DiagnoseState, gap: sc.Gap, now_ns: int) -> None:
+        """A service that falls silent or is heard again changes how far open incidents are believed."""
+        tenant = gap.entity_id.partition("/")[0]
+        changed = note(state.voices.setdefault(tenant, {}), gap)
+        if changed is None:
+            state.count("voices_dropped")
+        elif changed:
+            for open_ in (o for key, group in state.groups.items() if key[0] == tenant for o in group.open):
+                open_.changed_ns = open_.changed_ns or now_ns
+            state.quiet_ns = 0
+
+    def _silence(self, state: DiagnoseState, silence: sc.Silence, now_ns: int) -> None:
+        """It counts from here on; incidents that it holds of, or held of, are said again."""
+        state.silences = {i: one for i, one in state.silences.items() if one.end_ns >= now_ns}
+        known = state.silences.get(silence.id)
+        if known is not None and known.said_ns > silence.said_ns:
+            return
+        _keep(state, state.silences, silence.id, silence, self._settings.most_silences, "silences_dropped")
+        for key, group in state.groups.items():
+            for open_ in group.open if key[0] == silence.tenant else ():
+                self._look(state, key, open_, now_ns)
+        state.quiet_ns = 0
+
+    def _look(self, state: DiagnoseState, key: tuple[str, str], open_: Open, at_ns: int) -> None:
+        """Whether silences hold of an open incident as they did."""
+        open_.looked_ns = max(open_.looked_ns, at_ns)
+        if self._suppressing(state, key, open_, at_ns) != open_.suppressed_by:
+            open_.changed_ns = open_.changed_ns or at_ns
+
+    def _suppressing(self, state: DiagnoseState, key: tuple[str, str], open_: Open, at_ns: int) -> list[str]:
+        """Why nobody need hear of it: what silences and habits leave would be no incident. Else nothing."""
+        heard, why = silenced(open_.id, open_.members(), state.silences.values(), at_ns)
+        habits = state.groups[key].habits
+        if self._settings.suppress_recurring and habits and not self._impact(state, key, open_).missed:
+            heard, more = reasons(heard, habits, state.people.get(key[0], {}))
+            why += more
+        return why if why and not is_strong(heard, self._settings) else []
 
     def _forget_changes(self, state: DiagnoseState, now_ns: int) -> None:
         """Keep what an incident that is open or opens now may still look back to."""
@@ -187,7 +229,7 @@ class Diagnose:
                 turn.clear()
                 due = [
                     (*timer, 0) for key, group in state.groups.items()
-                    for timer in self._timers(key, group, group.open, state.investigation)
+                    for timer in self._timers(key, group, group.open, state)
                 ]  # fmt: skip
                 heapify(due)
             while due and due[0][4] != turn.get(due[0][3], 0):
@@ -211,27 +253,36 @@ class Diagnose:
                 yield from self._deadline(state, open_, at)
             elif what == 2:
                 yield from self._revise(state, key, open_, at)
-            else:
+            elif what == 3:
                 yield from self._close(state, key, group, open_, at)
+            else:
+                self._look(state, key, open_, at)
             turn[which] = turn.get(which, 0) + 1
-            for timer in self._timers(key, group, [open_] if what != 3 else [], state.investigation):
+            for timer in self._timers(key, group, [open_] if what != 3 else [], state):
                 if timer[1]:
                     heappush(due, (*timer, turn[which]))
 
     def _timers(
-        self, key: tuple[str, str], group: Group, some: Iterable[Open], investigation: Investigation
+        self, key: tuple[str, str], group: Group, some: Iterable[Open], state: DiagnoseState
     ) -> Iterator[tuple[int, int, tuple[str, str], str]]:  # fmt: skip
-        """What a group waits for: 0 the end of an instant, 1 an answer, 2 a revision, 3 a close; of which incident."""
+        """What a group waits for: 0 the end of an instant, 1 an answer, 2 a revision, 3 a close, 4 the edge of a
+        silence; of which incident.
+        """
         if group.check_ns is not None:
             yield group.check_ns, 0, key, ""
         for open_ in some:
-            waiting = [q.inquiry.deadline_ns for q in investigation.asked.get(open_.id, ()) if q.is_pending]
+            asked = state.investigation.asked.get(open_.id, [])
+            waiting = [q.inquiry.deadline_ns for q in asked if q.is_pending]
             if waiting:
                 yield min(waiting), 1, key, open_.id
             if open_.changed_ns is not None:
                 revised = open_.revised_ns + int(self._settings.revise_s * NS)
-                yield max(open_.changed_ns, revised), 2, key, open_.id
+                news_ns = _inquire.news_ns(asked, open_.revised_ns)
+                yield max(open_.changed_ns, revised if news_ns is None else news_ns), 2, key, open_.id
             yield due_ns(open_, self._settings), 3, key, open_.id
+            edge = edge_after(state.silences.values(), key[0], open_.looked_ns) if state.silences else None
+            if edge is not None:
+                yield edge, 4, key, open_.id
 
     def _check(self, state: DiagnoseState, key: tuple[str, str], group: Group, at_ns: int) -> Iterator[Output]:
         tenant = key[0]
@@ -245,7 +296,7 @@ class Diagnose:
         for gone, into in check(group, key, self._settings, around):
             yield from self._settle_all(state, gone, at_ns)
             gone.revision += 1
-            yield self._incident(key, gone, at_ns, state="merged", merged_into=into.id)
+            yield _emitted(self._incident(state, key, gone, at_ns, said="merged", merged_into=into.id))
 
     # --- investigation ---
 
@@ -319,15 +370,20 @@ class Diagnose:
         if open_.changed_ns is not None:
             yield from self._revise(state, key, open_, at_ns)
         open_.revision += 1
-        yield self._incident(key, open_, at_ns, state="closed")
+        yield _emitted(self._incident(state, key, open_, at_ns, said="closed"))
         state.investigation.asked.pop(open_.id, None)
+        changed: dict[str, list[int]] = {}
+        for change in (c for c in state.changes.values() if c.tenant == key[0]):
+            changed.setdefault(change.service, []).append(change.at_ns)
+        remember(group.habits, open_.members(), changed, at_ns)
         close(group, open_, at_ns, self._settings)
 
     def _revise(self, state: DiagnoseState, key: tuple[str, str], open_: Open, at_ns: int) -> Iterator[Output]:
         open_.revision += 1
         open_.revised_ns, open_.changed_ns = at_ns, None
-        incident = incident_of(key, open_, at_ns, self._settings)
-        yield self._incident(key, open_, at_ns)
+        open_.suppressed_by = self._suppressing(state, key, open_, at_ns)
+        incident = self._incident(state, key, open_, at_ns)
+        yield _emitted(incident)
         members = open_.members()
         tenant = key[0]
         edges = [edge for edge in state.edges.values() if edge.tenant == tenant]
@@ -336,7 +392,10 @@ class Diagnose:
         told = _inquire.findings(questions, self._queries)
         since = open_.opened_ns - int(EVIDENCE_BEFORE_S * NS)
         late = [anomaly for anomaly in members if anomaly.start_ns >= since]
-        found, completeness = self._ranked(tenant, late or members, edges, changes, told)
+        answered = _inquire.answered_share(questions)
+        involved = {end for anomaly in late or members for end in (anomaly.service, *ends_of(anomaly))}
+        silent = unheard(state.voices.get(tenant, {}), involved, state.topology.get(tenant, Topology()), at_ns)
+        found, completeness = self._ranked(tenant, late or members, edges, changes, told, answered, silent)
         hypotheses, abstained = found.hypotheses, found.abstained
         diagnosis = sc.Diagnosis(
             id=sc.record_id("diagnosis", open_.id, open_.revision),
@@ -351,15 +410,18 @@ class Diagnose:
             hypotheses=hypotheses,
             completeness=completeness,
             versions=self._versions,
-            unknown=_inquire.unknown(questions),
+            unknown=[*_inquire.unknown(questions), *lost_of(late or members), *unheard_of(silent)],
             standing=None if found.standing is None else sc.Standing(**found.standing._asdict()),
+            suppressed_by=open_.suppressed_by,
         )
         yield sc.emit(sc.DIAGNOSES, diagnosis, id=diagnosis.id, key=open_.id, source=SOURCE, event_ns=at_ns)
-        if self._mode != "off" and _inquire.may_ask(questions, at_ns) and _inquire.is_open(hypotheses, abstained):
+        budget = int(self._settings.deadline_s * NS)
+        is_open = _inquire.is_open(hypotheses, abstained)
+        if self._mode != "off" and is_open and _inquire.may_ask(questions, at_ns, budget):
             suspects = _inquire.suspects(tenant, hypotheses, members, edges, changes, at_ns)
-            deadline = int(self._settings.deadline_s * NS)
+            left = _inquire.left_ns(questions, at_ns, budget)
             case = _inquire.case_of(hypotheses, members, at_ns)
-            asked = _inquire.plan(open_.id, incident.severity, suspects, self._queries, deadline, case, questions)
+            asked = _inquire.plan(open_.id, incident.severity, suspects, self._queries, left, case, questions)
             if asked:
                 state.investigation.asked[open_.id] = [*questions, *asked]
             yield from (self._asked(question.inquiry) for question in asked)
@@ -371,60 +433,55 @@ class Diagnose:
         edges: list[sc.TopologyEdge],
         changes: list[sc.Change],
         told: list[Told],
+        answered: float,
+        silent: frozenset[str],
     ) -> tuple[Ranking, float]:
-        """The ranking, and the mean completeness of the windows that it rests on."""
+        """The ranking, and how complete what it rests on is: its windows, less what nobody answered, what
+        is lost and who is silent."""
         table = evidence_table(members, edges, changes, told=told, history=self._history)
         calls = [(service_of(edge.caller), service_of(edge.callee)) for edge in edges]
         said = judgements(self._rules, scene_of(table, members, calls))
-        seen = [anomaly.completeness for anomaly in members]
-        completeness = float(f"{sum(seen) / len(seen):.12g}") if seen else 1.0
+        seen = [anomaly.completeness for anomaly in members if anomaly.kind != LOST]
+        whole = sum(seen) / len(seen) if seen else 1.0
+        lost = lost_share(members)
+        completeness = float(f"{whole * PER_MISSING ** (1 - answered):.12g}")
+        missing = missing_signals(self._history.record, members)
         around = Circumstances(
-            services=len({end for call in calls for end in call}), completeness=completeness,
-            missing=missing_signals(self._history.record, members),
-            calibration=self._calibrations.get(tenant, self._calibration),
+            services=len({end for call in calls for end in call}), completeness=completeness, missing=missing,
+            calibration=self._calibrations.get(tenant, self._calibration), lost=lost, unheard=silent,
+            may_show=may_show(self._history.record, self._weights, silent, missing),
         )  # fmt: skip
-        return ranking(table, self._weights, said, around), completeness
+        there = (1 - lost) * (1 - unheard_share(len(silent), max(around.services, len(table.candidates))))
+        return ranking(table, self._weights, said, around), float(f"{completeness * there:.12g}")
 
     def _incident(
-        self, key: tuple[str, str], open_: Open, at_ns: int, *, state: State = "open", merged_into: str | None = None
-    ) -> Emit:
-        record = incident_of(key, open_, at_ns, self._settings, state=state, merged_into=merged_into)
-        said = sc.record_id("incident-revision", open_.id, open_.revision)
-        return sc.emit(sc.INCIDENTS, record, id=said, key=open_.id, source=SOURCE, event_ns=at_ns)
+        self, state: DiagnoseState, key: tuple[str, str], open_: Open, at_ns: int, *, said: State = "open",
+        merged_into: str | None = None,
+    ) -> sc.Incident:  # fmt: skip
+        record = incident_of(key, open_, at_ns, self._settings, state=said, merged_into=merged_into)
+        return with_impact(record, self._impact(state, key, open_))
+
+    def _impact(self, state: DiagnoseState, key: tuple[str, str], open_: Open) -> Impact:
+        if self._book.record is None and not open_.noticed:
+            return Impact()
+        services = loudest(open_)
+        calls = state.topology.get(key[0], Topology()).callers
+        near = frozenset(caller for service in services for caller in calls.get(service, ()))
+        return impact(self._book, key[0], services, open_.members(), open_.noticed, near)
 
     # --- snapshots ---
 
     def dump(self, state: DiagnoseState) -> bytes:
-        groups = [{"key": list(key), **group_out(group)} for key, group in sorted(state.groups.items())]
-        document = {
-            "format": FORMAT,
-            "groups": groups,
-            "edges": [out(edge) for _, edge in sorted(state.edges.items())],
-            "changes": [out(change) for _, change in sorted(state.changes.items())],
-            "counts": state.counts,
-            "investigation": _inquire.dumped(state.investigation),
-        }
-        return json.dumps(document, sort_keys=True).encode()
+        return dumped(state)
 
     def load(self, data: bytes) -> DiagnoseState:
         """Raises StateInvalid if the bytes are not a snapshot of this format."""
-        try:
-            document = json.loads(data)
-            if document["format"] != FORMAT:
-                raise StateInvalid(f"the snapshot has format {document['format']}, this code reads {FORMAT}")
-            state = DiagnoseState(counts=document["counts"])
-            state.edges = {e["id"]: sc.TopologyEdge.model_validate(e) for e in document["edges"]}
-            for edge in state.edges.values():
-                state.learn(edge)
-            state.changes = {c["id"]: sc.Change.model_validate(c) for c in document["changes"]}
-            state.investigation = _inquire.loaded(document.get("investigation"))
-            for item in document["groups"]:
-                state.groups[item["key"][0], item["key"][1]] = group_in(item)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateInvalid(
-                f"the snapshot cannot be read: {error}", todo="Rebuild the state from the topics"
-            ) from error
-        return state
+        return loaded(data)
+
+
+def _emitted(record: sc.Incident) -> Emit:
+    said = sc.record_id("incident-revision", record.id, record.revision)
+    return sc.emit(sc.INCIDENTS, record, id=said, key=record.id, source=SOURCE, event_ns=record.updated_ns)
 
 
 def _keep(state: DiagnoseState, kept: dict[str, Any], identity: str, record: sc.Record, most: int, count: str) -> bool:

@@ -13,7 +13,7 @@ def describe(anomaly: Anomaly) -> str:
     if anomaly.kind in _VERBS:
         level = anomaly.labels.get("severity", "")
         what = f"{level} lines" if level not in ("", "UNSET") else "lines"
-        template = _cut(anomaly.labels.get("template", ""))
+        template = _cut(": ".join(anomaly.labels[k] for k in ("template", "text") if anomaly.labels.get(k)))
         return f"{what} `{template}` of {anomaly.service}: {_VERBS[anomaly.kind]} ({seen}, {odds})"
     if anomaly.kind == "edge_gap":
         ends = f"{anomaly.labels.get('caller', '?')} to {anomaly.labels.get('callee', anomaly.service)}"

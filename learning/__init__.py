@@ -9,6 +9,7 @@ from learning._calibrate import (
     risk_coverage,
     shrunk,
 )
+from learning._crossings import crossed, crossings
 from learning._curves import (
     GATE,
     Curves,
@@ -19,6 +20,7 @@ from learning._curves import (
 )
 from learning._drift import Drift, drift
 from learning._forecast import (
+    MEMORY,
     Chosen,
     Event,
     Fitted,
@@ -81,6 +83,7 @@ __all__ = [
     "Grid",
     "Interval",
     "Judged",
+    "MEMORY",
     "MODELS",
     "OWN_OUTCOMES",
     "Outcome",
@@ -95,6 +98,8 @@ __all__ = [
     "alarms_due",
     "choose",
     "coverage",
+    "crossed",
+    "crossings",
     "curves",
     "evaluate",
     "fit_calibration",

@@ -1,10 +1,12 @@
 """Fits calibration maps on outcomes that the ranker had not seen: Platt's curves, or an isotonic one where it wins.
 
 Two kinds of outcomes go in: ranked by a ranker that knew the fault's family (one incident left out), and by one that
-did not (the whole family left out); where both are there, the curves are Platt's and fitted to what their mixture says.
+did not (the whole family left out); where both are there, the known one is a Beta calibration that may bend at even
+odds, the other is Platt's, and both are fitted to what their mixture says.
 Of outcomes of one kind only, below some hundred outcomes a logistic curve of two parameters is better than a
 step function, so isotonic must win in cross-validated Brier score by more than its standard error.
-Platt 1999; Zadrozny & Elkan 2002; Niculescu-Mizil & Caruana 2005; Murphy & Winkler 1977 for the scores.
+Platt 1999; Zadrozny & Elkan 2002; Niculescu-Mizil & Caruana 2005; Kull, Silva Filho & Flach 2017; Murphy & Winkler
+1977 for the scores.
 """
 
 import math
@@ -19,6 +21,8 @@ from schemas import CalibrationMap
 
 F64 = NDArray[np.float64]
 L2 = 1e-2
+L2_BENT = 0.5
+"""Three parameters need more of a pull towards odds that are right as they are: a standard deviation of 1.4."""
 LEAST_ISOTONIC = 100
 OWN_OUTCOMES = 50
 """Outcomes of one's own before a map counts as one's own."""
@@ -72,7 +76,8 @@ def fit_calibration(
                 "novelty_parameters": _digits(_novelty(known, novel)),
             }
         )
-        curve = curve.model_copy(update={"parameters": _digits(_through_the_mixture(curve, known, novel))})
+        plain, bent = (_digits(_through_the_mixture(curve, known, novel, is_bent=bend)) for bend in (False, True))
+        curve = curve.model_copy(update={"parameters": plain, "beta_parameters": bent})
     elif len(known) >= LEAST_ISOTONIC and _isotonic_wins(known):
         curve = curve.model_copy(update={"method": "isotonic", "parameters": _digits(_isotonic(known))})
     return _with_neighbours(curve, known)
@@ -85,6 +90,10 @@ def shrunk(
     if not own:
         return general
     share = len(own) / (len(own) + weight)
+    bent: list[float] = []
+    if general.beta_parameters:
+        mine = _logistic(own, _bent(_columns(own)[0]), general.beta_parameters, L2_BENT)
+        bent = [(1 - share) * a + share * b for a, b in zip(general.beta_parameters, mine, strict=True)]
     if general.method == "platt":
         mine = _platt(own, [o.standing.odds for o in own], towards=(general.parameters[0], general.parameters[1]))
         parameters = [(1 - share) * a + share * b for a, b in zip(general.parameters, mine, strict=True)]
@@ -100,6 +109,7 @@ def shrunk(
     curve = general.model_copy(
         update={
             "data": data, "fitted_on": sorted(one.id for one in own), "parameters": _digits(parameters),
+            "beta_parameters": _digits(bent),
             "outcomes": len(own), "state": "OWN" if len(own) >= OWN_OUTCOMES else "TRANSFERRED",
         }
     )  # fmt: skip
@@ -145,25 +155,39 @@ def _platt(
     outcomes: Sequence[Outcome], odds: Sequence[float], towards: tuple[float, float] = (1.0, 0.0)
 ) -> list[float]:
     """Slope >= 0 and intercept over these odds; Platt's smoothed targets, a weak pull towards a given curve."""
+    return _logistic(outcomes, np.array(odds, np.float64)[:, None], towards, L2)
+
+
+def _logistic(outcomes: Sequence[Outcome], rows: F64, towards: Sequence[float], pull: float) -> list[float]:
+    """Slopes >= 0 over these rows and an intercept; Platt's smoothed targets."""
     from scipy.optimize import minimize
 
-    x, y = np.array(odds, np.float64), np.array([one.is_right for one in outcomes], np.float64)
+    y = np.array([one.is_right for one in outcomes], np.float64)
     right, wrong = y.sum(), len(y) - y.sum()
     target = np.where(y > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
+    full = np.column_stack([rows, np.ones(len(y))])
+    start = np.array(towards, np.float64)
 
     def loss(v: F64) -> tuple[float, F64]:
-        z = v[0] * x + v[1]
+        z = full @ v
         p = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
-        pull = v - np.array(towards)
-        value = float(np.sum(np.logaddexp(0, z) - target * z) + 0.5 * L2 * pull @ pull)
-        return value, np.array([(p - target) @ x, np.sum(p - target)]) + L2 * pull
+        value = float(np.sum(np.logaddexp(0, z) - target * z) + 0.5 * pull * (v - start) @ (v - start))
+        return value, (p - target) @ full + pull * (v - start)
 
-    found = minimize(loss, np.array(towards), jac=True, method="L-BFGS-B", bounds=[(0.0, None), (None, None)])
-    return [float(value) for value in found.x]
+    bounds = [(0.0, None)] * rows.shape[1] + [(None, None)]
+    return [float(value) for value in minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x]
 
 
-def _through_the_mixture(curve: CalibrationMap, known: Sequence[Outcome], novel: Sequence[Outcome]) -> list[float]:
-    """Slope and intercept of the known curve, such that what is said after mixing fits outcomes of both kinds.
+def _bent(odds: F64) -> F64:
+    """float64 (n, 2): the columns of Beta calibration; their sum is the odds."""
+    return np.column_stack([-np.logaddexp(0, -odds), np.logaddexp(0, odds)])
+
+
+def _through_the_mixture(
+    curve: CalibrationMap, known: Sequence[Outcome], novel: Sequence[Outcome], *, is_bent: bool
+) -> list[float]:
+    """The known curve, such that what is said after mixing fits outcomes of both kinds: slope and intercept, or, bent,
+    slope below even odds, slope above and intercept (Beta calibration).
 
     `NEW_SHARE` of the weight is on the new ones. Fitted alone, the known curve would be pulled below what is true by
     the very mixing that makes the new ones honest.
@@ -172,19 +196,22 @@ def _through_the_mixture(curve: CalibrationMap, known: Sequence[Outcome], novel:
 
     every = [*known, *novel]
     odds, right = _columns(every)
+    rows = _bent(odds) if is_bent else odds[:, None]
     share = np.array([knownness(curve, one.standing.likeness) for one in every])
     slope, intercept = curve.novel_parameters
     new = _sigmoid(slope * np.array([one.standing.unfitted for one in every]) + intercept)
     mass = np.r_[np.full(len(known), 1 - NEW_SHARE), np.full(len(novel), NEW_SHARE * len(known) / len(novel))]
+    pull = L2_BENT if is_bent else L2
+    start = np.r_[np.ones(rows.shape[1]), 0.0]
 
     def loss(v: F64) -> float:
-        old = _sigmoid(abs(v[0]) * odds + v[1])
+        old = _sigmoid(rows @ np.abs(v[:-1]) + v[-1])
         p = np.clip(share * old + (1 - share) * np.minimum(old, new), 1e-4, 1 - 1e-4)
         likely = right * np.log(p) + (1 - right) * np.log(1 - p)
-        return float(-np.sum(mass * likely) + 0.5 * L2 * ((v[0] - 1) ** 2 + v[1] ** 2))
+        return float(-np.sum(mass * likely) + 0.5 * pull * (v - start) @ (v - start))
 
-    found = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead")
-    return [abs(float(found.x[0])), float(found.x[1])]
+    found = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000})
+    return [*(abs(float(value)) for value in found.x[:-1]), float(found.x[-1])]
 
 
 def _sigmoid(x: F64) -> F64:

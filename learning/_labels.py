@@ -110,7 +110,7 @@ def judged(diagnoses: Mapping[str, Diagnosis], labels: Iterable[Label]) -> list[
         if label is None or right is None or diagnosis.standing is None:
             continue
         first, stood = diagnosis.hypotheses[0], diagnosis.standing
-        standing = Standing(stood.odds, stood.likeness, stood.completeness, stood.missing, stood.plain)
+        standing = Standing(**{name: getattr(stood, name) for name in Standing._fields})
         group = label.entity or first.cause.entity
         out.append(
             Judged(

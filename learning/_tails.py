@@ -2,14 +2,15 @@
 
 An alarm is an onset: a surprise at the threshold after twenty quiet windows, or a further one that is three times rarer
 than all of them, so a long event is one alarm unless it grows. The tail of surprises (-log10 p, or any logarithm of a
-departure) is taken as exponential. It is fitted to the rate of alarms itself, between thresholds that one window in a
-hundred and one in three hundred would pass: training stretches hold real faults, and further out those are most of what
-there is; nearer the quiet windows hide alarms from each other. That dead time is allowed for (without it the tail of
-pure noise comes out half again as heavy).
+departure) is generalised Pareto. It is fitted to the rate of alarms itself, at thresholds that one window in a hundred,
+in three hundred and in fifteen hundred would pass, less the faults of the stretch: where noise is hardly left, what
+passes are faults, and those pass every nearer threshold, too. Nearer, the quiet windows hide alarms from each other.
+That dead time is allowed for (without it the tail of pure noise comes out half again as heavy).
 
-Rates over a threshold, declustered: Coles, An Introduction to Statistical Modeling of Extreme Values, 2001, chapters 4
-and 5. Dead time that every event extends: Feller, On probability problems in the theory of counters, 1948. The online
-step that holds the rate under drift is the detectors' own (`detectors/_tail_online.py`).
+Rates over a threshold, declustered, and the law of their excess: Coles, An Introduction to Statistical Modeling of
+Extreme Values, 2001, chapters 4 and 5. Dead time that every event extends: Feller, On probability problems in the
+theory of counters, 1948. The online step that holds the rate under drift is the detectors' own
+(`detectors/_tail_online.py`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,13 +23,14 @@ from schemas.core import F64, Bool
 QUIET = 20
 GROWN = 0.5
 """Further surprise within `QUIET` windows that is an alarm of its own: a p three times smaller."""
-NEAR, FAR = 1 / 100, 1 / 300
-"""Alarms a window between whose thresholds the tail is fitted."""
-FAINT, FAULTS_MOST = FAR / 10, FAR / 2
+NEAR, FAR, RARE = 1 / 100, 1 / 300, 1 / 1500
+"""Alarms a window between whose thresholds the tail is fitted: the first two give its scale, the last its shape."""
+FAINT, FAULTS_MOST = FAR / 30, FAR / 2
 """Where noise is that rare, what passes is taken for faults of the stretch, up to so many a window, and left out."""
+SHAPE_MOST = 0.5
 ROUNDS = 10
 LEAST_ALARMS, LEAST_RATE = 20, 2 * FAR
-GRID = 50
+GRID = 100
 
 
 class TooShort(ValueError):
@@ -51,12 +53,13 @@ def onsets(surprise: F64, threshold: float, *, quiet: int = QUIET, grown: float 
 def fit_tail(detector: str, stretches: Mapping[str, F64], data: str) -> TailFit:
     """The tail that all these training stretches share, by name of the series, float64 (n,), without labels.
 
-    exceedance_ratio: chance alarms a window at `threshold`. shape is 0 (exponential); scale is that of the surprise.
+    exceedance_ratio: chance alarms a window at `threshold`. shape is 0 (exponential) to 0.5; scale is that of the
+    surprise.
     Raises TooShort where fewer than 20 alarms stand between noise and faults.
     """
     every = np.concatenate([np.zeros(0), *stretches.values()])
     told = np.sort(every[every > 0])
-    shares = np.logspace(np.log10(0.25), np.log10(FAR / 10), GRID) * len(every)
+    shares = np.logspace(np.log10(0.25), np.log10(FAINT / 10), GRID) * len(every)
     at = np.unique(told[np.clip(len(told) - shares.astype(int), 0, len(told) - 1)]) if len(told) else np.zeros(0)
     rate = _alarms(stretches.values(), at) / max(len(every), 1)
     if not len(at) or rate.max() * len(every) < LEAST_ALARMS or rate.max() <= LEAST_RATE:
@@ -76,10 +79,33 @@ def fit_tail(detector: str, stretches: Mapping[str, F64], data: str) -> TailFit:
         scale = (_crossing(at, calm, FAR) - threshold) / float(np.log(near / FAR))
         beyond = threshold + scale * float(np.log(near / FAINT))
         faults = min(max(float(np.interp(beyond, at, rate, right=0.0)) - FAINT, 0.0), FAULTS_MOST)
+    shape = _shape((_crossing(at, calm, RARE) - threshold) / max(scale, 1e-9), near)
     return TailFit(
-        detector=detector, threshold=threshold, shape=0.0, scale=max(scale, 1e-9), exceedance_ratio=near, data=data,
-        fitted_on=sorted(stretches),
+        detector=detector, threshold=threshold, shape=shape, scale=max(scale * _stretch(shape, near), 1e-9),
+        exceedance_ratio=_disturbed(near), data=data, fitted_on=sorted(stretches),
     )  # fmt: skip
+
+
+def _excess(shape: float, ratio: float) -> float:
+    """How far out the rate is `ratio` times lower, in scales."""
+    return float(np.log(ratio)) if shape < 1e-6 else (ratio**shape - 1.0) / shape
+
+
+def _stretch(shape: float, near: float) -> float:
+    """The scale of this shape for that of an exponential tail through the same two points."""
+    return float(np.log(near / FAR)) / _excess(shape, near / FAR)
+
+
+def _shape(reach: float, near: float) -> float:
+    """The shape with which the rate is `RARE` this far out, in exponential scales between `near` and `FAR`."""
+    low, high = 0.0, SHAPE_MOST
+    for _ in range(40):
+        middle = (low + high) / 2
+        if _excess(middle, near / RARE) * _stretch(middle, near) < reach:
+            low = middle
+        else:
+            high = middle
+    return low if low > 1e-6 else 0.0
 
 
 def _recent(surprise: F64, quiet: int) -> F64:
@@ -114,6 +140,11 @@ def _undisturbed(rate: F64) -> F64:
     return events
 
 
+def _disturbed(events: float) -> float:
+    """Alarms that are seen of so many events a window: the inverse of `_undisturbed`."""
+    return events * float(np.exp(-events * QUIET))
+
+
 def _crossing(at: F64, rate: F64, wanted: float) -> float:
     """The largest threshold that this rate still passes, between points of the grid by the logarithm of the rate."""
     last = int(np.flatnonzero(rate >= wanted)[-1])
@@ -125,7 +156,9 @@ def _crossing(at: F64, rate: F64, wanted: float) -> float:
 
 def alarms_due(fit: TailFit, surprise: float) -> float:
     """Chance alarms a window at this threshold; at most those at the fit's own."""
-    return fit.exceedance_ratio * float(np.exp(-max(surprise - fit.threshold, 0.0) / fit.scale))
+    out = max(surprise - fit.threshold, 0.0) / fit.scale
+    rarer = np.exp(-out) if fit.shape < 1e-6 else (1.0 + fit.shape * out) ** (-1.0 / fit.shape)
+    return _disturbed(_events(fit) * float(rarer))
 
 
 def surprise_for(fit: TailFit, per_window: float) -> float:
@@ -135,4 +168,9 @@ def surprise_for(fit: TailFit, per_window: float) -> float:
     """
     if not per_window > 0:
         raise ValueError(f"a budget of {per_window:g} alarms a window: it must be above 0.")
-    return fit.threshold + fit.scale * max(float(np.log(fit.exceedance_ratio / per_window)), 0.0)
+    events = float(_undisturbed(np.array([min(per_window, 1.0)]))[0])
+    return fit.threshold + fit.scale * _excess(fit.shape, max(_events(fit) / events, 1.0))
+
+
+def _events(fit: TailFit) -> float:
+    return float(_undisturbed(np.array([fit.exceedance_ratio]))[0])

@@ -2,15 +2,15 @@
 
 from schemas._actions import (
     ActionEvent, ActionState, Approval, AuditLeaf, Checkpoint, Control, Decision, Effect, EnvelopeSignature, Feedback,
-    FollowUp, ProposedChange, SignedApproval,
+    FollowUp, LaterStep, ProposedChange, SignedApproval,
 )  # fmt: skip
 from schemas._artefacts import Artefact, CalibrationMap, EvidenceHistory, Pattern, RankerWeights, TailFit
 from schemas._base import Json, Record
 from schemas._diagnosis import (
-    Anomaly, AnomalyKind, Cause, ConfidenceState, Diagnosis, Evidence, Hypothesis, Incident, Inquiry, Observation,
-    Standing, Unknown,
+    Anomaly, AnomalyKind, BusinessMoved, Cause, ConfidenceState, Diagnosis, Evidence, Hypothesis, Incident, Inquiry,
+    ObjectiveMissed, Observation, Standing, Unknown,
 )  # fmt: skip
-from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError
+from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError, sentence
 from schemas._events import emit, emit_texts, headers_of, read, record_type, rfc3339
 from schemas._frames import (
     FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, Order, decode_frame,
@@ -20,8 +20,11 @@ from schemas._ids import EntityId, SeriesId, canonical, record_id, rounded, seri
 from schemas._labels import Basis, Label, Verdict
 from schemas._reference import Alert, CalendarEntry, Change, ChangeKind, Intent, TopologyEdge
 from schemas._series import SeriesDefs
+from schemas._services import Objective, ServiceBook, ServiceFacts
+from schemas._silences import Matcher, Silence, pattern_fault
 from schemas._telemetry import (
-    Coverage, DeadLetter, Entity, EvidencePointer, Gap, SeriesDef, Signal, SnapshotManifest, Watermark,
+    Coverage, DeadLetter, Entity, EvidencePointer, Gap, InForce, SeriesDef, Signal, SnapshotManifest, Succession,
+    Watermark,
 )  # fmt: skip
 from schemas._topics import (
     ACTIONS, ALERTS, ANOMALIES, APPROVALS, AUDIT, CALENDAR, CHANGES, CONTROL, DEAD_LETTERS, DIAGNOSES, FEEDBACK,
@@ -40,15 +43,17 @@ __all__ = [
     "Change", "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
     "Diagnosis", "Effect", "Entity", "EntityId", "EnvelopeSignature", "Evidence", "EvidenceHistory", "EvidencePointer",
     "Feedback", "FollowUp", "Frame", "FrameInvalid", "Gap", "HistogramFrame", "Hypothesis", "Incident", "Incompatible",
-    "Inquiry", "Json", "Observation", "Order", "Pattern", "ProposedChange", "RankerWeights", "Record", "RecordInvalid",
-    "SchemaError",
+    "Inquiry", "Json", "LaterStep", "Observation", "Order", "Pattern", "ProposedChange", "RankerWeights", "Record",
+    "RecordInvalid", "SchemaError",
     "SeriesDef", "SeriesDefs", "SeriesId", "Signal", "SignedApproval", "SnapshotManifest", "TailFit", "Topic",
     "TopologyEdge", "Unknown", "Watermark",
-    "Basis", "Label", "Standing", "Verdict",
+    "Basis", "BusinessMoved", "Label", "Matcher", "Objective", "ObjectiveMissed", "ServiceBook", "ServiceFacts",
+    "InForce", "Silence", "Standing", "Succession", "Verdict",
     "FORECASTS", "Forecast", "VERDICTS", "ChangeFinding", "ChangeVerdict", "Intent", "IntentOutcome", "Judgement",
     "canonical",
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",
-    "headers_of", "read", "record_id", "record_type", "rounded", "rfc3339", "series_hash", "series_id", "sha256",
+    "headers_of", "pattern_fault", "read", "record_id", "record_type", "rounded", "rfc3339", "series_hash",
+    "sentence", "series_id", "sha256",
     "shard_of",
 ]  # fmt: skip

@@ -29,6 +29,8 @@ class ProposedChange(Record):
     undo_parameters: dict[str, Json] = {}
     is_reversible: bool
     runbook: str
+    revert_after_s: int | None = Field(default=None, ge=60, exclude_if=lambda found: found is None)
+    """The change is temporary: so long after its success it is taken back, once the target has been well as long."""
     digest: str
 
     @model_validator(mode="after")
@@ -65,6 +67,15 @@ class Decision(Record):
     snapshot_digest: str
 
 
+class LaterStep(Record):
+    """A step of a plan after the first, with what the policies saw and said of it by itself."""
+
+    TYPE: ClassVar[str] = "later-step"
+    change: ProposedChange
+    decision: Decision | None = None
+    snapshot: dict[str, Json] = Field(default={}, exclude_if=lambda said: not said)
+
+
 class ActionEvent(Record):
     """One step in the life of an action; `sequence` counts per target and CloudEvents source without holes."""
 
@@ -79,6 +90,9 @@ class ActionEvent(Record):
     at_ns: int
     """Event time of the decision, from the diagnosis; not a wall clock."""
     change: ProposedChange
+    then: list[LaterStep] = Field(default=[], exclude_if=lambda found: not found)
+    """The steps after it, in order: one action, verified after the last and undone in reverse. `decision` is the
+    strictest of all steps; decision and snapshot of each stand in the event `gated` only."""
     hypothesis: Hypothesis
     evidence: list[EvidencePointer] = []
     decision: Decision | None = None

@@ -52,6 +52,9 @@ class CalibrationMap(Artefact):
     """Out-of-fold confidences of the outcomes it was fitted on, ascending; intervals count neighbours among them."""
     completeness: float = 1.0
     """What nine of ten of those outcomes had of their samples at least: only less than that takes from a confidence."""
+    beta_parameters: list[float] = []
+    """Slope below even odds, slope above, intercept: what `parameters` say with a bend, in place of them if present.
+    Beta calibration (Kull, Silva Filho & Flach 2017)."""
     right: list[int] = []
     """1 where the first candidate of that outcome was the cause, else 0."""
 

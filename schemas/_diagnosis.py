@@ -46,9 +46,41 @@ class Anomaly(Record):
     completeness: Probability = 1.0
     count: int = Field(default=0, ge=0)
     """Samples, lines or spans that the window held."""
+    requests: int = Field(default=0, ge=0, exclude_if=lambda found: not found)
+    """Of how many requests, where it counts those that failed; left out where nobody counted them."""
     pointer: EvidencePointer
     status: Literal["firing", "amended", "withdrawn"] = "firing"
     revision: int = 0
+    is_discovery: bool | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Whether it counts among those of which few are false (`detection.false_share`); None where nobody asked."""
+
+
+class ObjectiveMissed(Record):
+    """What customers were promised of a service, and the worst window of an incident that falls short of it."""
+
+    TYPE: ClassVar[str] = "objective-missed"
+    service: str
+    of: Literal["error_ratio", "latency"]
+    most: float = Field(gt=0)
+    """Promised at most: share of requests that fail, 0 to 1, or seconds."""
+    observed: float
+    requests: int = Field(default=0, ge=0)
+    """That this window held; 0 where nobody counted them."""
+    end_ns: int
+    title: str = ""
+
+
+class BusinessMoved(Record):
+    """A business metric of the services of an incident, in its least probable window. In `unit`."""
+
+    TYPE: ClassVar[str] = "business-moved"
+    service: str
+    name: str
+    observed: float | None
+    expected: float | None
+    unit: str
+    p_value: float = Field(gt=0, le=1)
+    end_ns: int
 
 
 class Incident(Record):
@@ -66,7 +98,8 @@ class Incident(Record):
     entities: list[str]
     """Entity ids with anomalies, most anomalous first."""
     severity: float = Field(ge=0)
-    """Sum over services of their strongest surprise, -log10 p capped at 16 each; only for sorting."""
+    """Sum over services of their strongest surprise, -log10 p capped at 16 each; what customers lose adds to it as
+    much again, where it is known. Only for sorting."""
     title: str
     anomalies: int = 0
     opened_by: Literal["detection", "label", "alert"] = "detection"
@@ -76,6 +109,16 @@ class Incident(Record):
     """The incident that this one was part of, until what joined them was withdrawn."""
     services: list[str] = Field(default=[], exclude_if=lambda found: not found)
     """Plain names of the disturbed services, most severe first."""
+    suppressed_by: list[str] = Field(default=[], exclude_if=lambda found: not found)
+    """Why nobody is paged and nothing is done as it stands, `kind:what`, as `silence:ID`."""
+    owner: str | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Of the most severe service; null where nobody said who that is, also if others have one."""
+    escalation: list[str] = Field(default=[], exclude_if=lambda found: not found)
+    """Whom to ask, in this order; of the same service."""
+    customer_impact: list[ObjectiveMissed] | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Worst first. Null: no objective of these services is known. Empty: no window was seen to miss one."""
+    business: list[BusinessMoved] | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Least probable first. Null: no business metric of these services is known. Empty: none is out of the ordinary."""
 
 
 class Cause(Record):
@@ -131,7 +174,9 @@ class Standing(Record):
     """What the confidence of the first candidate was made of; calibration is fitted on it.
 
     odds: natural log, against all others. likeness: to confirmed causes, 0 to 1. missing: signals that are silent and
-    never were. plain: the odds by weights that were never fitted, None where there are none.
+    never were. plain: the odds by weights that were never fitted, None where there are none. lost: share of the calls
+    whose spans are lost; unheard: how far services whose metrics are silent matter, in signals that went missing; both
+    are left out where they are 0. odds and plain take what the unheard may show as shown.
     """
 
     TYPE: ClassVar[str] = "standing"
@@ -140,6 +185,8 @@ class Standing(Record):
     completeness: Probability = 1.0
     missing: int = Field(default=0, ge=0)
     plain: float | None = None
+    lost: Probability = Field(default=0.0, exclude_if=lambda share: not share)
+    unheard: float = Field(default=0.0, ge=0, exclude_if=lambda share: not share)
 
 
 class Diagnosis(Record):
@@ -158,12 +205,15 @@ class Diagnosis(Record):
     abstained: str | None = None
     hypotheses: list[Hypothesis] = []
     completeness: Probability = 1.0
+    """Of the windows that it rests on, less up to a quarter for what was asked and not answered, less lost spans."""
     versions: dict[str, str] = {}
     """Digests of the artefacts used: ranker weights, calibration map, code."""
     unknown: list[Unknown] = Field(default=[], exclude_if=lambda found: not found)
     """What was asked and is not known; left out where it is empty."""
     standing: Standing | None = Field(default=None, exclude_if=lambda found: found is None)
     """Of the first hypothesis; left out where there is none."""
+    suppressed_by: list[str] = Field(default=[], exclude_if=lambda found: not found)
+    """That of the incident, as of `as_of_ns`."""
 
 
 class Inquiry(Record):

@@ -7,6 +7,16 @@ SchemaError
 """
 
 
+def sentence(what: str, where: str, todo: str) -> str:
+    """Where, what happened and what to do, as one line for people; empty parts are left out.
+
+    >>> sentence("no answer", "http://host:1", "Does it run there?")
+    'http://host:1: no answer. Does it run there?'
+    """
+    head = f"{where}: {what}" if where else what
+    return " ".join(part if part.endswith("?") else part.rstrip(".") + "." for part in (head, todo) if part)
+
+
 class SchemaError(Exception):
     """Something does not fit the formats of Tidegate. Fields say what, where and what to do."""
 
@@ -14,9 +24,7 @@ class SchemaError(Exception):
 
     def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
         self.what, self.where, self.todo = what, where, todo
-        super().__init__(
-            ". ".join(part.rstrip(".") for part in (f"{where}: {what}" if where else what, todo) if part) + "."
-        )
+        super().__init__(sentence(what, where, todo))
 
 
 class RecordInvalid(SchemaError):

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from schemas._base import Record
 
 
@@ -34,3 +36,5 @@ class Forecast(Record):
     loss: float | None
     """Rolling pinball loss on the end of the history; that of the same time a week or a day ago is `naive_loss`."""
     naive_loss: float | None
+    errors: int = Field(default=0, ge=0, exclude_if=lambda found: not found)
+    """Own errors at this horizon that the interval is made of; left out where nobody counted them."""

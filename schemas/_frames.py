@@ -35,9 +35,13 @@ LOG_FIELDS: dict[str, pa.DataType] = {
 SPAN_FIELDS: dict[str, pa.DataType] = {
     "start": _NS, "end": _NS, "trace_id": pa.binary(), "span_id": pa.binary(), "parent_id": pa.binary(),
     "entity": _TEXT, "service": _TEXT, "version": _TEXT, "name": _TEXT, "kind": pa.int8(),
-    "is_error": pa.bool_(), "status": pa.int16(),
+    "is_error": pa.bool_(), "status": pa.int16(), "peer": _TEXT,
 }  # fmt: skip
-"""`kind` and severity are OpenTelemetry's numbers; `status` is the HTTP or gRPC status code, 0 where there is none."""
+"""`kind` and severity are OpenTelemetry's numbers; `status` is the HTTP or gRPC status code, 0 where there is none.
+`peer` is whom a client called by its own words, empty where it does not say.
+"""
+_LATER: dict[str, pa.Array] = {"peer": pa.array([""], pa.string())}
+"""Columns that older writers do not know, with what they are then."""
 
 
 class Frame(NamedTuple):
@@ -192,6 +196,9 @@ def _read(data: bytes, fields: dict[str, pa.DataType], what: str) -> tuple[pa.Re
         json.loads(meta)
     except (pa.ArrowException, StopIteration, ValueError, OSError) as error:
         raise FrameInvalid(f"not a {what}: {str(error)[:200]}", todo="See the dead letter for the bytes") from error
+    for name in (name for name in fields if name in _LATER and name not in batch.schema.names):
+        unsaid = pa.DictionaryArray.from_arrays(np.zeros(len(batch), np.int32), _LATER[name])
+        batch = batch.append_column(name, unsaid)
     found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
     for name, kind in fields.items():
         if found.get(name) != kind:

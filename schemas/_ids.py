@@ -18,6 +18,8 @@ SeriesId = NewType("SeriesId", int)
 EntityId = NewType("EntityId", str)
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:tidegate")
+_NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
+"""Every id is hashed behind the namespace."""
 
 
 def record_id(kind: str, *parts: str | int) -> str:
@@ -26,8 +28,9 @@ def record_id(kind: str, *parts: str | int) -> str:
     >>> record_id("incident", "shop", 5) == record_id("incident", "shop", 5)
     True
     """
-    name = "\x1f".join((kind, *map(str, parts)))
-    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16])
+    named = _NAMED.copy()
+    named.update("\x1f".join((kind, *map(str, parts))).encode())
+    digest = bytearray(named.digest()[:16])
     digest[6], digest[8] = digest[6] & 0x0F | 0x50, digest[8] & 0x3F | 0x80
     text = digest.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -53,6 +56,7 @@ def series_hash(start: bytes) -> "hashlib.blake2b":
 
 _EXACT = 1 << 53
 """Integers from here on are no exact JSON numbers."""
+_LEAST = -_EXACT
 _ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
@@ -102,7 +106,7 @@ def rounded(value: object) -> object:
 
 
 class _NotSimpleError(Exception):
-    """There is a number with a fraction, a key that is no text, or another type than those of JSON."""
+    """There is a number that not all write alike, a key that is no text, or another type than those of JSON."""
 
 
 def _simple(value: object) -> object:
@@ -111,14 +115,22 @@ def _simple(value: object) -> object:
     if kind is str or kind is bool or value is None:
         return value
     if kind is int:
-        return value if -_EXACT < value < _EXACT else str(value)  # type: ignore[operator]
+        return value if _LEAST < value < _EXACT else str(value)  # type: ignore[operator]
     if kind is dict:
         if not {str}.issuperset(map(type, value)):  # type: ignore[call-overload]
             raise _NotSimpleError
         simple = {}
         for key in sorted(value):  # type: ignore[call-overload]
             item = value[key]  # type: ignore[index]
-            simple[key] = item if type(item) is str else _simple(item)  # most items are text: no call for each
+            of = type(item)
+            if of is str or item is None:  # most items are text or small: no call for each
+                simple[key] = item
+            elif of is int:
+                simple[key] = item if _LEAST < item < _EXACT else str(item)
+            elif of is float and 1e-4 <= item < 1e15 and not item.is_integer():
+                simple[key] = item  # there all write a number alike: the shortest digits, without an exponent
+            else:
+                simple[key] = _simple(item)
         return simple
     if kind is list or kind is tuple:
         return [item if type(item) is str else _simple(item) for item in value]  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from schemas._artefacts import CalibrationMap, EvidenceHistory, RankerWeights, T
 from schemas._base import Record
 from schemas._events import PREFIX
 from schemas._frames import FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS
+from schemas._services import ServiceBook
 from schemas._topics import MARKS, RECORDS, TOPICS, Topic
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,7 +27,7 @@ ASYNCAPI = f"{FOLDER}/asyncapi.json"
 HISTORY = f"{FOLDER}/history"
 
 _SIGNED: tuple[type[Record], ...] = (Approval, SignedApproval, AuditLeaf, Checkpoint, Control)
-_ARTEFACTS: tuple[type[Record], ...] = (CalibrationMap, EvidenceHistory, RankerWeights, TailFit)
+_ARTEFACTS: tuple[type[Record], ...] = (CalibrationMap, EvidenceHistory, RankerWeights, ServiceBook, TailFit)
 _ARROW = {"frame": FRAME_FIELDS, "histogram": HISTOGRAM_FIELDS, "logs": LOG_FIELDS, "spans": SPAN_FIELDS}
 _SOURCES = {
     "otlp_metrics": "OTLP ExportMetricsServiceRequest, protobuf or JSON, as the OpenTelemetry Collector sends it.",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from schemas._base import Json
 
 _PATTERN = set("*?%.^$")
+_EVERYTHING = {"*", "?", "%"}
 
 
 def target_fault(target: str) -> str | None:
@@ -20,7 +21,7 @@ def target_fault(target: str) -> str | None:
     parts = target.split("/")
     if not target.strip():
         return "it is empty"
-    if set(target) & {"*", "?"}:
+    if "*" in target or "?" in target:
         return "it is a wildcard"
     if len(parts) < 3 or any(not part.strip() for part in parts):
         return "it is not tenant/kind/name"
@@ -30,9 +31,12 @@ def target_fault(target: str) -> str | None:
 def parameters_fault(parameters: Mapping[str, Json]) -> str | None:
     """Which parameter says nothing (null, blank, an empty list or object) or everything (only wildcards), or None."""
     for name, value in parameters.items():
-        if _says_nothing(value):
+        if isinstance(value, str):
+            if not value.strip():
+                return f"'{name}' is empty"
+        elif _says_nothing(value):
             return f"'{name}' is empty"
-        if isinstance(value, str) and set(value.strip()) <= _PATTERN and set(value) & {"*", "?", "%"}:
+        if isinstance(value, str) and not _EVERYTHING.isdisjoint(value) and set(value.strip()) <= _PATTERN:
             return f"'{name}' is a wildcard"
     return None
 

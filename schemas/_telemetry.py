@@ -88,7 +88,11 @@ class Coverage(Record):
 
 
 class Gap(Record):
-    """A series that should have spoken and did not. A gap is an event; it is neither zero nor healthy."""
+    """A series that should have spoken and did not. A gap is an event; it is neither zero nor healthy.
+
+    `heard`: how many other series of its service and signal still spoke at `until_ns`, where its instances are known.
+    `is_over`: it speaks again, since before `until_ns`; said whether or not its silence was.
+    """
 
     TYPE: ClassVar[str] = "gap"
     series: str
@@ -97,6 +101,31 @@ class Gap(Record):
     until_ns: int
     expected_interval_ns: int
     reason: Literal["SILENT", "STALE_MARKER"] = "SILENT"
+    signal: Signal = Field(default="metrics", exclude_if=lambda found: found == "metrics")
+    heard: int = Field(default=0, ge=0, exclude_if=lambda found: not found)
+    is_over: bool = Field(default=False, exclude_if=lambda found: not found)
+
+
+class Succession(Record):
+    """An instance that fell silent, and the one of the same service that goes on in its place under another name.
+
+    What is said of `entity_id` after `last_ns` is to be looked for under its aliases.
+    """
+
+    TYPE: ClassVar[str] = "succession"
+    id: str
+    tenant: str = "default"
+    service: str
+    entity_id: str
+    """The instance that is gone."""
+    aliases: list[str]
+    """Entity ids, one at least; more where several began at that time and nobody can tell which took whose place."""
+    last_ns: int
+    """When it spoke last."""
+    began_ns: int
+    """When the first of its aliases began to speak, to the pane of ten seconds."""
+    at_ns: int
+    """As of when it is known."""
 
 
 class DeadLetter(Record):
@@ -153,3 +182,21 @@ class SnapshotManifest(Record):
     """Where the bytes lie below the snapshot store."""
     sha256: str
     bytes: int
+
+
+class InForce(Record):
+    """What shaped the answers from `at_ns` on, by the clock of the process that found that it had changed.
+
+    `document` is what `tidegate` keeps as `as-of.json` (settings, artefacts, policies, runbooks; no secret), as zlib in
+    base64; `sha256` is of the document before that.
+    """
+
+    TYPE: ClassVar[str] = "in-force"
+    id: str
+    at_ns: int
+    code: str
+    """Version of Tidegate."""
+    shaped_by: str
+    """As in the manifests of snapshots."""
+    sha256: str
+    document: str

@@ -16,7 +16,8 @@ from schemas._diagnosis import Anomaly, Diagnosis, Incident, Inquiry, Observatio
 from schemas._forecasts import Forecast
 from schemas._labels import Label
 from schemas._reference import Alert, CalendarEntry, Change, TopologyEdge
-from schemas._telemetry import Coverage, DeadLetter, Gap, SeriesDef, SnapshotManifest, Watermark
+from schemas._silences import Silence
+from schemas._telemetry import Coverage, DeadLetter, Gap, InForce, SeriesDef, SnapshotManifest, Succession, Watermark
 from schemas._verdicts import ChangeVerdict
 
 Content = Literal["source", "frame", "histogram", "logs", "spans", "records", "dead"]
@@ -90,9 +91,9 @@ TOPICS: dict[str, Topic] = {
         Topic(SERIES, "series id", "records", False, True, (SeriesDef,), FOREVER, MIB, "compact,delete"),
         Topic(CHANGES, "entity", "records", False, True, (Change,), 400, MIB, "compact,delete"),
         Topic(TOPOLOGY, "edge", "records", False, True, (TopologyEdge,), 400, MIB, "compact,delete"),
-        Topic(CALENDAR, "entity", "records", False, True, (CalendarEntry,), 400, MIB, "compact,delete"),
+        Topic(CALENDAR, "entity", "records", False, True, (CalendarEntry, Silence), 400, MIB, "compact,delete"),
         Topic(ALERTS, "alert id", "records", False, True, (Alert,), 400, MIB, "compact,delete"),
-        Topic(ANOMALIES, "correlation domain", "records", False, False, (Anomaly, Gap), 30),
+        Topic(ANOMALIES, "correlation domain", "records", False, False, (Anomaly, Gap, Succession), 30),
         Topic(FORECASTS, "series id", "records", False, False, (Forecast,), 30),
         Topic(VERDICTS, "change id", "records", False, False, (ChangeVerdict,), 400),
         Topic(INCIDENTS, "incident id", "records", False, True, (Incident,), 400, MIB, "compact,delete"),
@@ -104,7 +105,7 @@ TOPICS: dict[str, Topic] = {
         Topic(FEEDBACK, "action id", "records", False, False, (Feedback, Label), FOREVER),
         Topic(AUDIT, "one partition", "records", False, False, (AuditLeaf, Checkpoint), FOREVER),
         Topic(CONTROL, "scope", "records", False, True, (Control,), FOREVER, MIB, "compact,delete"),
-        Topic(SNAPSHOTS, "stage", "records", False, False, (SnapshotManifest,), FOREVER, MIB, "compact"),
+        Topic(SNAPSHOTS, "stage", "records", False, False, (SnapshotManifest, InForce), FOREVER, MIB, "compact"),
         Topic(DEAD_LETTERS, "source", "dead", False, False, (DeadLetter,), 30, 25 * MIB),
     )
 }  # fmt: skip

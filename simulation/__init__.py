@@ -1,6 +1,6 @@
 """The simulated plant: real bytes and the production code of the rooms on a virtual clock, without threads or waiting.
 
-Two plants: a shop whose telemetry `demo` plays (`shop`, `truth`), and targets that fall ill and are acted upon while
+Two plants: a shop whose days `demo` plays (`shop`, `days`, `truth`), and targets that fall ill and are acted upon while
 everything around them fails (`run_seeds`). Pure and seeded, no clock and no global randomness.
 """
 
@@ -9,13 +9,17 @@ from simulation._catalogue import catalogue
 from simulation._faults import KINDS, Level, draw_faults
 from simulation._oracle import Violation
 from simulation._runs import Sum, run_seed, run_seeds, shrink
-from simulation._shop import BadDeploy, Deploy, shop, truth
+from simulation._shop import shop, truth
+from simulation._shop_day import Day, Deploy
+from simulation._shop_days import days
 from simulation._world import Outcome
+from simulation.shop_days.bad_deploy import BadDeploy
 
 __all__ = [
     "KINDS",
     "BadDeploy",
     "Bug",
+    "Day",
     "Deploy",
     "Found",
     "Level",
@@ -23,6 +27,7 @@ __all__ = [
     "Sum",
     "Violation",
     "catalogue",
+    "days",
     "draw_faults",
     "hunt",
     "planted",

@@ -9,8 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
 _MASK = (1 << 64) - 1
+_UNIT = 2.0**-53
+_STEP = 0x9E3779B97F4A7C15
 
 
 class Chance:
@@ -21,11 +25,19 @@ class Chance:
 
     def share(self) -> float:
         """In [0, 1)."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
-        mixed = self._state
+        self._state = mixed = (self._state + _STEP) & _MASK
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-        return ((mixed ^ (mixed >> 31)) >> 11) / (1 << 53)
+        return ((mixed ^ (mixed >> 31)) >> 11) * _UNIT
+
+    def shares(self, n: int) -> list[float]:
+        """The next n at once: each number of a stream follows from its place."""
+        places = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(_STEP) + np.uint64(self._state)
+        self._state = int(places[-1])
+        mixed = (places ^ (places >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        shares: list[float] = (((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)) * _UNIT).tolist()
+        return shares
 
     def happens(self, probability: float) -> bool:
         return probability > 0.0 and self.share() < probability

@@ -81,6 +81,7 @@ class Disorder:
         world = self._world
         now = world.loop.now_ns
         world.telemetry.lag_ns = 0
+        world.oracle.blind = tuple((begin, min(until, now)) for begin, until in world.oracle.blind)
         world.switch.orders[:] = [(scope, begin, min(end, now)) for scope, begin, end in world.switch.orders]
         world.take_over("the faults are over")
 
@@ -126,7 +127,7 @@ class Disorder:
         world.oracle.thrown.append(order)
         world.tell(f"kill switch: {scope}")
         if self._faults.has("kill_unheard") and chance.happens(0.5):
-            world.switch.deaf_from_ns, world.switch.deaf_until_ns = now - NS, now + chance.between(5, 90) * NS
+            world.switch.deafen(now - NS, now + chance.between(5, 90) * NS)
             world.tell("and nobody can read it")
         for process in world.processes:
             process.watching.wake(NS // 2)
@@ -141,6 +142,8 @@ class Disorder:
 
     def next_look(self) -> int | None:
         """When a worker looks at the switch again: each half second while there are orders, else when one comes."""
+        if not self._world.switch.orders:
+            return None
         now = self._world.loop.now_ns
         return now + NS // 2 if any(begin <= now < end for _, begin, end in self._world.switch.orders) else None
 

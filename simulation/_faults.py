@@ -71,8 +71,9 @@ class Faults:
 
     def strikes(self, kind: str, probability: float) -> bool:
         """Whether it happens now; `probability` is that at intensity 1."""
-        stream = self._streams.get(kind)
-        return stream is not None and not self.is_over and stream.share() < probability * self.of[kind]
+        if kind not in self._streams or self.is_over:
+            return False
+        return self._streams[kind].share() < probability * self.of[kind]
 
     def until(self, kind: str, probability: float) -> int:
         """How many chances pass before it happens again; what is asked very often counts these down."""

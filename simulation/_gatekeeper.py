@@ -18,7 +18,7 @@ from actions._saga import Plan
 from schemas import Decision
 from schemas.core import NS
 from simulation._faults import Faults
-from simulation._loop import Loop, Task, Wait
+from simulation._loop import Loop, Task, wait
 from simulation._people import AGENT, AGENT_KEY, AUDIENCE, RING
 from simulation._scenario import Incident
 from simulation._telemetry import Instruments
@@ -166,4 +166,4 @@ class Gate:
             is_away = loop.now_ns < self.away_until_ns
             loop.after(NS // 100, lambda: task.answer(down() if is_away else say()))
 
-        return await Wait(begin)
+        return await wait(begin)

@@ -18,7 +18,7 @@ from actions._gateway_store import GatewayStore
 from actions._ports import KillSwitch
 from schemas.core import NS
 from simulation._faults import Faults
-from simulation._loop import Loop, Node, Task, Wait
+from simulation._loop import Loop, Node, Task, wait
 from simulation._verbs import PlantExecutor
 
 MILLISECOND = NS // 1000
@@ -29,7 +29,7 @@ class _Hold(AbstractAsyncContextManager[None]):
         self._locks, self._target = locks, target
 
     async def __aenter__(self) -> None:
-        await Wait(self._begin)
+        await wait(self._begin)
 
     def _begin(self, task: Task) -> None:
         line = self._locks.lines.setdefault(self._target, [])
@@ -88,7 +88,7 @@ class Hands:
                 return
             loop.after(15 * MILLISECOND, lambda: task.answer(self._executor.write(effect, mark, reading)))
 
-        written: Written = await Wait(begin)
+        written: Written = await wait(begin)
         return written
 
     async def _call(self, call: Callable[[], Any]) -> Any:
@@ -103,7 +103,7 @@ class Hands:
 
             self._loop.after(10 * MILLISECOND, come_back)
 
-        return await Wait(begin)
+        return await wait(begin)
 
 
 class GatewayProcess:

@@ -7,6 +7,7 @@ same seed is the same order of everything: ties on the heap are broken by the or
 Source: the method of FoundationDB's simulation (Zhou et al., SIGMOD 2021, section 4).
 """
 
+import types
 from collections.abc import Callable, Coroutine, Generator
 from heapq import heappop, heappush
 from typing import Any
@@ -23,25 +24,23 @@ class RestlessError(Exception):
     """So much happened in one history that it would never end."""
 
 
-class Wait:
-    """What a port yields. `begin` is called with the waiting task, whose `answer` or `fail` is called later, or never:
+@types.coroutine
+def wait(begin: "Callable[[Task], None]") -> "Generator[Callable[[Task], None], Any, Any]":
+    """What a port awaits. `begin` is called with the waiting task, whose `answer` or `fail` is called later, or never:
     who never hears waits for ever, as a process does that hangs.
     """
-
-    __slots__ = ("begin",)
-
-    def __init__(self, begin: "Callable[[Task], None]") -> None:
-        self.begin = begin
-
-    def __await__(self) -> "Generator[Wait, Any, Any]":
-        return (yield self)
+    return (yield begin)
 
 
 class Loop:
-    """Virtual time in nanoseconds. `may_die(node, place)` is asked at each await, before and after."""
+    """Virtual time in nanoseconds. At each await, before and after, a process may die: `may_die(node)` is asked from
+    the `ask_at`th time on.
+    """
 
-    def __init__(self, start_ns: int, may_die: "Callable[[Node, str], bool]") -> None:
+    def __init__(self, start_ns: int, may_die: "Callable[[Node], bool]") -> None:
         self.now_ns, self.may_die = start_ns, may_die
+        self.asked, self.ask_at = 0, 0
+        """How often a process could have died, and the number of the time at which `may_die` wants to be asked."""
         self.steps = 0
         self._heap: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._count = 0
@@ -52,18 +51,19 @@ class Loop:
         heappush(self._heap, (at_ns if at_ns > self.now_ns else self.now_ns, self._count, call, told))
 
     def after(self, wait_ns: int, call: Callable[..., object], *told: Any) -> None:
-        self.at(self.now_ns + wait_ns, call, *told)
+        self._count += 1
+        heappush(self._heap, (self.now_ns + wait_ns if wait_ns > 0 else self.now_ns, self._count, call, told))
 
-    def run(self, until_ns: int, is_over: Callable[[], bool] = lambda: False) -> None:
+    def run(self, until_ns: int, is_over: Callable[[], bool] | None = None) -> None:
         """Everything that happens until then, or until `is_over`."""
         heap = self._heap
-        while heap and heap[0][0] <= until_ns and not is_over():
+        while heap and heap[0][0] <= until_ns and (is_over is None or not is_over()):
             self.now_ns, _, call, told = heappop(heap)
             self.steps += 1
             if self.steps > MOST_STEPS:
                 raise RestlessError(f"{self.steps} steps, and it is {self.now_ns}")
             call(*told)
-        if not is_over():
+        if is_over is None or not is_over():
             self.now_ns = max(self.now_ns, until_ns)
 
     def close(self) -> None:
@@ -118,41 +118,44 @@ class Task:
         self.error: Exception | None = None
         self.on_end: Callable[[], None] | None = None
 
-    def answer(self, value: Any) -> None:
-        self._go(self.coroutine.send, value)
-
     def fail(self, error: Exception) -> None:
-        self._go(self.coroutine.throw, error)
+        self.answer(None, error)
 
-    def _go(self, how: Callable[[Any], Wait], what: Any) -> None:
-        node, loop = self.node, self.node.loop
-        if node.life != self.life:
+    def answer(self, value: Any, error: Exception | None = None) -> None:
+        """Go on, to the next thing that is waited for: with the answer, or with the error raised where it waits."""
+        node, life = self.node, self.life
+        if node.life != life:
             return
+        loop = node.loop
         if node.asleep_until_ns > loop.now_ns:
-            loop.at(node.asleep_until_ns, self._go, how, what)
+            loop.at(node.asleep_until_ns, self.answer, value, error)
             return
-        if loop.may_die(node, "answered"):
+        loop.asked += 1
+        if loop.asked >= loop.ask_at and loop.may_die(node):
             node.die()
             return
         try:
-            wait = how(what)
+            begin = self.coroutine.send(value) if error is None else self.coroutine.throw(error)
         except StopIteration:
             self._end()
             return
         except Died:
-            if node.life == self.life:
+            if node.life == life:
                 node.die()
             return
-        except Exception as error:
-            self.error = error
+        except Exception as raised:
+            self.error = raised
             self._end()
             return
-        if loop.may_die(node, "before"):
+        loop.asked += 1
+        if loop.asked >= loop.ask_at and loop.may_die(node):
             node.die()
             return
-        wait.begin(self)
-        if node.life == self.life and loop.may_die(node, "begun"):
-            node.die()
+        begin(self)
+        if node.life == life:
+            loop.asked += 1
+            if loop.asked >= loop.ask_at and loop.may_die(node):
+                node.die()
 
     def _end(self) -> None:
         self.node.finished(self.coroutine)

@@ -12,7 +12,7 @@ from schemas import ProposedChange
 from schemas.core import NS
 from simulation._faults import Faults
 from simulation._gateway import MILLISECOND, GatewayProcess
-from simulation._loop import Loop, Task, Wait
+from simulation._loop import Loop, Task, wait
 
 PATIENCE_NS = 4 * NS
 
@@ -73,4 +73,4 @@ class GatewayClient:
                 again_ns = wait_ns + faults.chance("double").between(1, 40_000) * MILLISECOND
                 loop.after(again_ns, self._gateway.ask, question, told, come_back)
 
-        return await Wait(begin)
+        return await wait(begin)

@@ -16,12 +16,14 @@ from pydantic_core import from_json
 
 from schemas.core import NS
 from simulation._people import Said
-from simulation._plant import BETWEEN, Plant, Written
+from simulation._plant import BETWEEN, Plant, Target, Written
 from simulation._scenario import Incident
 
 COOL_DOWN_NS = 900 * NS
 HOUR = 3600 * NS
 KILL_NS = 2 * NS
+UNHEARD_NS = 5 * NS
+"""Where the switch cannot be read: what was read last holds for so long."""
 PERMIT_NS = 30 * NS
 FLOOR = 0.5
 ILL_SHARE = 0.30
@@ -76,6 +78,8 @@ class Oracle:
     """Scope, from, to: when the switch was on."""
     told: list[tuple[str, str, str]] = field(default_factory=list)
     """What people were told: group, key of the action, text."""
+    unheard: list[tuple[int, int]] = field(default_factory=list)
+    """From when until when nobody could read the switch."""
     permits: dict[tuple[str, int, str, int], int] = field(default_factory=dict)
     """When each was signed, by action, step, way and epoch."""
     forged: set[str] = field(default_factory=set)
@@ -87,6 +91,8 @@ class Oracle:
         self.epochs: dict[str, tuple[int, tuple[str, int, str]]] = {}
         self.intents: dict[tuple[str, int, str, int], int] = {}
         self.states: dict[str, str] = {}
+        self.ended_ns: dict[str, int] = {}
+        """When each ended, by the true clock; the ledger has the time of the worker, which may be wrong by an hour."""
         self.put_back_ns = 0
         self.on_the_way: set[tuple[str, int, str, int]] = set()
         """Effects that had left, with a durable intent, when the store was put back: nobody can call them back."""
@@ -109,6 +115,8 @@ class Oracle:
             if self.states.get(key) in ENDS:
                 self.violate("I5", f"{_short(key)} moves from its end {self.states[key]} to {to}", at_ns)
             self.states[key] = to
+            if to in ENDS and at_ns:
+                self.ended_ns[key] = at_ns
             if said["from"] != to:
                 moves.append(to)
         return moves
@@ -137,7 +145,7 @@ class Oracle:
             self.violate("I2", f"{name} for the second time, epochs {before[0].epoch} and {one.epoch}", at)
         if not self._is_written_down(one):
             self.violate("I3", f"{name} at epoch {one.epoch} without a durable intent before it", at)
-        if self.states.get(one.key) in ENDS:
+        if self.states.get(one.key) in ENDS and not self._left_before_put_back(one):
             self.violate("I5", f"{name} after it had ended {self.states[one.key]}", at)
         signed_ns = self.permits.get((one.key, one.step, one.way, one.epoch))
         if signed_ns is None or one.sent_ns > signed_ns + PERMIT_NS:
@@ -153,9 +161,13 @@ class Oracle:
 
     def _is_written_down(self, one: Written) -> bool:
         name = (one.key, one.step, one.way, one.epoch)
-        if self._intended_ns(name) <= one.sent_ns or one.sent_ns <= self.put_back_ns:
-            return True
-        return name in self.on_the_way and one.sent_ns <= self.put_back_ns + PERMIT_NS
+        return self._intended_ns(name) <= one.sent_ns or self._left_before_put_back(one)
+
+    def _left_before_put_back(self, one: Written) -> bool:
+        """Whether it was on its way, to the gateway or from there, when the ledger was put back; it lands anyway."""
+        name = (one.key, one.step, one.way, one.epoch)
+        is_held_back = name in self.on_the_way and one.sent_ns <= self.put_back_ns + PERMIT_NS
+        return one.sent_ns <= self.put_back_ns or is_held_back
 
     def _intended_ns(self, name: tuple[str, int, str, int]) -> int:
         """Plans of several steps count the step of an undo apart, so the step of the intent is looked for in both."""
@@ -220,7 +232,8 @@ class Oracle:
         for scope, begin, end in self.thrown:
             if scope in covering and begin <= one.sent_ns < end:
                 self.late_after_kill_ns.append(one.sent_ns - begin)
-                if one.sent_ns > begin + KILL_NS:
+                is_unheard = any(since <= begin + KILL_NS and one.sent_ns < until for since, until in self.unheard)
+                if one.sent_ns > begin + (UNHEARD_NS if is_unheard else KILL_NS):
                     self.violate("I8", f"{name} {(one.sent_ns - begin) / NS:.1f} s after the switch", one.sent_ns)
 
     def _budgets(self, one: Written, name: str) -> None:
@@ -257,7 +270,7 @@ class Oracle:
 
     def _truth(self, one: Ended) -> None:
         writes = self.writes.get(one.key, [])
-        if writes and writes[0].at_ns <= self.put_back_ns:
+        if writes and self._left_before_put_back(writes[0]):
             return  # the ledger was put back behind what it had known: it need not know, and people look
         done = {w.step for w in writes if w.way == "do"}
         undone = {w.step for w in writes if w.way == "undo"}
@@ -282,12 +295,18 @@ class Oracle:
             self.violate("I4", f"{name}: undone in the order {order}", one.at_ns)
 
     def _success(self, one: Ended, name: str) -> None:
-        """Nobody may say recovered where a target was as ill through the last four minutes as when it was changed."""
+        """Nobody may say recovered where a target was as ill for the last four minutes as in the one before the change.
+
+        Of a minute, because what ends by itself seconds before the effect looks like what the effect ended: no window
+        of telemetry lies between them. Where it was better for four minutes in between, it has fallen ill anew.
+        """
+        ended_ns = self.ended_ns.get(one.key, one.at_ns)
         for w in (w for w in self.writes[one.key] if w.way == "do" and w.target not in self.forged):
             target = self.plant.targets[w.target]
-            was = target.ratio(w.at_ns)
-            now = [target.ratio(one.at_ns - n * 10 * NS) for n in range(1, 25)]
-            if was > target.base + 0.03 and min(now) > was - 0.02:
+            was = max(target.ratio(w.at_ns - n * 10 * NS) for n in range(7))
+            now = [target.ratio(ended_ns - n * 10 * NS) for n in range(1, 25)]
+            is_ill = was > target.base + 0.03 and min(now) > was - 0.02
+            if is_ill and not _was_better(target, was - 0.02, w.at_ns, ended_ns):
                 self.violate("I4", f"{name} and {w.target} is as ill as before", one.at_ns)
 
     def audit(self, leaves: Iterable[bytes], anchors: Iterable[tuple[int, bytes]], now_ns: int) -> str:
@@ -302,6 +321,16 @@ class Oracle:
             if heads.get(size) != head:
                 self.violate("I11", f"the log no longer holds what was anchored at {size} entries", now_ns)
         return before.hex()
+
+
+def _was_better(target: Target, than: float, since_ns: int, until_ns: int) -> bool:
+    """For four minutes at a stretch."""
+    run = 0
+    for at_ns in range(since_ns, until_ns, 10 * NS):
+        run = run + 1 if target.ratio(at_ns) <= than else 0
+        if run == 24:
+            return True
+    return False
 
 
 def _short(key: str) -> str:

@@ -93,7 +93,10 @@ class Target:
 
     def ratio(self, at_ns: int) -> float:
         """The true error ratio, 0 to 1."""
-        ill = sum(one.ratio for one in self.illnesses if one.begin_ns <= at_ns < one.end_ns)
+        ill = 0.0
+        for one in self.illnesses:  # asked of every target at every look: no generator for each
+            if one.begin_ns <= at_ns < one.end_ns:
+                ill += one.ratio
         return min(1.0, self.base + ill)
 
     def is_ill(self, at_ns: int) -> bool:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from actions._ledger import Transaction
 from actions._machine_errors import LedgerFault
-from actions._ports import Notice
+from actions._ports import Notice, Ports
 from actions._safety import SafetySettings
-from actions._worker import Ports, Worker, WorkerSettings
+from actions._worker import Worker, WorkerSettings
 from schemas.core import NS, Emit
-from simulation._loop import Loop, Node, Task, Wait
+from simulation._loop import Loop, Node, Task, wait
 from simulation._network import GatewayClient
 from simulation._store import View
 from simulation._switch import Reader
@@ -32,20 +32,21 @@ class Wake:
         self._loop = loop
         self._task: Task | None = None
         self._at_ns = 0
+        self._until_ns: int | None = None
         self._is_due = False
 
     async def wait(self, at_ns: int | None) -> None:
         """Until then, or `wake`."""
+        self._until_ns = at_ns
+        await wait(self._begin)
 
-        def begin(task: Task) -> None:
-            self._task = task
-            if self._is_due:
-                self._is_due = False
-                self._set(self._loop.now_ns)
-            elif at_ns is not None:
-                self._set(at_ns)
-
-        await Wait(begin)
+    def _begin(self, task: Task) -> None:
+        self._task = task
+        if self._is_due:
+            self._is_due = False
+            self._set(self._loop.now_ns)
+        elif self._until_ns is not None:
+            self._set(self._until_ns)
 
     def wake(self, wait_ns: int) -> None:
         if self._task is None:
@@ -153,14 +154,10 @@ class Process:
             now = self.world.loop.now_ns
             await self.telling.wait(now + 10 * NS if self.world.outbox else None)
 
-    def heard(self, transaction: Transaction) -> None:
-        """Something became durable that may be this process's business."""
-        if not self.node.is_up:
-            return
-        if transaction.timers:
-            due = min(self.world.timers.values(), default=None)
-            if due is not None:
-                self.timing.wake(max(0, due - self.node.skew_ns - self.world.loop.now_ns) + NS // 10)
+    def heard(self, transaction: Transaction, due_ns: int | None) -> None:
+        """Something became durable that may be this process's business; `due_ns`: when the next timer rings."""
+        if transaction.timers and due_ns is not None:
+            self.timing.wake(max(0, due_ns - self.node.skew_ns - self.world.loop.now_ns) + NS // 10)
         if transaction.outbox:
             self.telling.wake(2 * NS)
         if transaction.distrust:
@@ -172,7 +169,7 @@ class Process:
         return self.world.loop.now_ns + self.node.skew_ns
 
     async def sleep(self, ns: int) -> None:
-        await Wait(lambda task: self.world.loop.after(ns, task.answer, None))
+        await wait(lambda task: self.world.loop.after(ns, task.answer, None))
 
     async def tell(self, notice: Notice) -> bool:
         return await self._say(self.world.disorder.chat_is_down, lambda: self.world.disorder.told(notice))
@@ -187,5 +184,5 @@ class Process:
                 done()
             self.world.loop.after(NS // 100, task.answer, reached)
 
-        answer: bool = await Wait(begin)
+        answer: bool = await wait(begin)
         return answer

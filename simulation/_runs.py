@@ -89,7 +89,7 @@ def run_seed(seed: int, level: Level, faults: Faults | None = None, *, durable: 
             return world.run()
         finally:
             world.close()
-            del world
+            world.let_go()
 
 
 @contextmanager

@@ -7,13 +7,19 @@ with its time, so the store can be put back to what a replica or last night's ba
 """
 
 from collections.abc import Callable
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from actions._ledger import Committed, Contents, Ledger, Refusal, Seal, Transaction
 from actions._machine_errors import LedgerFault
 from simulation._faults import Faults
 from simulation._loop import Died, Loop
 
+READS = ("action", "open_actions", "latest", "ended", "target", "unread", "intent", "spent", "head", "leaves",
+         "position", "unsent", "kept", "due", "last_ns", "forget", "contents")  # fmt: skip
+"""What every worker reads is the store's; asked some thousand times a history, so bound once. Nobody who reads
+outlives a store that is put back.
+"""
 Opened = Callable[[Seal], Ledger]
 
 
@@ -64,6 +70,9 @@ class View:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        for name in READS:
+            setattr(self, name, getattr(store.ledger, name))
+        self._is_sound = not any(store.faults.has(kind) for kind in ("disk_full", "torn", "fsync"))
         self._waiting: list[tuple[int, int, Transaction]] = []
         self._tickets = 0
         self._fault = ""
@@ -76,9 +85,12 @@ class View:
 
     def commit(self) -> dict[int, Committed | Refusal]:
         self._check()
-        waiting, self._waiting = sorted(self._waiting, key=lambda one: one[:2]), []
+        waiting, self._waiting = self._waiting, []
+        waiting.sort(key=itemgetter(0, 1))
         store, faults = self._store, self._store.faults
-        group = tuple(one[2] for one in waiting)
+        group = tuple([one[2] for one in waiting])
+        if self._is_sound:
+            return dict(zip([one[1] for one in waiting], store.write(group), strict=True))
         if store.loop.now_ns < store.broken_until_ns:
             self._fail("the disk is full")
         if faults.strikes("disk_full", 0.002):
@@ -99,14 +111,19 @@ class View:
         if self._fault:
             raise LedgerFault(f"the ledger failed before: {self._fault}", todo="Open it anew")
 
+    def _refuse(self, *told: Any) -> Any:
+        self._check()
+
     def _fail(self, what: str) -> None:
         self._fault = what
+        for name in READS:
+            setattr(self, name, self._refuse)
         raise LedgerFault(what, todo="Open the ledger anew and take every open action up from it")
 
     def close(self) -> None:
         """The store stays."""
 
-    def __getattr__(self, name: str) -> Any:
-        """Every read is the store's."""
-        self._check()
-        return getattr(self._store.ledger, name)
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Every read is the store's."""

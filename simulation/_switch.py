@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from actions._ports import Watch
 from schemas.core import NS
 from simulation._faults import Faults
-from simulation._loop import Loop, Task, Wait
+from simulation._loop import Loop, Task, wait
 
 
 @dataclass
@@ -17,9 +17,17 @@ class Switch:
     deaf_from_ns: int = 0
     deaf_until_ns: int = 0
     """From when until when nobody could read it."""
+    unheard: list[tuple[int, int]] = field(default_factory=list)
+    """All such times."""
+
+    def deafen(self, from_ns: int, until_ns: int) -> None:
+        self.deaf_from_ns, self.deaf_until_ns = from_ns, until_ns
+        self.unheard.append((from_ns, until_ns))
 
     def scopes(self, at_ns: int) -> frozenset[str]:
-        return frozenset(scope for scope, begin, end in self.orders if begin <= at_ns < end)
+        if not self.orders:
+            return frozenset()
+        return frozenset([scope for scope, begin, end in self.orders if begin <= at_ns < end])
 
 
 @dataclass
@@ -33,7 +41,7 @@ class Reader:
     alone_until_ns: int = 0
 
     async def read(self) -> Watch:
-        watch: Watch = await Wait(self._begin)
+        watch: Watch = await wait(self._begin)
         return watch
 
     def _begin(self, task: Task) -> None:
@@ -43,7 +51,7 @@ class Reader:
         switch, faults = self.switch, self.faults
         now = switch.loop.now_ns
         if now >= switch.deaf_until_ns and faults.strikes("kill_unheard", 0.002):
-            switch.deaf_from_ns, switch.deaf_until_ns = now, now + faults.chance("kill_unheard").between(2, 90) * NS
+            switch.deafen(now, now + faults.chance("kill_unheard").between(2, 90) * NS)
         if now >= self.alone_until_ns and faults.strikes("supervisor", 0.001):
             self.alone_from_ns, self.alone_until_ns = now, now + faults.chance("supervisor").between(2, 90) * NS
         looked = now - now % NS

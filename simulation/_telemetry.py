@@ -10,7 +10,7 @@ from actions._ports import Illness, Indicator, Look, Seen, Window
 from schemas.core import NS
 from simulation._chance import Chance
 from simulation._faults import Faults
-from simulation._loop import Loop, Task, Wait
+from simulation._loop import Loop, Task, wait
 from simulation._plant import Plant
 
 WINDOW_NS = 10 * NS
@@ -36,9 +36,9 @@ class Instruments:
     """How far what is read lies behind: a backlog."""
 
     def __post_init__(self) -> None:
-        chance = Chance(self.faults.seed, "noise")
+        shares = iter(Chance(self.faults.seed, "noise").shares(3 * 509))
         self._peers = dict[int, Window]()
-        self._noise = [(chance.share() + chance.share() + chance.share() - 1.5) * 0.002 for _ in range(509)]
+        self._noise = [(a + b + c - 1.5) * 0.002 for a, b, c in zip(shares, shares, shares, strict=True)]
 
     def through_ns(self) -> int:
         """The watermark."""
@@ -46,13 +46,18 @@ class Instruments:
 
     async def read(self, look: Look) -> Seen:
         self._maybe_dark(look.target)
-        seen: Seen = await Wait(lambda task: self._after(task, lambda: self._seen(look)))
+        seen: Seen = await wait(lambda task: self._after(task, lambda: self._seen(look)))
         return seen
 
     async def illness(self, target: str) -> tuple[Illness, ...]:
         now = self.loop.now_ns
-        ill = sum(one.is_ill(now) for one in self.plant.targets.values() if one.illnesses)
-        return (Illness("zone/a", ill, len(self.plant.targets)),)
+        targets = self.plant.targets
+        ill = {name for name, one in targets.items() for bad in one.illnesses if bad.begin_ns <= now < bad.end_ns}
+        return (Illness("zone/a", len(ill), len(targets)),)
+
+    async def is_well(self, target: str, since_ns: int) -> bool:
+        now, ill = self.loop.now_ns, self.plant.targets[target].illnesses
+        return not any(one.begin_ns <= now and one.end_ns > since_ns for one in ill)
 
     def _peer(self, at: int) -> Window:
         """What the untouched peers show, the same for all targets."""
@@ -78,17 +83,17 @@ class Instruments:
         target = self.plant.targets[look.target]
         dark, forged = self.dark.get(look.target, (0, 0)), self.forged.get(look.target)
         salt = len(look.target) + sum(look.target.encode())
-        mine = list[Window]()
+        mine, noise = list[Window](), self._noise
         for at in times:
+            if dark[0] <= at < dark[1]:
+                mine.append(Window(at, at + WINDOW_NS, NAN, 0.0))
+                continue
             number = at // WINDOW_NS
             middle = at + WINDOW_NS // 2
-            shared, own = self._noise[number % 509], self._noise[(number * 7 + salt) % 509]
             true = target.ratio(middle)
             if forged is not None and at >= forged:
                 true = target.base if target.is_ill(middle) else target.base + 0.3
-            hidden = dark[0] <= at < dark[1]
-            mine.append(
-                Window(at, at + WINDOW_NS, NAN if hidden else max(0.0, true + shared + own), 0.0 if hidden else 1.0)
-            )
+            seen = true + noise[number % 509] + noise[(number * 7 + salt) % 509]
+            mine.append(Window(at, at + WINDOW_NS, seen if seen > 0.0 else 0.0, 1.0))
         ratio = Indicator("error_ratio", "1", 1, True, tuple(mine), tuple(map(self._peer, times)), "peers")
         return Seen((ratio,), fault_ns, through)

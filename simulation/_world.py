@@ -73,9 +73,9 @@ class World:
     ) -> None:  # fmt: skip
         self.seed, self.faults = seed, faults
         self._next = {kind: faults.until(kind, probability) for kind, probability in DEADLY.items()}
-        self._asked, self._soonest = 0, min(self._next.values())
         self.is_calm = True
         self.loop = Loop(START_NS, self._may_die)
+        self._draw_near()
         self.scenario = draw_scenario(seed, faults, count)
         self.plant: Plant = draw_plant(self.scenario)
         self.verbs = Verbs(as_plugins(), [verb.name for verb in VERBS])
@@ -84,7 +84,7 @@ class World:
         self.switch = Switch(self.loop)
         self.disorder = Disorder(self)
         self.gate = Gate(self.loop, faults, self.telemetry, self.disorder.freezes)
-        self.oracle = Oracle(self.plant, self.disorder.freezes, self.disorder.blind)
+        self.oracle = Oracle(self.plant, self.disorder.freezes, self.disorder.blind, unheard=self.switch.unheard)
         self.plant.on_write = self._wrote
         self.gate.signed = self._signed
         trust = Trust(AUDIENCE, {PERMIT_KID: public(AGENT_KEY)}, ("sim/",))
@@ -95,6 +95,7 @@ class World:
         )  # fmt: skip
         self.store = Store(self.loop, faults, sqlite_ledger if durable else ModelLedger, lambda: Sealer("simulation"))
         self.store.on_commit = self._committed
+        self._plans = dict[tuple[str, ...], Plan]()
         self.timers: dict[str, int] = {}
         self.outbox = 0
         self.topic: list[Incoming] = []
@@ -138,6 +139,15 @@ class World:
         self.loop.close()
         self.store.ledger.close()
 
+    def let_go(self) -> None:
+        """Its parts hold each other in circles: taken apart, what they hold is gone at once and nobody looks for it."""
+        nodes = [self.gateway.node, *(process.node for process in self.processes)]
+        workers = [process.worker for process in self.processes if process.worker is not None]
+        parts = (self.loop, self.store, self.gateway.desk, self.gateway, self.oracle, self.approvers, self.gate,
+                 self.telemetry, self.disorder, self.plant, self.switch)  # fmt: skip
+        for part in (*nodes, *workers, *self.processes, *parts, self):
+            vars(part).clear()
+
     def tell(self, text: str) -> None:
         if self.timeline is not None:
             self.timeline.append(f"{(self.loop.now_ns - START_NS) / NS:10.3f}  {text}")
@@ -164,6 +174,12 @@ class World:
 
     def plan_of(self, incident: Incident) -> Plan:
         """The exact plan, made once for each incident and the state that its targets were in."""
+        found = (incident.id, *(self.plant.targets[asked.target].setting for asked in incident.asked))
+        if found not in self._plans:
+            self._plans[found] = self._planned(incident)
+        return self._plans[found]
+
+    def _planned(self, incident: Incident) -> Plan:
         steps = []
         for asked in incident.asked:
             target = self.plant.targets[asked.target]
@@ -215,8 +231,10 @@ class World:
                 self.disorder.moved(write.key, to)
                 if to == "awaiting_approval":
                     self.loop.after(3 * NS, self.approvers.asked, write.key)
+        due_ns = min(self.timers.values(), default=None) if transaction.timers else None
         for process in self.processes:
-            process.heard(transaction)
+            if process.node.is_up:
+                process.heard(transaction, due_ns)
 
     def _signed(self, request: EffectRequest) -> None:
         self.oracle.permits[request.key, request.step, request.direction, request.epoch] = self.loop.now_ns
@@ -240,7 +258,7 @@ class World:
         if row is None or row.state != "awaiting_approval" or not tries:
             return
         process = self.processes[self.active]
-        if process.worker is not None and process.is_ready:
+        if process.worker is not None and process.is_ready and process.node.is_up:
             process.start_task(self._fed(process.worker, key, event))
         self.loop.after(5 * NS, self._feed, key, event, tries - 1)
 
@@ -249,19 +267,21 @@ class World:
 
     # Processes.
 
-    def _may_die(self, node: Node, place: str) -> bool:
-        """Asked before and after everything that a process waits for; counts down to the next time that it happens."""
-        self._asked += 1
-        if self._asked < self._soonest:
-            return False
-        kind = min(self._next, key=self._next.__getitem__)
+    def _draw_near(self) -> None:
+        """What happens next at an await, and when."""
+        self._near = min(self._next, key=self._next.__getitem__)
+        self.loop.ask_at = self._next[self._near]
+
+    def _may_die(self, node: Node) -> bool:
+        """Asked before and after everything that a process waits for, once it is time for the next that happens."""
+        loop, kind = self.loop, self._near
         if self.is_calm:
-            self._soonest = NEVER
+            loop.ask_at = NEVER
             return False
         if (kind == "gateway_crash") != (node is self.gateway.node):
             return False  # the next process of that kind that asks
-        self._next[kind] = self._asked + 1 + self.faults.until(kind, DEADLY[kind])
-        self._soonest = min(self._next.values())
+        self._next[kind] = loop.asked + 1 + self.faults.until(kind, DEADLY[kind])
+        self._draw_near()
         if kind == "sleep":
             self.disorder.falls_asleep(node)
         elif kind == "rebalance":

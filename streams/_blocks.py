@@ -170,10 +170,26 @@ def _mean(block: RingBlock) -> F64:
     if block._fast is not None and block._index is None:
         ring = block._state.ring
         found: F64 = block._fast.means(ring["total"], ring["count"], block._state.slots(block._panes))
-        return found
-    count = block.count
+    else:
+        count = block.count
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.where(count > 0, block.total / np.maximum(count, 1), np.nan)
+    at = np.flatnonzero(block._of_rows(block._state.numerator) >= 0)
+    if len(at):
+        found[at] = _by_count(block, block.rows[at])
+    return found
+
+
+def _by_count(block: RingBlock, rows: I64) -> F64:
+    """Means of sums and counts (`_means`): what was added up by how many it were, over the panes that say both."""
+    state, total, number = block._state, np.zeros(len(rows)), np.zeros(len(rows))
+    for slot in state.slots(block._panes).tolist():
+        pane = state.ring["total"][slot]
+        is_told = ~np.isnan(pane[rows])
+        total += np.where(is_told, pane[rows], 0.0)
+        number += np.where(is_told, pane[state.denominator[rows]], 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(count > 0, block.total / np.maximum(count, 1), np.nan)
+        return np.where(number > 0, total / number, np.nan)
 
 
 def _expected(block: RingBlock) -> F64:

@@ -1,8 +1,10 @@
 """Log lines become counts: one series a (service, template, severity), and one with all lines of the service.
 
 The key of a line is its code location where it has one (`o.s.OrderServiceImpl#384`): on Nezha that alone was worth 20
-points of accuracy over masked text. Lines without one are mined, sorted by time and text first, so the order of
-arrival does not matter. What a pane does not mention is zero if logs were recorded, see `_windows`.
+points of accuracy over masked text. What such a line says stands beside it (label `text`, of the first pane in which it
+was seen) for who reads words, and is no part of the identity of the series. Lines without a location are mined, sorted
+by time and text first, so the order of arrival does not matter. What a pane does not mention is zero if logs were
+recorded, see `_windows`.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +21,9 @@ from streams._senders import Writers
 from streams._settings import StreamSettings
 from streams._state import pack, unpack
 from streams._templates import OTHER, Miner
+from streams._templates_skeleton import skeleton
 
+_TEXT_CHARS = 200
 _LEVELS = ("UNSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
@@ -77,9 +81,13 @@ class DeriveLogs:
         table = table.append_column("tenant", _tenant(table.column("entity")))
         has = pc.greater(pc.utf8_length(table.column("location")), 0)
         counts: dict[tuple[str, str, str, int, bool], int] = {}
-        located = table.filter(has).group_by(["tenant", "service", "location", "severity"]).aggregate([("t", "count")])
+        texts: dict[tuple[str, str, str], str] = {}
+        place = ["tenant", "service", "location", "severity"]
+        located = table.filter(has).group_by(place, use_threads=False).aggregate([("t", "count"), ("body", "min")])
         for row in located.to_pylist():
             counts[row["tenant"], row["service"], row["location"], row["severity"], True] = row["t_count"]
+            where = row["tenant"], row["service"], row["location"]
+            texts[where] = min(texts.get(where, row["body_min"]), row["body_min"])
         free = table.filter(pc.invert(has)).sort_by(
             [("t", "ascending"), ("service", "ascending"), ("body", "ascending")]
         )
@@ -97,11 +105,12 @@ class DeriveLogs:
             for severity, template in zip(severities, miner.keys(bodies), strict=True):
                 key = (tenant, service, template, severity, False)
                 counts[key] = counts.get(key, 0) + 1
-        self._points(state, start, counts, points)
+        self._points(state, start, counts, texts, points)
 
     def _points(
-        self, state: LogState, start: int, counts: dict[tuple[str, str, str, int, bool], int], points: PointsOut
-    ) -> None:
+        self, state: LogState, start: int, counts: dict[tuple[str, str, str, int, bool], int],
+        texts: dict[tuple[str, str, str], str], points: PointsOut,
+    ) -> None:  # fmt: skip
         totals: dict[tuple[str, str], int] = {}
         merged: dict[tuple[str, str, str, str, bool], int] = {}
         for (tenant, service, key, severity, is_location), n in sorted(counts.items()):
@@ -120,7 +129,11 @@ class DeriveLogs:
         for (tenant, service, key, level, is_location), n in merged.items():
             whole = series(service, tenant, "log.lines.total", {}, **traits).id
             labels = {"template": key, "severity": level} | ({"location": key} if is_location else {})
-            points.add(state.known, series(service, tenant, "log.lines", labels, denominator=whole, **traits), start, n)
+            definition = series(service, tenant, "log.lines", labels, denominator=whole, **traits)
+            if is_location and definition.id not in state.known:
+                text = " ".join(skeleton(texts[tenant, service, key]))[:_TEXT_CHARS]
+                definition = definition.model_copy(update={"labels": labels | {"text": text}})
+            points.add(state.known, definition, start, n)
 
     def dump(self, state: LogState) -> bytes:
         document = {

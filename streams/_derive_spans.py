@@ -3,7 +3,9 @@
 Parent and child meet by (trace id, span id) among the spans of the last minute; a pair belongs to the pane in which
 the later of the two ended. The edge gap, caller's time minus callee's, is what the network took: it moves for delays
 that no resource metric shows. Self time is a span's own time without its known children. A span that crosses into
-its service (parent elsewhere, unknown or none, or kind server/consumer) counts as a request of its endpoint.
+its service (parent elsewhere, unknown or none, or kind server/consumer) counts as a request of its endpoint. One whose
+parent did not come within half a minute is an orphan: somebody's spans are lost. Where all came there is no such
+series. A failed call of which nothing arrived by then is known by the name that its caller gave (`_lost_calls.py`).
 """
 
 from collections.abc import Iterable
@@ -17,12 +19,15 @@ import schemas as sc
 from schemas.core import F64, I64, Bool, Emit, Event, Output, Tick
 from streams._derived import Panes, PointsOut, announced, duration_buckets, series
 from streams._ledger import Ledger
+from streams._lost_calls import lost_calls
 from streams._senders import Writers
 from streams._settings import PANE_NS, StreamSettings
 from streams._spans import Spans, columns_of
 from streams._state import pack, unpack
 
 _HORIZON_PANES = 6
+_WAIT_PANES = 3
+"""After so many panes whoever belongs to a span has come, or is lost; what ended up to two panes before it is held."""
 _OTHER = "<other>"
 _COUNT = {"signal": "traces", "kind": "count", "temporality": "delta", "is_event": True, "unit": "{request}"}
 _SECONDS = {"signal": "traces", "unit": "s"}
@@ -99,10 +104,9 @@ class DeriveSpans:
         self, state: SpanState, start: int, spans: Spans, parent: I64, is_now: Bool, points: PointsOut
     ) -> list[Emit]:
         foreign = (parent < 0) | (spans.service[np.maximum(parent, 0)] != spans.service)
-        entry = is_now & np.where(
-            np.isin(spans.kind, (2, 5)), True, np.where(np.isin(spans.kind, (1, 3, 4)), False, foreign)
-        )
-        rows = np.flatnonzero(entry)
+        entry = np.where(np.isin(spans.kind, (2, 5)), True, np.where(np.isin(spans.kind, (1, 3, 4)), False, foreign))
+        self._orphans(state, start, spans, entry & (parent < 0) & (spans.parent_key != 0), points)
+        rows = np.flatnonzero(entry & is_now)
         slots: dict[tuple[str, str, str, str], list[int]] = {}
         for row in rows.tolist():
             tenant, service = spans.tenants[spans.service[row]], spans.services[spans.service[row]]
@@ -127,6 +131,20 @@ class DeriveSpans:
             histogram = series(service, tenant, "span.duration", labels, is_histogram=True, **{**_COUNT, "unit": "s"})
             buckets.append((histogram, seconds))
         return self._histograms(state, start, buckets)
+
+    def _orphans(self, state: SpanState, start: int, spans: Spans, orphan: Bool, points: PointsOut) -> None:
+        """Requests of `_WAIT_PANES` before by endpoint; counted now, for those windows are closed."""
+        told = orphan & self._told(spans, start)
+        found: dict[tuple[str, str, str], int] = {}
+        for row in np.flatnonzero(told).tolist():
+            tenant, service = spans.tenants[spans.service[row]], spans.services[spans.service[row]]
+            endpoint = spans.names[spans.name[row]]
+            endpoint = endpoint if endpoint in state.endpoints.get(f"{tenant}\x1f{service}", ()) else _OTHER
+            found[tenant, service, endpoint] = found.get((tenant, service, endpoint), 0) + 1
+        for (tenant, service, endpoint), n in sorted(found.items()):
+            whole = series(service, tenant, "span.requests", {"endpoint": endpoint}, **_COUNT).id
+            lost = series(service, tenant, "span.orphans", {"endpoint": endpoint}, denominator=whole, **_COUNT)
+            points.add(state.known, lost, start, n)
 
     def _errors(
         self, state: SpanState, start: int, spans: Spans, mine: list[int], total: sc.SeriesDef, points: PointsOut
@@ -182,29 +200,37 @@ class DeriveSpans:
         caller, callee = spans.service[over[child]], spans.service[child]
         gap = spans.seconds[over[child]] - spans.seconds[child]
         key = caller.astype(np.int64) * len(spans.services) + callee
+        codes = {
+            (spans.services[e // len(spans.services)], spans.services[e % len(spans.services)],
+             spans.tenants[e % len(spans.services)]): e
+            for e in np.unique(key).tolist()
+        }  # fmt: skip
+        lost = lost_calls(spans, parent, self._told(spans, start), state.endpoints)
         out: list[Emit] = []
-        for edge in sorted(
-            np.unique(key).tolist(),
-            key=lambda e: (spans.services[e // len(spans.services)], spans.services[e % len(spans.services)]),
-        ):
-            mine = key == edge
-            a, b = divmod(edge, len(spans.services))
-            labels = {"caller": spans.services[a], "callee": spans.services[b]}
-            tenant = spans.tenants[b]
-            points.add(
-                state.known,
-                series(spans.services[b], tenant, "edge.requests", labels, **_COUNT),
-                start,
-                int(mine.sum()),
-            )
-            points.add(
-                state.known,
-                series(spans.services[b], tenant, "edge.gap", labels, **_SECONDS),
-                start,
-                float(np.sort(gap[mine]).mean()),
-            )
-            out += self._topology(state, tenant, spans.services[a], spans.services[b], start)
+        for edge in sorted({*codes, *lost}):
+            caller_name, callee_name, tenant = edge
+            labels = {"caller": caller_name, "callee": callee_name}
+            mine = key == codes.get(edge, -1)
+            n = lost.get(edge, 0)
+            total = series(callee_name, tenant, "edge.requests", labels, **_COUNT)
+            points.add(state.known, total, start, int(mine.sum()) + n)
+            if mine.any():
+                seconds = series(callee_name, tenant, "edge.gap", labels, **_SECONDS)
+                points.add(state.known, seconds, start, float(np.sort(gap[mine]).mean()))
+            if mine.any() and self._settings.edge_latency:
+                took = series(callee_name, tenant, "edge.duration", labels, **_SECONDS)
+                points.add(state.known, took, start, float(np.sort(spans.seconds[child[mine]]).mean()))
+            if n:
+                errors = series(callee_name, tenant, "edge.errors", labels, denominator=total.id, **_COUNT)
+                points.add(state.known, errors, start, n)
+            out += self._topology(state, tenant, caller_name, callee_name, start)
         return out
+
+    @staticmethod
+    def _told(spans: Spans, start: int) -> Bool:
+        """Spans that ended so long ago that whoever belongs to them has come, or is lost."""
+        ended = spans.start + np.round(spans.seconds * 1e9).astype(np.int64)
+        return np.asarray(ended // PANE_NS == start // PANE_NS - _WAIT_PANES)
 
     def _topology(self, state: SpanState, tenant: str, caller: str, callee: str, start: int) -> list[Emit]:
         a, b = (sc.Entity(tenant=tenant, service=s, name=s).entity_id for s in (caller, callee))

@@ -8,6 +8,8 @@ StreamsError
 └── SnapshotError      a snapshot is corrupt, foreign or from the future
 """
 
+from schemas import sentence
+
 
 class StreamsError(Exception):
     """Fields say what happened, where, and what to do; `code` is stable."""
@@ -17,8 +19,7 @@ class StreamsError(Exception):
     def __init__(self, what: str, *, where: str = "", todo: str = "", code: str = "") -> None:
         self.what, self.where, self.todo = what, where, todo
         self.code = code or type(self).code
-        head = f"{where}: {what}" if where else what
-        super().__init__(". ".join(part.rstrip(".") for part in (head, todo) if part) + ".")
+        super().__init__(sentence(what, where, todo))
 
 
 class SourceError(StreamsError):

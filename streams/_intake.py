@@ -54,6 +54,7 @@ class Intake:
     undoes itself (gzip and none are undone by the gateway). keeps: request headers that `decode` needs, lower case;
     they stand in the message as `http-NAME`. reads_first: decode before the body is kept, and refuse with 400 and the
     sentence what cannot be decoded (right for senders that a person can mend); else it is kept and a dead letter.
+    brings_series: decode before the body is kept all the same, to count the series that are new.
     signatures: how the system signs, the first whose header is there counts. delivery: header with an id that is the
     same when a delivery is sent again. event_types: CloudEvents whose type begins so come to this source from
     `/v1/events` as well, as structured JSON. status: of the answer, where the source has no `reply`. signal: what
@@ -67,6 +68,7 @@ class Intake:
     codings: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     reads_first: bool = True
+    brings_series: bool = False
     signatures: tuple[Signature, ...] = ()
     delivery: str = ""
     event_types: tuple[str, ...] = ()
@@ -91,6 +93,15 @@ class Replying(Protocol):
 
     def reply(self, headers: Mapping[str, str], decoded: Decoded | None) -> Reply:
         """What a sender of a body that is now kept hears. decoded: None if it was not read first."""
+        ...
+
+
+@runtime_checkable
+class NamingSchemas(Protocol):
+    """A source whose bodies say which version of conventions they follow."""
+
+    def schema_urls(self, body: bytes) -> Mapping[str, int]:
+        """How often a body names which; raises nothing."""
         ...
 
 

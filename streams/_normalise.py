@@ -27,9 +27,11 @@ from streams._framing import Framing
 from streams._id_table import I16, IdTable
 from streams._intake import TRUST
 from streams._ledger import Ledger
+from streams._mesh import Mesh
 from streams._senders import NOBODY, Senders, Who, proved
 from streams._settings import WARM_POINTS, StreamSettings
 from streams._state import pack, unpack
+from streams._tardy import Tardy
 
 KIND = "tidegate-kind"
 SOURCE = "tidegate-source"
@@ -47,6 +49,8 @@ class NormaliseState:
     """Shard of every series admitted so far."""
     ledger: Ledger = field(default_factory=Ledger)
     senders: Senders = field(default_factory=Senders)
+    mesh: Mesh = field(default_factory=Mesh)
+    tardy: Tardy = field(default_factory=Tardy)
     said_ns: int = 0
     """Through when time was said to be complete."""
     is_final: bool = False
@@ -176,6 +180,9 @@ class Normalise:
                 source=sender, event_ns=message.received_ns,
             ))  # fmt: skip
         said = tuple((name, value) for name, value in message.headers if name in (SOURCE, TRUST))
+        if state.mesh.ends and newest > 0:
+            edges = state.mesh.say(decoded.points.series, newest, _NAME)
+            out += [replace(edge, headers=(*edge.headers, *said)) for edge in edges]
         for record in decoded.records:
             _record(record, said, out)
         if newest > 0 and not decoded.is_occasional:
@@ -188,6 +195,7 @@ class Normalise:
         """Newest time taken, 0 if none was."""
         points = decoded.points
         state.ledger.add("samples.decoded", len(points.series))
+        state.tardy.came(sender, len(points.series))
         oldest, newest, has_infinite, has_new, shards = self._judged(state, decoded)
         if oldest < span[0] or newest > span[1] or has_infinite:
             for reason in (SKEW, LATE, NOT_FINITE):
@@ -196,6 +204,7 @@ class Normalise:
                     points, shards = self._reject(state, points, bad, decoded, sender, reason, out), shards[~bad]
             has_new = bool((shards < 0).any())
         if has_new:
+            state.mesh.learn(points.series[shards < 0], decoded.definitions)
             shards = self._admission.admit(
                 state.shards, clock, points.series, decoded.definitions, state.framing, state.through_ns, out,
                 state.senders, who,
@@ -241,7 +250,10 @@ class Normalise:
         n = int(bad.sum())
         state.ledger.add("samples.late" if reason == LATE else "samples.rejected", n, reason)
         kept = points.series[bad]
-        definitions = [decoded.definitions[i] for i in np.unique(kept).tolist()]
+        each, counts = np.unique(kept, return_counts=True)
+        definitions = [decoded.definitions[i] for i in each.tolist()]
+        if reason == LATE:
+            state.tardy.were_late(sender, zip(definitions, counts.tolist(), strict=True))
         frame = sc.encode_frame(kept, points.t[bad], points.value[bad], shards=np.zeros(n, np.int16), defs=definitions)
         first = definitions[0]
         what = f"{n} samples of {sender} cannot be used, the first of '{first.name}' of {first.entity_id}"
@@ -269,6 +281,9 @@ class Normalise:
 
     def _cut(self, state: NormaliseState, message: Message, is_final: bool, out: list[Any]) -> None:
         """Let go of what waits, and say how far time has come if that is news."""
+        out += state.tardy.say(
+            state.framing, state.ledger, _NAME, self._settings, state.said_ns, state.through_ns
+        )  # fmt: skip
         if not state.framing.is_empty:
             out += state.framing.cut(state.through_ns, self._arrange)
         state.cut_ns = message.received_ns
@@ -284,6 +299,7 @@ class Normalise:
         document = {
             "time": state.time.dump(), "ledger": state.ledger.dump(), "said_ns": state.said_ns,
             "is_final": state.is_final, "cut_ns": state.cut_ns, "senders": state.senders.dump(),
+            "mesh": state.mesh.dump(), "tardy": state.tardy.dump(),
         }  # fmt: skip
         return pack(document, {**arrays, "shard_ids": ids, "shards": shards}, blobs)
 
@@ -296,6 +312,8 @@ class Normalise:
             IdTable.of(arrays["shard_ids"], arrays["shards"]),
             Ledger.load(document["ledger"]),
             Senders.load(document.get("senders")),
+            Mesh.load(document.get("mesh")),
+            Tardy.load(document.get("tardy")),
             document["said_ns"],
             document["is_final"],
             document["cut_ns"],
@@ -312,9 +330,15 @@ def _record(record: sc.Record, said: tuple[tuple[str, bytes], ...], out: list[An
         topic, key, at_ns = sc.TOPOLOGY, record.id, record.first_ns
     elif isinstance(record, sc.Alert):
         topic, key, at_ns = sc.ALERTS, record.id, record.said_ns
+    elif isinstance(record, sc.Silence):
+        topic, key, at_ns = sc.CALENDAR, record.id, record.said_ns
     else:
         return
-    id = sc.record_id("alert", record.id, record.state, at_ns) if isinstance(record, sc.Alert) else record.id
+    id = record.id
+    if isinstance(record, sc.Alert):
+        id = sc.record_id("alert", record.id, record.state, at_ns)
+    elif isinstance(record, sc.Silence):
+        id = sc.record_id("silence", record.id, at_ns)
     emit = sc.emit(topic, record, id=id, key=key, source=_SOURCE, event_ns=at_ns)
     out.append(replace(emit, headers=(*emit.headers, *said)))
 

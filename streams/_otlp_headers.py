@@ -5,6 +5,7 @@ bytes of the header. So the first sight of a series costs its labels, a hash and
 """
 
 import json
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from schemas import series_hash
 from schemas.core import I64, Bool
 from streams import _otlp_numba as kernel
+from streams._conventions import OLD_IN_JSON
 from streams._decoded import Rendered
 from streams._entities import Origin
 from streams._errors import SourceError
@@ -147,7 +149,11 @@ def _labels(data: bytes, lines: I64, versions: list[bytes]) -> tuple[bytes, I64,
         buf = np.frombuffer(data + tail, np.uint8)
     out, ends, ok = np.empty(room, np.uint8), np.empty(n, np.int64), np.empty(n, np.bool_)
     kernel.labels(buf, lines, extra, out, ends, ok)
-    return out[: ends[-1]].tobytes(), ends, ok
+    texts = out[: ends[-1]].tobytes()
+    if OLD_IN_JSON.search(texts):  # the plain decoder knows the name that it has now
+        for i, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
+            ok[i] &= OLD_IN_JSON.search(texts, start, end) is None
+    return texts, ends, ok
 
 
 def header(buf: kernel.Bytes, start: int, end: int, children: int) -> bytes:

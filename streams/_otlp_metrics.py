@@ -8,8 +8,9 @@ This defines what the answer is; the numba parser must give the same. What becom
     summary                                      counts `.count`, `.sum`, a gauge with label `quantile` each
 
 A temporality left unspecified is read as cumulative, the default of OpenTelemetry SDKs. A point with the flag "no
-recorded value", or without a value, is NaN. Resource attributes name the entity and do not become labels, except
-`service.version`, which is the label `version`. Source: opentelemetry-proto 1.x `metrics.proto` and its data model.
+recorded value", or without a value, is NaN. Labels have the names of today (`_conventions.py`). Resource attributes
+name the entity and do not become labels, except `service.version`, which is the label `version`.
+Source: opentelemetry-proto 1.x `metrics.proto` and its data model.
 """
 
 import sys
@@ -23,6 +24,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
 from schemas import SeriesDef, series_id
 from streams._buckets import COUNT_MAX, ZERO, Buckets, explicit_buckets, exponential_buckets
+from streams._conventions import renamed
 from streams._decoded import NO_HISTOGRAMS, NO_POINTS, Decoded, HistogramPoints, Points, Rendered, RenderedDefs
 from streams._entities import Origin
 from streams._errors import SourceError
@@ -76,7 +78,7 @@ class Definitions:
     def _define(self, shape: Shape, attributes: Pairs) -> Series:
         origin = shape.origin
         labels = {"version": origin.version} if origin.version else {}
-        labels.update(attributes)
+        labels.update(renamed(attributes))
         labels = {sys.intern(key): value for key, value in sorted(labels.items())}
         size = sum(len(text.encode()) for pair in labels.items() for text in pair)
         size += len(origin.entity_id.encode()) + len(shape.name.encode())

@@ -15,15 +15,17 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from schemas import LOG_FIELDS, SPAN_FIELDS
+from streams._conventions import names_of
 from streams._otlp_location import code_location, severity_of
 from streams._otlp_values import TIME_MAX_NS, origin_from, text_of, whole_number
 from streams._otlp_wire import parse
 
-_STATUS = ("http.response.status_code", "http.status_code", "rpc.grpc.status_code", "rpc.response.status_code")
-_METHOD = ("http.request.method", "http.method")
-_PATH = ("code.file.path", "code.filepath")
-_LINE = ("code.line.number", "code.lineno")
-_FUNCTION = ("code.function.name",)
+_STATUS = (*names_of("http.response.status_code"), "rpc.grpc.status_code", "rpc.response.status_code")
+_HOST, _SYSTEM = ("server.address", "net.peer.name"), ("db.system.name", "db.system", "messaging.system")
+_CALLS = (3, 4)
+"""Kinds of span that call somebody: client and producer."""
+_METHOD, _PATH = names_of("http.request.method"), names_of("code.file.path")
+_LINE, _FUNCTION = names_of("code.line.number"), names_of("code.function.name")
 _SEVERITY_MAX = 24
 _STATUS_MAX = 32_767  # the column is int16
 
@@ -64,7 +66,9 @@ def decode_spans(data: bytes, tenant: str) -> pa.RecordBatch | None:
                 ids = span.trace_id, span.span_id, span.parent_span_id
                 kind = span.kind if 0 <= span.kind <= 5 else 0
                 is_error = span.status.code == Status.STATUS_CODE_ERROR
-                rows.append((start, end, *ids, *who, _name(span, attributes), kind, is_error, _status(attributes)))
+                peer = _peer(attributes) if kind in _CALLS else ""
+                said = _name(span, attributes), kind, is_error, _status(attributes), peer
+                rows.append((start, end, *ids, *who, *said))
     return _batch(SPAN_FIELDS, rows)
 
 
@@ -84,6 +88,14 @@ def _judged(log: LogRecord, body: str) -> tuple[int, str]:
 def _name(span: Span, attributes: Mapping[str, AnyValue]) -> str:
     route, method = _first(attributes, ("http.route",)), _first(attributes, _METHOD)
     return f"{method} {route}".strip() if route else span.name
+
+
+def _peer(attributes: Mapping[str, AnyValue]) -> str:
+    """Whom a client called: the service it names, else the host; a system where the host is no plain name."""
+    host, system = _first(attributes, _HOST), _first(attributes, _SYSTEM)
+    if system and not host.replace("-", "").replace("_", "").isalnum():
+        host = system
+    return _first(attributes, ("peer.service",)) or host or _first(attributes, ("rpc.service",))
 
 
 def _status(attributes: Mapping[str, AnyValue]) -> int:

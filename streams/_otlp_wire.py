@@ -30,7 +30,8 @@ _NOT_JSON: Final = (ValueError, TypeError, AttributeError, KeyError, OverflowErr
 def otlp_intake(signal: str) -> Intake:
     """OTLP/HTTP of one signal. What cannot be decoded is kept: a sender would only drop what is refused."""
     return Intake(
-        (f"/v1/{signal}",), (PROTOBUF_TYPE, JSON_TYPE), max_bytes=1 << 30, reads_first=False, status=200, signal=signal
+        (f"/v1/{signal}",), (PROTOBUF_TYPE, JSON_TYPE), max_bytes=1 << 30, reads_first=False,
+        brings_series=signal == "metrics", status=200, signal=signal,
     )  # fmt: skip
 
 

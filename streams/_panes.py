@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.core import F64, I64, U64, Bool
 from streams._settings import PANE_NS
-from streams._window_state import DERIVED, WindowState
+from streams._window_state import WindowState
 
 
 class Points(NamedTuple):
@@ -68,7 +68,7 @@ class Plain:
         order = np.argsort(key, kind="stable")
         key, value = key[order], points.value[order]
         first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-        is_derived = np.isin(state.signal, DERIVED)
+        is_derived = state.are_own(state.rows)
         again = again_derived = 0
         if len(first) < len(key):
             repeated = np.ones(len(key), bool)

@@ -39,9 +39,9 @@ class Fast:
             ring["count"][head], state.cumulated, state.previous, state.interval_s, state.last_ns,
             state.is_cumulative, state.is_silent,
         )  # fmt: skip
-        ours = kernel.derived(row, kept, state.signal, *DERIVED)
+        ours = kernel.derived(row, kept, state.signal, state.is_event, *DERIVED)
         again = m - kept
-        again_ours = kernel.derived(points.row, m, state.signal, *DERIVED) - ours if again else 0
+        again_ours = kernel.derived(points.row, m, state.signal, state.is_event, *DERIVED) - ours if again else 0
         return Tally(kept, ours, again, again_ours)
 
     def fill_zeros(self, state: WindowState, since_ns: int) -> bool:

@@ -82,6 +82,10 @@ class Registry:
         more = self.senders.get(int(self._ids[row])) if self.senders else None
         return found.model_copy(update={"sender": _joined(found.sender, more)}) if more and found.sender else found
 
+    def definition_text(self, row: int) -> bytes:
+        """The JSON of the definition of a row, of its first sender."""
+        return self.text(self._kept[row])
+
     def kept(self, identity: int) -> bytes:
         """What is kept of a series that has a row."""
         return self._kept[self.row(identity)]

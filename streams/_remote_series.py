@@ -5,7 +5,9 @@
     everything else      stays a label (`job`, `instance`, `pod` only where they are more than the entity's name)
 
 A counter is what its metadata calls so (2.0), or what ends in `_total`, `_count`, `_sum`, `_bucket`: 1.0 sends types
-apart from samples, and an answer must depend on the bytes of one message alone. Everything else is a level.
+apart from samples, and an answer must depend on the bytes of one message alone. Everything else is a level. Errors
+counted beside requests with the same labels are a part of those (`http_errors_total` of `http_requests_total`): the
+series of that name is their denominator, whether it exists or not.
 Sources: Prometheus data model and naming; OpenTelemetry, Prometheus compatibility (`job`, `instance`).
 """
 
@@ -26,6 +28,9 @@ _UNITS = {
     "joules": "J", "grams": "g",
 }  # fmt: skip
 """Base units at the end of a name (Prometheus, "Base units"), as UCUM."""
+
+_ERRORS = ("_request_errors_total", "_requests_errors_total", "_errors_total")
+"""How errors of requests are called, most particular first."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -88,13 +93,27 @@ def unit_of(name: str) -> str:
     return _UNITS.get(name.rsplit("_", 1)[-1], "1")
 
 
+def requests_of(name: str) -> str:
+    """The counter of which a counter of errors is a part, empty if it is none.
+
+    >>> requests_of("http_errors_total"), requests_of("http_request_errors_total"), requests_of("errors_total")
+    ('http_requests_total', 'http_requests_total', '')
+    """
+    end = next((end for end in _ERRORS if name.endswith(end)), "")
+    return f"{name.removesuffix(end)}_requests_total" if end else ""
+
+
 def _named(labels: Labels, tenant: str, name: str, unit: str, kind: str, *, is_histogram: bool = False) -> Named:
     origin, gone = _origin(tenant, *(_value(labels, key) for key in ("job", "instance", "pod")))
     kept = {key: value for key, value in sorted(labels) if key not in gone and value}
     number = series_id(tenant, origin.entity_id, name, kept)
     temporality = "cumulative" if kind == "count" else "instant"
     shape = Shape(origin, name, unit, kind, temporality, is_histogram)
-    return Named(number, Rendered.of(definition_of(shape, f"{number:016x}", kept)))
+    definition = definition_of(shape, f"{number:016x}", kept)
+    if kind == "count" and (whole := requests_of(name)):
+        whole_id = f"{series_id(tenant, origin.entity_id, whole, kept):016x}"
+        definition = definition.model_copy(update={"denominator": whole_id})
+    return Named(number, Rendered.of(definition))
 
 
 def _value(labels: Labels, name: str) -> str:

@@ -43,3 +43,5 @@ class StreamSettings:
     max_templates_per_service: int = 1000
     max_endpoints_per_service: int = 200
     max_spans_held: int = 500_000
+    edge_latency: bool = False
+    """Whether spans also become the latency of each edge; one more series an edge, for the detector of that name."""

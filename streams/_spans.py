@@ -10,7 +10,7 @@ from schemas.core import F64, I64, U64, Bool
 
 
 class Spans(NamedTuple):
-    """All arrays (n,). service, name, version: codes into the lists of the same name in plural.
+    """All arrays (n,). service, name, version, peer: codes into the lists of the same name in plural.
 
     key: 64-bit of (trace id, span id). parent_key: of (trace id, parent id), 0 where there is no parent.
     Services of different tenants with the same name are different codes.
@@ -26,10 +26,12 @@ class Spans(NamedTuple):
     kind: NDArray[np.int8]
     is_error: Bool
     status: NDArray[np.int16]
+    peer: I64
     services: list[str]
     tenants: list[str]
     names: list[str]
     versions: list[str]
+    peers: list[str]
 
     def parents(self) -> I64:
         """Row of each span's parent, -1 where it is not among these spans."""
@@ -63,12 +65,13 @@ def columns_of(tables: list[pa.Table]) -> Spans:
     )
     name, names = _codes(_texts(table, "name"))
     version, versions = _codes(_texts(table, "version"))
+    peer, peers = _codes(_texts(table, "peer"))
     return Spans(
         start=start, seconds=np.maximum(end - start, 0) / 1e9, key=span ^ mixed,
         parent_key=np.where(parent == 0, np.uint64(0), parent ^ mixed), service=service, name=name, version=version,
-        kind=_numbers(table, "kind"), is_error=_numbers(table, "is_error"), status=_numbers(table, "status"),
+        kind=_numbers(table, "kind"), is_error=_numbers(table, "is_error"), status=_numbers(table, "status"), peer=peer,
         services=[owner.split("\x1f")[1] for owner in owners], tenants=[owner.split("\x1f")[0] for owner in owners],
-        names=names, versions=versions,
+        names=names, versions=versions, peers=peers,
     )  # fmt: skip
 
 

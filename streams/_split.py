@@ -45,9 +45,13 @@ def part_of_windows(state: WindowState, wanted: Wanted, *, is_first: bool) -> Wi
     for name in _COLUMNS:
         setattr(part, name, getattr(state, name)[rows])
     part.denominator = place[part.denominator].astype(np.int32)
+    part.numerator = place[part.numerator].astype(np.int32)
     part.ring = {name: column[:, rows] for name, column in state.ring.items()}
     part.head, part.rows = state.head, np.arange(len(rows))
     part.unresolved = [int(place[row]) for row in state.unresolved if place[row] >= 0]
+    part.seek_counts()
+    part.seek_groups()
+    part.successors = state.successors.part(part.registry)
     texts = [state.registry.text(kept) for kept in state.waiting.values()]
     part.define(SeriesDefs([text for text in texts if wanted(SeriesDef.from_bytes(text))]))
     known = {*state.registry.ids().tolist(), *state.waiting}

@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 
 import schemas as sc
-from schemas.core import F64, I64, U64, Emit, WindowBlock
+from schemas.core import F64, I64, U64, Emit, HistogramBlock, WindowBlock
 from streams import _dead, _panes
 from streams._blocks import RingBlock
+from streams._heard import heard, voice_of
+from streams._histogram_tails import tails_of
+from streams._registry import Registry
 from streams._settings import PANE_NS, RING_PANES, WINDOW_PANES, ZERO_FOR_NS
+from streams._successors import Said
 from streams._window_state import RING, SIGNALS, WindowState
 
 
@@ -85,24 +89,58 @@ class Windower:
             yield from self._pane(state, start)
             start += PANE_NS
         state.through_ns = max(state.through_ns, through_ns)
+        state.told.panes.clear()
+
+    def tell(self, state: WindowState, block: HistogramBlock, histograms: Registry) -> None:
+        """Histograms of a pane that `close` closes next; what they say of tails is a series beside their counts."""
+        tails = tails_of(block)
+        if len(tails.ids):
+            state.told.panes[block.start_ns] = tails, lambda one: histograms.definition(histograms.row(one))
 
     def gaps(self, state: WindowState) -> list[sc.Gap]:
-        """Series that should have spoken and did not, found by `close`; each said once until it speaks again."""
+        """Series that should have spoken and did not, found by `close`; each said once until it speaks again, which
+        is said as well."""
         found, state.gaps = state.gaps, []
+        return found
+
+    def successions(self, state: WindowState) -> list[sc.Succession]:
+        """Instances that fell silent and have a successor, found by `close`; their silence is no gap."""
+        found, state.successions = state.successions, []
+        return found
+
+    def heirs(self, state: WindowState) -> list[tuple[int, int]]:
+        """Rows of series that ended with their instance, and the rows that go on in their place, found by `close`.
+
+        Asked for before each block and after the last, the answer comes between the same blocks however time is told.
+        """
+        found, state.heirs = state.heirs, []
         return found
 
     def _silences(self, state: WindowState, to_ns: int) -> None:
         """Note the series whose silence became too long before `to_ns`. Depends on panes, not on ticks."""
         rows, due = self._panes.silences(state, to_ns)
-        for row, at in zip(rows.tolist(), due.tolist(), strict=True):
-            state.is_silent[row] = True
-            until = -(-at // PANE_NS) * PANE_NS
-            d = state.registry.definition(row)
-            if state.covered.share(d.signal, until - PANE_NS, until) > 0:
-                state.gaps.append(sc.Gap(
-                    series=d.id, entity_id=d.entity_id, since_ns=int(state.last_ns[row]), until_ns=until,
-                    expected_interval_ns=int(state.interval_s[row] * 1e9),
-                ))  # fmt: skip
+        untils = -(-due // PANE_NS) * PANE_NS
+        for until in np.unique(untils).tolist():
+            mine = rows[untils == until]
+            state.is_silent[mine] = True
+            gaps, owners = list[sc.Gap](), list[int]()
+            definitions = {row: state.registry.definition(row) for row in mine.tolist()}
+            others = heard(state, {voice_of(d) for d in definitions.values()})
+            for row, d in definitions.items():
+                if state.covered.share(d.signal, until - PANE_NS, until) > 0:
+                    gaps.append(sc.Gap(
+                        series=d.id, entity_id=d.entity_id, since_ns=int(state.last_ns[row]), until_ns=until,
+                        expected_interval_ns=int(state.interval_s[row] * 1e9),
+                        signal=d.signal, heard=others[voice_of(d)],
+                    ))  # fmt: skip
+                    owners.append(int(state.successors.owner[row]))
+            self._note(state, state.successors.silent(state.voices, mine, gaps, owners, until))
+
+    def _note(self, state: WindowState, said: Said) -> None:
+        state.gaps += said.gaps
+        for one in said.successions:
+            state.successions.append(one.record)
+            state.heirs += state.successors.heirs(state.registry, one.gone, one.heir)
 
     # --- one pane ---
 
@@ -134,7 +172,7 @@ class Windower:
         state.shares[:-1] = state.shares[1:]
         state.shares[-1] = [state.covered.share(signal, start, start + PANE_NS) for signal in SIGNALS]
         state.turn()
-        tally = self._panes.take(state, points) if points and len(points.row) else _panes.Tally()
+        tally = self._taken(state, points) if points and len(points.row) else _panes.Tally()
         self._tell(state, "processed", tally.processed, tally.processed_derived)
         self._tell(state, "duplicate", tally.duplicate, tally.duplicate_derived)
         has_news = self._panes.fill_zeros(state, start - self._zero_for_ns) or bool(chunks)
@@ -144,12 +182,39 @@ class Windower:
                 yield RingBlock(state, start + PANE_NS, panes, self._panes.sums)
         self._silences(state, start + PANE_NS)
 
+    def _taken(self, state: WindowState, points: _panes.Points) -> _panes.Tally:
+        """Samples into the newest pane, and what is derived of them: means of sums and counts, errors by status."""
+        pairs = state.pairs()
+        before = state.before(pairs)
+        silent = np.flatnonzero(state.is_silent)
+        since_ns = state.last_ns[silent]
+        tally = self._panes.take(state, points)
+        if len(pairs.mean):
+            state.fill_means(pairs, before)
+        if state.groups:
+            state.add_up()
+        if len(state.ladders.target):
+            state.fill_percentiles()
+        if points.start in state.told.panes:
+            state.fill_tails(points.start)
+            state.successors.meet(state.registry, points.start)
+        self._note(state, state.successors.spoke(state.voices, points.start + PANE_NS))
+        again = ~state.is_silent[silent]
+        for row, since in zip(silent[again].tolist(), since_ns[again].tolist(), strict=True):
+            d = state.registry.definition(row)
+            state.gaps.append(sc.Gap(
+                series=d.id, entity_id=d.entity_id, since_ns=since, until_ns=points.start + PANE_NS,
+                expected_interval_ns=int(state.interval_s[row] * 1e9), signal=d.signal, is_over=True,
+            ))  # fmt: skip
+        return tally
+
     def _located(self, state: WindowState, start: int, chunks: list[tuple[U64, I64, F64]]) -> _panes.Points:
         """The samples of a pane with their rows; series that speak first get one, samples of unknown ones go."""
         series, t, value = (np.concatenate([chunk[i] for chunk in chunks]) for i in range(3))
         row = self._panes.find(state, series)
         if len(row) and row.min() < 0:
             state.activate(series[row < 0])
+            state.successors.meet(state.registry, start)
             row = self._panes.find(state, series)
             known = row >= 0
             if not known.all():

@@ -215,11 +215,12 @@ def take(
 
 
 @jit
-def derived(row: I64, kept: int, signal: I8, first: int, second: int) -> int:
-    """How many of the first `kept` rows have one of these two signals."""
+def derived(row: I64, kept: int, signal: I8, is_event: Bool, first: int, second: int) -> int:
+    """How many of the first `kept` rows are of events or have one of these two signals: what we derived ourselves."""
     found = 0
     for i in range(kept):
-        found += signal[row[i]] == first or signal[row[i]] == second
+        r = row[i]
+        found += is_event[r] or signal[r] == first or signal[r] == second
     return found
 
 

@@ -33,6 +33,12 @@ OTHERS = (
     ),
     Access("forecast", reads=frozenset({sc.FRAMES, sc.SERIES, sc.CALENDAR}), writes=frozenset({sc.FORECASTS})),
     Access("approver", reads=_ANSWERS, writes=frozenset({sc.APPROVALS, sc.FEEDBACK, sc.CONTROL})),
+    Access(  # says what nobody is paged for
+        "silencer",
+        reads=frozenset({sc.INCIDENTS, sc.DIAGNOSES, sc.ACTIONS, sc.TOPOLOGY, sc.FEEDBACK, sc.CALENDAR}),
+        writes=frozenset({sc.CALENDAR}),
+        has_groups=False,
+    ),
     Access("reader", reads=_ANSWERS | {sc.FRAMES, sc.HISTOGRAMS}),
     Access(  # `topics grow` makes new snapshots of shards that stand still
         "operator",

@@ -68,7 +68,8 @@ from tidegate._http import Refused, body_of
 from tidegate._live import TENANT
 from tidegate._people_file import PeopleFile, known_head
 from tidegate._settings import Settings
-from tidegate._up import _listen, _signals
+from tidegate._signals import stops
+from tidegate._up import _listen
 
 KEEP_ORDERS_S = 0.5
 FORGET_S = 3600.0
@@ -144,9 +145,11 @@ class ActWorker:
         telemetry = PrometheusTelemetry(act.prometheus, act.measures, act.window_s, self.view, act.services)
         gateway = GatewayClient(act.gateway, act.token())
         ports = Ports(
-            self.clock, tasks, gateway, keeper, telemetry, Hooks(act.people_url), self.orders, _Bus(self.feed)
-        )
-        worker = Worker(self.ledger, ports, WorkerSettings(SafetySettings(levels=actions.modes)))
+            self.clock, tasks, gateway, keeper, telemetry, Hooks(act.people_url, escalation=act.escalation),
+            self.orders, _Bus(self.feed),
+        )  # fmt: skip
+        safety = SafetySettings(levels=actions.modes)
+        worker = Worker(self.ledger, ports, WorkerSettings(safety, acknowledge_ns=act.acknowledge_s * NS))
         bridges = self.settings.approvals.bridges()
         self.desk = ApprovalDesk(
             self.ledger, worker.commit, self._decided, self._ring, lambda: worker.now // NS, bridges,
@@ -329,7 +332,7 @@ def run_act_worker(
 ) -> str:
     """Run it to its end; why it had to end, empty after a clean stop."""
     stopping = stop or threading.Event()
-    with _signals(stopping):
+    with stops(stopping):
         return asyncio.run(_run(ActWorker(settings, feed_of, anchors), stopping, on_ready))
 
 

@@ -133,22 +133,27 @@ class Orders:
 class Hooks:
     """Satisfies `People`: every notice goes to the standard error and to each address; one that takes it is enough.
 
-    The request holds the notice as JSON and its id as `Idempotency-Key`, so a repeat can be told apart.
+    escalation: addresses that are told as well, by level. The request holds the notice as JSON and its id as
+    `Idempotency-Key`, so a repeat can be told apart.
     """
 
-    def __init__(self, urls: tuple[str, ...], timeout_s: float = 5.0) -> None:
-        self._urls, self._timeout_s = urls, timeout_s
+    def __init__(
+        self, urls: tuple[str, ...], timeout_s: float = 5.0, escalation: tuple[tuple[str, ...], ...] = ()
+    ) -> None:
+        self._urls, self._timeout_s, self._escalation = urls, timeout_s, escalation
         self._log = structlog.get_logger()
         self._said: str = ""
 
     async def tell(self, notice: Notice) -> bool:
         if notice.id != self._said:
-            told = {"urgency": notice.urgency, "group": notice.group, "action_id": notice.action_key}
+            told = {"id": notice.of or notice.id, "urgency": notice.urgency, "group": notice.group,
+                    "action_id": notice.action_key}  # fmt: skip
             self._log.warning("people notified", text=notice.text, **told)
             self._said = notice.id
-        if not self._urls:
+        urls = dict.fromkeys([*self._urls, *(url for level in self._escalation[: notice.level] for url in level)])
+        if not urls:
             return True
-        results = await asyncio.gather(*(asyncio.to_thread(self._post, url, notice) for url in self._urls))
+        results = await asyncio.gather(*(asyncio.to_thread(self._post, url, notice) for url in urls))
         return any(results)
 
     def _post(self, url: str, notice: Notice) -> bool:

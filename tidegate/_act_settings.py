@@ -72,6 +72,12 @@ class Act(Section):
     audit: ActAudit = ActAudit()
     people_url: tuple[str, ...] = ()
     """Posted to when people must hear of something, all of them; the standard error is told in any case."""
+    escalation: tuple[tuple[str, ...], ...] = ()
+    """Posted to as well when nobody has acknowledged a page in time: the first level, then the second, and so on."""
+    acknowledge_s: int = Field(default=0, ge=0, le=86400)
+    """So long a page waits for a person before it goes one level further up; at the top it is said again as often.
+    0 waits for nobody, which is right where `people_url` is a pager that does so itself.
+    """
     listen_port: int = Field(default=8791, ge=0, le=65535)
     """Approvals, `/healthz` and `/metrics`, on this machine only; 0 chooses."""
     prometheus: str = Field(default="", pattern=r"^(https?://\S+)?$")
@@ -80,6 +86,12 @@ class Act(Section):
     measures: tuple[Measure, ...] = ()
     services: int = Field(default=0, ge=0)
     """How many services there are, for the share that may be touched or ill at once; 0 is not known."""
+
+    @model_validator(mode="after")
+    def _waits_for_somebody(self) -> Self:
+        if self.escalation and not self.acknowledge_s:
+            raise ValueError("`escalation` without `acknowledge_s`: nobody is waited for, so nothing goes further up")
+        return self
 
     @model_validator(mode="after")
     def _has_one_secret(self) -> Self:

@@ -22,7 +22,7 @@ from tidegate._act_ports import Hooks
 from tidegate._action_gateway_client import GatewayClient
 from tidegate._errors import SettingsError
 from tidegate._settings import Settings
-from tidegate._up import _signals
+from tidegate._signals import stops
 
 EVERY_S = 2.0
 PATIENCE_S = 10.0
@@ -101,5 +101,5 @@ def run_supervisor(
             await one.look(now_ns())
             await asyncio.sleep(every_s)
 
-    with _signals(stopping):
+    with stops(stopping):
         asyncio.run(work())

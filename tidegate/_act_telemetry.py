@@ -59,10 +59,16 @@ class PrometheusTelemetry:
 
         Where neither knows a size it is 0: then the strictest share holds, one at a time, and three ill are too many.
         """
-        ill, service = self._view.ill(self._now_ns() - ILL_NS), service_of(target)
+        since_ns, service = self._now_ns() - ILL_NS, service_of(target)
+        ill = self._view.ill(since_ns)
+        foreseen = len(self._view.touched(since_ns) - ill)
         members = max(self._services, self._view.services_seen())
         replicas = self._view.replicas_seen(service)
-        return Illness("fleet", len(ill), members), Illness(f"service:{service}", 0, replicas)
+        return Illness("fleet", len(ill), members, foreseen), Illness(f"service:{service}", 0, replicas)
+
+    async def is_well(self, target: str, since_ns: int) -> bool:
+        now = self._now_ns()
+        return now - self._view.through_ns < ILL_NS and service_of(target) not in self._view.touched(since_ns)
 
     async def _indicator(self, one: Measure, service: str, start_ns: int, end_ns: int) -> Indicator:
         query = one.query.replace("{service}", service)

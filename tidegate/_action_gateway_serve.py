@@ -12,7 +12,8 @@ import uvicorn
 
 from tidegate._action_gateway import ActionGateway
 from tidegate._errors import ActGatewayError
-from tidegate._up import _is_loopback, _listen, _signals
+from tidegate._signals import stops
+from tidegate._up import _is_loopback, _listen
 
 _GRACE_S = 30
 """How long writes that are under way may still take when the process is asked to stop."""
@@ -44,7 +45,7 @@ def run_action_gateway(
         await running
 
     try:
-        with _signals(stopping):
+        with stops(stopping):
             asyncio.run(serve())
     finally:
         listener.close()

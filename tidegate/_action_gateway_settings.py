@@ -6,7 +6,6 @@ It is not the file of the other processes, because what stands here must not be 
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -14,6 +13,7 @@ from actions import Executor, Trust
 from schemas.signatures import public_key
 from tidegate import _catalogue
 from tidegate._errors import SettingsError
+from tidegate._reading import yaml_of
 from tidegate._section import Section, not_both, secret_of
 
 
@@ -73,9 +73,7 @@ class ActGateway(Section):
     def read(cls, path: Path) -> Self:
         """Raises SettingsError naming key and file."""
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text()) or {})
-        except (OSError, yaml.YAMLError) as error:
-            raise SettingsError(f"cannot be read: {error}", where=str(path), todo="See docs/gateway.md") from error
+            return cls.model_validate(yaml_of(path, todo="See docs/gateway.md"))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from actions import ActionsError, Docket, KeyRing, Standing, passkey_challenge
+from schemas import rfc3339
 from tidegate._approve_desk import ApprovalDesk, Heard
 from tidegate._approve_openapi import openapi
 from tidegate._chat_signatures import SignedCalls
@@ -30,6 +31,7 @@ MAX_BODY_BYTES = 65_536
 STATUS = {
     "NOT_ASKED": 404, "NOT_WAITING": 409, "TOKEN_INVALID": 401, "TOKEN_EXPIRED": 401, "CALL_INVALID": 401,
     "CALL_OLD": 401, "CALL_REPLAYED": 409, "NOBODY": 403, "NO_BRIDGE": 404, "NO_OVERRIDE": 501, "BODY_INVALID": 400,
+    "NO_PAGE": 404,
 }  # fmt: skip
 """Of a code; what is not here is 422."""
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -62,6 +64,8 @@ def approvals_app(desk: ApprovalDesk, ring: Callable[[], KeyRing], who: Identity
         Route("/v1/approvals/{id}/votes", api.answered(api.vote), methods=["POST"]),
         Route("/v1/approvals/{id}/clicks", api.answered(api.click), methods=["POST"]),
         Route("/v1/approvals/{id}/parameters", api.answered(api.parameters), methods=["POST"]),
+        Route("/v1/pages", api.answered(api.pages), methods=["GET"]),
+        Route("/v1/pages/{id}/acknowledgements", api.answered(api.acknowledge), methods=["POST"]),
         Route("/v1/chat/slack", api.answered(api.slack), methods=["POST"]),
         Route("/v1/systems/{name}", api.answered(api.system), methods=["POST"]),
         Route("/v1/openapi.json", api.answered(api.description), methods=["GET"]),
@@ -145,6 +149,22 @@ class _Api:
             return JSONResponse(_said(heard) | {"id": made}, 201 if made else 403)
         person = self._person(request)
         return JSONResponse({"id": await self._desk.override(id, found["parameters"], person)}, 201)
+
+    async def pages(self, request: Request) -> Response:
+        self._may_read(request)
+        found = [
+            {"id": page.notice.id, "text": page.notice.text, "since": rfc3339(page.since_ns),
+             "level": page.notice.level, "action_id": page.notice.action_key}
+            for page in self._desk.pages()
+        ]  # fmt: skip
+        return JSONResponse({"pages": found})
+
+    async def acknowledge(self, request: Request) -> Response:
+        """By who is logged in; without an identity provider by whom the body names, on this machine only."""
+        said = await self._json(request, "person")
+        person = said["person"] if self._who.oidc is None else self._person(request)
+        await self._desk.acknowledge(request.path_params["id"], person)
+        return JSONResponse({"id": request.path_params["id"], "person": person})
 
     async def slack(self, request: Request) -> Response:
         """A button of Slack (block_actions): `value` is `DECISION ACTION_ID [ROLE]`."""

@@ -16,6 +16,7 @@ from actions import Ask, challenge, faults_of, seal, sign_override
 from schemas import Approval
 from tidegate._approve_settings import Me
 from tidegate._errors import ApproveError
+from tidegate._reading import why
 
 _TIMEOUT_S = 20
 _MOST_BYTES = 4 << 20
@@ -42,7 +43,7 @@ class Office:
             found = json.loads(text)
         except (OSError, http.client.HTTPException, ValueError) as error:
             todo = "Does `tidegate act` run there?"
-            raise ApproveError(f"no answer: {error!r}", where=self._url, code="NO_ANSWER", todo=todo) from error
+            raise ApproveError(f"no answer: {why(error)}", where=self._url, code="NO_ANSWER", todo=todo) from error
         finally:
             connection.close()
         if "error" in found:

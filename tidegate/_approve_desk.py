@@ -8,7 +8,6 @@ is remembered but in the ledger, so a restart loses nothing: `resume` passes on 
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +29,7 @@ from actions import (
     override_kept,
     seal,
 )
+from actions._acknowledge import Page, acknowledged, waiting
 from actions._docket import PREFIX
 from actions._ledger import Committed, Keep, Ledger, Refusal, Transaction
 from schemas import Approval
@@ -189,7 +189,7 @@ class ApprovalDesk:
             transaction = hearing(before, after, verdict, row.version if row else 0, self._at_ns())
             if transaction is not None:
                 kept = (override_kept(id, parameters, verdict.person),) if verdict.is_accepted else ()
-                await self._keep(replace(transaction, keeps=(*transaction.keeps, *kept)), id)
+                await self._keep(transaction._replace(keeps=(*transaction.keeps, *kept)), id)
             if not verdict.is_accepted:
                 return Heard(verdict, found), ""
             return Heard(verdict, found), await override.propose(id, parameters, verdict.person)
@@ -226,11 +226,21 @@ class ApprovalDesk:
         missing = [role for role in self.standing(docket).missing if role in has]
         return (missing or sorted(has) or [""])[0]
 
+    def pages(self) -> list[Page]:
+        """What people were told that nobody has acknowledged yet."""
+        return waiting(self._ledger)
+
+    async def acknowledge(self, id: str, person: str) -> None:
+        """Somebody has it. Raises NoPage, ApproveError."""
+        result = await self._commit(acknowledged(self._ledger, id, person, self._at_ns()))
+        if isinstance(result, Refusal):
+            raise ApproveError(f"the ledger refuses it: {result.code}", where=id[:80], code=result.code)
+
     async def _keep(self, transaction: Transaction, id: str) -> None:
         head = self._head() if self._head else None
         if head is not None and head != known_head(self._ledger):
             fact = Keep(HEAD, f"{head.number} {head.digest}".encode())
-            transaction = replace(transaction, keeps=(*transaction.keeps, fact))
+            transaction = transaction._replace(keeps=(*transaction.keeps, fact))
         result = await self._commit(transaction)
         if isinstance(result, Refusal):
             raise ApproveError(f"the ledger refuses it: {result.code}", where=id[:80], code=result.code)

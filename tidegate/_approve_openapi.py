@@ -52,6 +52,11 @@ def _document() -> dict[str, Any]:
                               _object(["parameters"], parameters={"type": "object"}, rejection=_TEXT, signature=_TEXT),
                               security=[{}, *_BEARER], status="201")
             },
+            "/v1/pages": {"get": _call("What nobody has acknowledged", _ref("Pages"), security=[{}, *_BEARER])},
+            "/v1/pages/{id}/acknowledgements": {
+                "post": _call("Somebody has it: who is logged in, else `person`", _object(id=_TEXT, person=_TEXT),
+                              _object(person=_TEXT), security=[{}, *_BEARER])
+            },
             "/v1/chat/slack": {
                 "post": _call("A button of Slack, value `DECISION ACTION_ID [ROLE]`; grade C", _ref("Heard"),
                               {"type": "object"}, security=_SLACK, content="application/x-www-form-urlencoded")
@@ -76,6 +81,8 @@ def _document() -> dict[str, Any]:
                 ),
                 "Waiting": _object(approvals=_list(_object(
                     id=_TEXT, state=_TEXT, summary=_TEXT, target=_TEXT, standing=_ref("Standing")))),
+                "Pages": _object(pages=_list(_object(
+                    id=_TEXT, text=_TEXT, since=_TEXT, level={"type": "integer"}, action_id=_TEXT))),
                 "Docket": _object(
                     id=_TEXT, state=_TEXT, summary=_TEXT, target=_TEXT, standing=_ref("Standing"),
                     ask={"type": "object"}, shown={"type": "object"},

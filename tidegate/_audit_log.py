@@ -45,6 +45,7 @@ from actions import (
 )  # fmt: skip
 from schemas import Checkpoint, RecordInvalid, canonical
 from tidegate._errors import AuditLogError
+from tidegate._reading import why
 
 ENTRIES, CHECKPOINTS, KEY, BODIES, TORN = "entries.jsonl", "checkpoints.jsonl", "key.vkey", "bodies", "torn"
 _LONGEST = 2_000
@@ -260,11 +261,13 @@ def read_notes(place: Path, key: LogKey) -> Notes:
 
 def read_key(place: Path) -> LogKey:
     """The key that lies in the log itself. Raises AuditLogError if there is none that can be read."""
+    if not place.is_dir():
+        raise AuditLogError("there is no audit log", where=str(place), todo="Give its directory with --log")
     try:
         return log_key((place / KEY).read_text())
     except (OSError, ValueError, NoteInvalid) as error:
         raise AuditLogError(
-            f"no key of the log can be read: {error}", where=str(place / KEY), todo="Give it with --key"
+            f"no key of the log can be read: {why(error)}", where=str(place / KEY), todo="Give it with --key"
         ) from error
 
 

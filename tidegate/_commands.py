@@ -1,12 +1,14 @@
 """Commands over recordings and runs: import, replay, explain, demo, dead-letters."""
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import schemas as sc
 from streams import Recording, import_
 from tidegate import _as_of, _catalogue, _dead_letters, _demo, _event_time, _history, _pipeline, _replay, _run
 from tidegate._errors import SettingsError
@@ -42,12 +44,19 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Another seed is another day in the shop.")] = 7,
+    seed: Annotated[int, typer.Option(help="Another seed is other customers and other noise.")] = 7,
+    day: Annotated[str, typer.Option("--day", help="What happens; --list says what there is.")] = _demo.USUAL,
+    list_: Annotated[bool, typer.Option("--list", help="The days, one line each, and nothing else.")] = False,
     run: RunDir = _run.NEWEST,
     json_: Json = False,
 ) -> None:
-    """A simulated shop, a bad deploy, the whole pipeline: telemetry, anomaly, ranked causes, decision, CloudEvent."""
-    document = _demo.demo(seed, run, quiet=json_)
+    """A simulated shop, a bad day, the whole pipeline: telemetry, anomaly, ranked causes, decision, CloudEvent."""
+    if not list_:
+        document = _demo.demo(seed, run, quiet=json_, day=day)
+    else:
+        document = {"days": [{"name": name, "about": about} for name, about in _demo.listed().items()]}
+        for one in () if json_ else document["days"]:
+            typer.echo(f"{one['name']:22}{one['about']}")
     if json_:
         say(document)
 
@@ -67,6 +76,9 @@ def import_command(
     importers = _catalogue.find("importers")
     if kind not in importers:
         raise SettingsError(f"there is no importer '{kind}'", todo=f"Importers: {', '.join(importers)}")
+    for pair in option or []:
+        if "=" not in pair:
+            raise SettingsError(f"'{pair}' is no option of an importer", where="-o", todo="Write -o NAME=VALUE")
     options = {name: value for name, _, value in (pair.partition("=") for pair in option or [])}
     with bar(f"importing {src.name}", quiet=json_) as move:
         counts = import_(importers[kind], src, out, options, lambda share, _: move(share))
@@ -74,6 +86,8 @@ def import_command(
         say(counts)
     else:
         typer.echo(", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items()))
+        if counts.get("dead_lettered"):
+            typer.echo(f"What could not be used: tidegate dead-letters list {out}")
         typer.echo(f"Next: tidegate replay {out}")
 
 
@@ -96,41 +110,61 @@ def replay(
     run: RunDir = _run.NEWEST,
     settings: Config = None,
     as_of: Annotated[
-        Path | None, typer.Option("--as-of", help="With what was in force in this run, or in this `up` --dir, instead.")
+        Path | None,
+        typer.Option(
+            "--as-of",
+            help="With what was in force in this run, or this `up` --dir; `kafka`, `kafka:DIGEST`: there, then.",
+        ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Check the checksums of the recording first.")] = False,
     json_: Json = False,
 ) -> None:
     """Replay a recording or a stretch of Kafka through the pipeline by event time; the same digest each time."""
-    with _as_of.settings_of(as_of) if as_of else nullcontext(Settings.read(settings)) as found_settings:
-        read = found_settings.model_copy(update={"kafka": Settings.read(settings).kafka})
+    now = Settings.read(settings)
+    stretch = _event_time.stretch_of(begin, end, by_content=by_content)
+    with _in_force(now, brokers, as_of, stretch.to_ns) as found_settings:
+        read = found_settings.model_copy(update={"kafka": now.kafka})
         pipeline = _pipeline.build(read, first=from_stage)
         shaped = _as_of.kept(read)
-    if recording is None:
-        if not (brokers or read.kafka.brokers):
-            raise SettingsError("nothing to replay is named", todo="Give a recording, or --brokers HOST:PORT")
-        found = _history.replay(
-            pipeline, read, brokers, _event_time.stretch_of(begin, end, by_content=by_content), final=final, quiet=json_
-        )
-    elif brokers or begin or end or by_content or final:
-        raise SettingsError(
-            "--brokers, --from, --to, --by-content and --final are for Kafka, and a recording is named",
-            todo="Leave one of them out; `tidegate record --brokers` makes a recording of a stretch",
-        )
-    else:
-        opened = Recording.open(recording, verify=verify)
-        pipeline, partitions = _history.in_recording(pipeline, read, opened)
-        total = sum(topic.rows for topic in opened.topics().values())
-        with bar(f"replaying {recording.name}", quiet=json_) as move:
-            found = _replay.replay(
-                journals_first(pipeline.stages, opened.topics(), opened.messages), pipeline, partitions=partitions,
-                on_progress=lambda n, _: move(n / max(total, 1)),
-            )  # fmt: skip
+        if recording is None:
+            if not (brokers or read.kafka.brokers):
+                raise SettingsError("nothing to replay is named", todo="Give a recording, or --brokers HOST:PORT")
+            found = _history.replay(pipeline, read, brokers, stretch, final=final, quiet=json_)
+        elif brokers or begin or end or by_content or final:
+            raise SettingsError(
+                "--brokers, --from, --to, --by-content and --final are for Kafka, and a recording is named",
+                todo="Leave one of them out; `tidegate record --brokers` makes a recording of a stretch",
+            )
+        else:
+            opened = Recording.open(recording, verify=verify)
+            pipeline, partitions = _history.in_recording(pipeline, read, opened)
+            total = sum(topic.rows for topic in opened.topics().values())
+            with bar(f"replaying {recording.name}", quiet=json_) as move:
+                found = _replay.replay(
+                    journals_first(pipeline.stages, opened.topics(), opened.messages), pipeline, partitions=partitions,
+                    on_progress=lambda n, _: move(n / max(total, 1)),
+                )  # fmt: skip
     _run.save(found, run, shaped)
     if json_:
         say(found.document())
     else:
         show_run(found, run)
+
+
+@contextmanager
+def _in_force(now: Settings, brokers: str, as_of: Path | None, until_ns: int) -> Iterator[Settings]:
+    """The settings to replay with."""
+    if as_of is None:
+        yield now
+    elif str(as_of).partition(":")[0] != "kafka" or as_of.exists():
+        with _as_of.settings_of(as_of) as read:
+            yield read
+    else:
+        from tidegate import _as_of_kafka
+
+        with _as_of_kafka.settings_of(now, brokers, str(as_of), until_ns) as (read, record):
+            typer.echo(f"tidegate: as of {sc.rfc3339(record.at_ns)[:19]}Z, {record.sha256[:19]}", err=True)
+            yield read
 
 
 def explain(

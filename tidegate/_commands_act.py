@@ -1,6 +1,5 @@
 """The commands `act`: the processes that change something. `gateway` is the only one that holds credentials."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import structlog
 import typer
 
 from tidegate import _commands_act_worker
+from tidegate._log import log_to_stderr
 
 Place = Annotated[Path, typer.Option("--settings", help="The gateway's own settings file; see docs/gateway.md.")]
 
@@ -26,14 +26,7 @@ def gateway(settings: Place) -> None:
     from tidegate._action_gateway_serve import run_action_gateway
     from tidegate._action_gateway_settings import ActGateway
 
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_to_stderr()
     log = structlog.get_logger()
     one = ActionGateway(ActGateway.read(settings), say=log.info)
     run_action_gateway(one, on_ready=lambda address: log.info("gateway ready", address=address))

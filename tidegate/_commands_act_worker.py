@@ -1,7 +1,6 @@
 """`tidegate act worker` and `tidegate revoke`: run what acts, and stop it."""
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from schemas import Control, record_id
 from schemas.signatures import private_key, signed
 from tidegate._commands import Brokers, Config, Json, say
 from tidegate._errors import ActGatewayError, SettingsError, TidegateError
+from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
 
 Log = Annotated[Path | None, typer.Option("--log", help="The embedded log of `tidegate up` instead of Kafka.")]
@@ -35,14 +35,7 @@ def worker(config: Config = None, brokers: Brokers = "", log: Log = None) -> Non
     from tidegate._act_feed import Feed, LogFeed
     from tidegate._audit_follow import Anchor
 
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_to_stderr()
     settings = Settings.read(config)
 
     def feed_of(positions: dict[int, int]) -> Feed:

@@ -6,11 +6,13 @@ import time
 from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from tidegate._commands import Config, Json, say
 from tidegate._errors import ApproveError, SettingsError
+from tidegate._reading import text_of
 from tidegate._settings import Settings
 
 NOT_TAKEN = 4
@@ -29,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("approve")(approve)
     app.command("reject")(reject)
     app.command("waiting")(waiting)
+    app.command("acknowledge")(acknowledge)
     people = typer.Typer(no_args_is_help=True, help="Who may approve: the signed list of people.")
     people.command("keygen")(keygen)
     people.command("enroll")(enroll)
@@ -42,7 +45,10 @@ def approve(
     id: Action, settings: Config = None, to: To = "", key: Key = None, role: Role = "", token: Token = None,
     passphrase: Secret = None, yes: Yes = False, json_: Json = False,
     other: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Propose it with this parameter; repeat it.")
+        list[str] | None, typer.Option(
+            "--set", metavar="[STEP.]NAME=VALUE",
+            help="Propose it with this parameter, of this step (from 1) where there are several; repeat it.",
+        )
     ] = None,
 ) -> None:  # fmt: skip
     """See exactly what would be done, and sign it with your key. Exit code 4 if it is not taken.
@@ -61,19 +67,39 @@ def reject(
 
 
 def waiting(settings: Config = None, to: To = "", token: Token = None, json_: Json = False) -> None:
-    """What waits for people."""
+    """What waits for people: changes for their approval, pages for somebody who takes them."""
     from tidegate._approve_client import Office
 
-    read = Settings.read(settings).approvals
-    _, found = Office(to or read.url, _text(token)).call("GET", "/v1/approvals")
+    office = Office(to or Settings.read(settings).approvals.url, _text(token))
+    found = office.call("GET", "/v1/approvals")[1] | office.call("GET", "/v1/pages")[1]
     if json_:
         say(found)
         return
     for row in found["approvals"]:
         missing = ", ".join(row["standing"]["missing"])
         typer.echo(f"{row['id']}  {row['target']}  {row['summary']}  missing: {missing}")
-    if not found["approvals"]:
+    for row in found["pages"]:
+        typer.echo(f"{row['id']}  page since {row['since']}, level {row['level']}  {row['text']}")
+    if not found["approvals"] and not found["pages"]:
         typer.echo("nothing waits")
+
+
+def acknowledge(
+    id: Annotated[str, typer.Argument(metavar="ID", help="Of the page, from `tidegate waiting`.")],
+    settings: Config = None, to: To = "", token: Token = None, json_: Json = False,
+    person: Annotated[str, typer.Option("--person", help="Your name, where no identity provider says it.")] = "",
+) -> None:  # fmt: skip
+    """Say that you have it: it goes no further up. It stands in the audit log."""
+    from tidegate._approve_client import Office
+
+    read = Settings.read(settings).approvals
+    told = json.dumps({"person": person or os.environ.get("USER", "somebody")}).encode()
+    path = f"/v1/pages/{quote(id, safe='')}/acknowledgements"
+    _, found = Office(to or read.url, _text(token)).call("POST", path, told)
+    if json_:
+        say(found)
+    else:
+        typer.echo(f"{found['id']} is taken by {found['person']}")
 
 
 def _decide(
@@ -137,7 +163,8 @@ def _show(document: dict[str, Any], decision: str, person: str, role: str) -> No
     """What is signed, on standard error, so that it is also seen with --json."""
     ask, shown = document["ask"], document["shown"]
     lines = [f"You {decision} as {person} ({role}), for {ask['aud']}: {_plain(shown.get('summary', ''))}"]
-    for change in shown["changes"]:
+    for number, change in enumerate(shown["changes"], 1):
+        lines += [f"  step {number}"] if len(shown["changes"]) > 1 else []
         lines.append(f"  do    {change['verb']} on {change['target']} {json.dumps(change['parameters'])}")
         undo = (
             f"{change['undo_verb']} {json.dumps(change['undo_parameters'])}"
@@ -173,16 +200,15 @@ def _unlocked(path: Path, passphrase: Path | None) -> Any:
 
 
 def _text(path: Path | None) -> str:
-    try:
-        return path.read_text().strip() if path else ""
-    except OSError as error:
-        raise SettingsError(f"it cannot be read: {error}", where=str(path)) from error
+    return text_of(path).strip() if path else ""
 
 
 def keygen(
     out: Annotated[Path, typer.Argument(help="File for the private key; it must not exist.")],
     passphrase: Secret = None,
-    no_passphrase: Annotated[bool, typer.Option(help="For a bridge that has to start alone.")] = False,
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="For a bridge that has to start alone.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """A key to approve with: the private one, locked with a passphrase, and the public one to be enrolled."""

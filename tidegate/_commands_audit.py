@@ -19,6 +19,7 @@ from tidegate._audit_log import body_of, kept_bodies, read_key, read_lines, read
 from tidegate._commands import Json, say
 from tidegate._commands_audit_follow import register as register_follow
 from tidegate._errors import AuditLogError
+from tidegate._reading import why
 
 EXIT = {"ok": 0, "tampered": 2, "incomplete": 3, "unanchored": 4}
 PROOF = "tidegate.proof/v1"
@@ -238,7 +239,7 @@ def _key(text: str, log: Path | None) -> LogKey:
     try:
         return log_key(path.read_text() if len(text) < 4096 and path.is_file() else text)
     except (OSError, UnicodeDecodeError) as error:
-        raise AuditLogError(f"the key cannot be read: {error}", where=text) from error
+        raise AuditLogError(f"the key cannot be read: {why(error)}", where=text) from error
 
 
 def _notes_in(path: Path, reader: LogKey) -> list[str]:
@@ -248,7 +249,7 @@ def _notes_in(path: Path, reader: LogKey) -> list[str]:
     try:
         return notes_in(path.read_text(), str(path))
     except (OSError, ValueError) as error:
-        raise AuditLogError(f"the checkpoints cannot be read: {error}", where=str(path)) from error
+        raise AuditLogError(f"the checkpoints cannot be read: {why(error)}", where=str(path)) from error
 
 
 def _write(path: Path, text: str) -> None:
@@ -258,7 +259,7 @@ def _write(path: Path, text: str) -> None:
         fresh.write_text(text)
         fresh.replace(path)
     except OSError as error:
-        raise AuditLogError(f"it cannot be written: {error}", where=str(path)) from error
+        raise AuditLogError(f"it cannot be written: {why(error)}", where=str(path)) from error
 
 
 def _text(node: bytes) -> str:

@@ -59,6 +59,10 @@ def autonomy(
         return
     if not ledger:
         raise SettingsError("it is not said whose", where="--ledger", todo="Give the ledger of actions")
+    if "://" not in ledger and not Path(ledger).is_file():
+        raise SettingsError(
+            "there is no ledger", where=ledger, todo="Give the file of the worker, or postgresql://USER@HOST/DB"
+        )
     found = standings(open_ledger(ledger, Sealer("reader")), time.time_ns())
     if json_:
         say({"verbs": [_row(one) for one in found]})

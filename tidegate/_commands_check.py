@@ -95,7 +95,11 @@ def schema_check(
     """Whether old readers can read new data and new readers old data, against every committed version."""
     from schemas import _compat, _render
 
-    problems = [str(problem) for problem in _compat.gate(_render.render(), _doctor.committed(out))]
+    kept = _doctor.committed(out)
+    if not kept:
+        todo = "Give the `schemas` folder of a checkout as --against"
+        raise SettingsError("no committed version is here", where=str(out), todo=todo)
+    problems = [str(problem) for problem in _compat.gate(_render.render(), kept)]
     _report(problems, {}, json_)
 
 
@@ -112,29 +116,29 @@ def schema_register(settings: Config = None, json_: Json = False) -> None:
 
 
 def runbook_check(where: Where = None, json_: Json = False) -> None:
-    """Load runbooks: unknown verbs, steps without undo, references that do not exist; ties are shown, and no error."""
+    """Load runbooks: unknown verbs, steps without undo, references that do not exist; ties are shown; cases are run."""
     from actions import load_runbooks, runbook_overlaps
 
-    loaded = load_runbooks(_pipeline.texts(where, "runbooks"), _pipeline.verbs())
-    _report([], {}, json_, runbook_overlaps(loaded))
+    texts = _pipeline.texts(where, "runbooks")
+    loaded = load_runbooks(texts, _pipeline.verbs())
+    _report(*_cases(texts), json_, runbook_overlaps(loaded))
 
 
 def runbook_test(where: Where = None, json_: Json = False) -> None:
-    """Run the cases that stand in the runbooks."""
-    from actions import run_runbook_cases
-
-    texts = _pipeline.texts(where, "runbooks")
-    _cases(run_runbook_cases(texts, _pipeline.verbs()), texts, json_)
+    """Run the cases that stand in the runbooks; ties are shown by `check`."""
+    _report(*_cases(_pipeline.texts(where, "runbooks")), json_)
 
 
-def _cases(failures: list[Any], texts: dict[str, str], json_: bool) -> None:
+def _cases(texts: dict[str, str]) -> tuple[list[str], dict[str, int]]:
+    """What the cases of the runbooks found, a sentence each, and how many passed and failed."""
     import yaml
 
+    from actions import run_runbook_cases
+
+    failures = run_runbook_cases(texts, _pipeline.verbs())
     total = sum(len((yaml.safe_load(text) or {}).get("cases") or []) for text in texts.values())
     passed = total - len({(f.where, f.name) for f in failures})
-    _report(
-        [f"{f.where}: case '{f.name}': {f.what}" for f in failures], {"passed": passed, "failed": total - passed}, json_
-    )
+    return [f"{f.where}: case '{f.name}': {f.what}" for f in failures], {"passed": passed, "failed": total - passed}
 
 
 def _report(
@@ -147,6 +151,8 @@ def _report(
             typer.echo(f"{' and '.join(row['runbooks'])} fit the same cause; {row['taken']} is taken: {row['example']}")
         for error in errors:
             typer.echo(error)
+        if cases:
+            typer.echo(f"{cases['passed']} passed, {cases['failed']} failed")
         typer.echo("ok" if not errors else f"{len(errors)} wrong")
     if errors:
         raise typer.Exit(CHECK_FAILED)

@@ -11,8 +11,9 @@ import schemas as sc
 from diagnosis import Found
 from tidegate import _pipeline, _run
 from tidegate._commands import Config, Json, say
-from tidegate._context import KINDS, WANTED, Entry, open_store
-from tidegate._context_records import documents, entries_of, runbooks, services_of
+from tidegate._context import KINDS, WANTED, Entry, Keep, open_store
+from tidegate._context_documents import documents
+from tidegate._context_records import entries_of, runbooks, services_of
 from tidegate._errors import SettingsError
 from tidegate._labels import Place
 from tidegate._settings import Settings
@@ -43,24 +44,35 @@ def build(
     every_s: Annotated[
         float, typer.Option("--every-s", min=0, help="Again every so many seconds, until interrupted; 0: once.")
     ] = 0.0,
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=1, help="What happened is forgotten after; known causes stay.")
+    ] = Keep().days,
+    most: Annotated[
+        int, typer.Option("--most", min=1, help="Entries of what happened, at most; the oldest go.")
+    ] = Keep().most,
     settings: Config = None,
     json_: Json = False,
 ) -> None:
-    """Put in what there is now; again is the same, only fresher."""
+    """Put in what there is now, take out what is old; again is the same, only fresher."""
     read = Settings.read(settings)
     while True:
         told = Place(run, read, brokers).read(_TOPICS)
-        found = [*entries_of(told), *runbooks(_pipeline.texts(read.actions.runbooks, "runbooks"))]
-        found += documents(folder, tenant) if folder else []
+        books = runbooks(_pipeline.texts(read.actions.runbooks, "runbooks"))
+        kept = documents(folder, tenant) if folder else []
+        current = {"runbook/": [entry.id for entry in books]}
+        current |= {f"document/{tenant}/": [entry.id for entry in kept]} if folder else {}
         with open_store(store) as one:
-            fed = one.feed(found, services_of(told), time.time_ns())
+            now = time.time_ns()
+            fed = one.feed([*entries_of(told), *books, *kept], services_of(told), now)
+            forgotten = one.forget(Keep(keep_days, most), now, current)
         if not every_s:
             break
         time.sleep(every_s)
     if json_:
-        say({"fed": fed, "store": _shown(store)})
+        say({"fed": fed, "forgotten": forgotten, "store": _shown(store)})
     else:
-        typer.echo(f"{fed} entries are in {_shown(store)}")
+        gone = f", {sum(forgotten.values())} were forgotten" if forgotten else ""
+        typer.echo(f"{fed} entries are in {_shown(store)}{gone}")
 
 
 def search(
@@ -99,7 +111,8 @@ def status(store: StoreAt = STORE, json_: Json = False) -> None:
         return
     for kind, row in found["kinds"].items():
         age = "no time" if row["newest_age_s"] is None else f"newest {_age(row['newest_age_s'])} old"
-        typer.echo(f"{kind}: {row['entries']} entries, {age}, fed {_age(row['fed_age_s'])} ago")
+        oldest = "" if row["oldest_age_s"] is None else f", oldest {_age(row['oldest_age_s'])}"
+        typer.echo(f"{kind}: {row['entries']} entries, {age}{oldest}, fed {_age(row['fed_age_s'])} ago")
     for kind, row in found["coverage"].items():
         if row["share"] is not None:
             missing = f"; missing: {', '.join(row['missing'][:10])}" if row["missing"] else ""

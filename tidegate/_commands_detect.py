@@ -13,6 +13,7 @@ from schemas.core import NS
 from streams import Recording
 from tidegate import _budget, _history, _pipeline, _replay
 from tidegate._commands import Config, Json, say
+from tidegate._errors import SettingsError
 from tidegate._progress import bar
 from tidegate._settings import Settings
 from tidegate._show import console
@@ -64,10 +65,12 @@ def fit(
 
 def explain(
     fitted: Annotated[Path, typer.Argument(help="A file that `detect fit --out` wrote.")],
-    p: Annotated[float, typer.Option("--p", min=1e-300, max=1.0, help="A `diagnosis.open_p`.")] = 1e-6,
+    p: Annotated[float, typer.Option("--p", min=0.0, max=1.0, help="A `diagnosis.open_p`, above 0.")] = 1e-6,
     json_: Json = False,
 ) -> None:
     """How many pages are due by chance where incidents open at this p."""
+    if p == 0.0:
+        raise SettingsError("nothing is as improbable as 0", where="--p", todo="Give a p above 0, for example 1e-6")
     document = _budget.explain(_budget.read(fitted), p)
     if json_:
         say(document)
@@ -96,7 +99,9 @@ def drift(
         say({"last_h": last_h, "detectors": {kind: _finite(one._asdict()) for kind, one in found.items()}})
         return
     lines = console()
-    if not found:
+    if (end - begin) // _budget.HOUR_NS < 1:
+        lines.print("There is no whole hour to judge: of a recording the first quarter teaches, the rest is counted.")
+    elif not found:
         lines.print("No detector reported anything.")
     for kind, one in found.items():
         lines.print(

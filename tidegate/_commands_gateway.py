@@ -1,13 +1,12 @@
 """The command `gateway`: what senders post goes to Kafka."""
 
 import json
-import sys
 from typing import Annotated
 
-import structlog
 import typer
 
 from tidegate._commands import Brokers, Config, Json, say
+from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
 from tidegate._up import PORT
 
@@ -21,7 +20,7 @@ def gateway(
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond this machine tokens are needed.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 lets the system choose.")] = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose.")] = PORT,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without tokens.")] = False,
     settings: Config = None,
     json_: Json = False,
@@ -29,7 +28,7 @@ def gateway(
     """Takes telemetry, webhooks and events over HTTP and puts them on Kafka for `tidegate run`. SIGTERM stops it."""
     from tidegate._gateway_kafka import run_gateway  # only here, because it needs a server
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to_stderr()
 
     def ready(url: str) -> None:
         said = json.dumps({"url": url}) if json_ else f"Tidegate takes what is posted to {url} and keeps it on Kafka"

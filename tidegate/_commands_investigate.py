@@ -1,10 +1,8 @@
 """The command `investigate`: answers questions about open incidents, on Kafka."""
 
-import sys
 from dataclasses import replace
 from typing import Annotated
 
-import structlog
 import typer
 
 from diagnosis import ChatReader, QueryFailed
@@ -12,6 +10,7 @@ from tidegate import _pipeline
 from tidegate._commands import Config
 from tidegate._errors import SettingsError
 from tidegate._investigate_settings import Llm
+from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
 
 Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
@@ -29,14 +28,7 @@ def investigate(
     settings: Config = None,
 ) -> None:
     """Answer what the diagnose stage asks, by reading our topics and Prometheus. SIGTERM stops it; nothing is lost."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_to_stderr()
     read = Settings.read(settings)
     queries = _pipeline.asked(read)
     known = sorted({query.subsystem for query in queries.values()})
@@ -69,6 +61,9 @@ def _chat(llm: Llm) -> ChatReader:
     from tidegate._llm import OpenAiChat
 
     try:
-        return OpenAiChat(llm.url, llm.model, llm.secret(), timeout_s=llm.timeout_s, most_tokens=llm.most_tokens)
+        return OpenAiChat(
+            llm.url, llm.model, llm.secret(), timeout_s=llm.timeout_s, most_tokens=llm.most_tokens,
+            prices=(llm.price_in, llm.price_out),
+        )  # fmt: skip
     except QueryFailed as error:
         raise SettingsError(error.what, where="investigate.llm", todo="Or set no model") from error

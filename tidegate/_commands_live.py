@@ -1,7 +1,6 @@
 """Commands that live: up, record, play."""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +9,10 @@ import structlog
 import typer
 
 from streams import Recording
-from tidegate import _event_time, _history, _play
+from tidegate import _as_of, _event_time, _history, _play
 from tidegate._commands import Begin, Brokers, Config, End, Json, say
 from tidegate._errors import PlayError, SettingsError
+from tidegate._log import log_to_stderr
 from tidegate._progress import bar
 from tidegate._settings import Settings
 from tidegate._up import PORT, run_up
@@ -32,7 +32,7 @@ def up(
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond this machine tokens are needed.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 lets the system choose.")] = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system choose.")] = PORT,
     webhook: Annotated[
         list[str] | None, typer.Option(help="URL that gets every action as a CloudEvent; may be repeated.")
     ] = None,
@@ -42,7 +42,7 @@ def up(
     json_: Json = False,
 ) -> None:
     """The pipeline on your own telemetry: OTLP/HTTP in, events and webhooks out, no broker. Ctrl-C stops it."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to_stderr()
     log = structlog.get_logger()
 
     def ready(url: str) -> None:
@@ -92,11 +92,14 @@ def record(
             move(done / max(total, 1))
 
         if brokers:
-            from tidegate import _play_kafka
+            from tidegate import _as_of_kafka, _play_kafka
 
             stretch = _event_time.stretch_of(begin, end)
             with _history.open_history(Settings.read(settings), brokers) as history:
                 counts = _play_kafka.record(history, out, stretch, topics=topics, final=final, on_progress=moved)
+                shaped = _as_of_kafka.document_of(history, stretch.to_ns)
+            if shaped is not None:
+                _as_of.write(shaped, out)
         elif begin or end:
             raise SettingsError("--from and --to are for Kafka", todo="Add --brokers, or leave them out")
         else:

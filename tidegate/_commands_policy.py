@@ -21,9 +21,10 @@ from actions import (
 from streams import Recording
 from tidegate import _history, _pipeline, _run
 from tidegate._commands import Begin, Brokers, Config, End, Json, RunDir, say
-from tidegate._errors import NotFoundError
+from tidegate._errors import NotFoundError, SettingsError
 from tidegate._event_time import stretch_of
 from tidegate._live import LOG
+from tidegate._reading import text_of
 from tidegate._settings import Settings
 
 CHECK_FAILED = 4
@@ -167,8 +168,11 @@ def events_of(settings: Settings, run: Path, brokers: str, begin: str | None, en
 
 def _texts(where: Path | None) -> dict[str, str]:
     if where is not None and where.is_file():
-        return {str(where): where.read_text()}
-    return _pipeline.texts(where, "policies")
+        return {str(where): text_of(where)}
+    found = _pipeline.texts(where, "policies")
+    if not found:
+        raise SettingsError("no policies are here", where=str(where), todo="Give a directory with *.yaml, or one file")
+    return found
 
 
 def _counts(texts: dict[str, str], failures: list[PolicyFailure]) -> dict[str, int]:

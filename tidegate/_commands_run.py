@@ -2,29 +2,29 @@
 
 import gc
 import os
-import signal
 import socket
 import sys
-import threading
 from typing import Annotated, Any
 
 import structlog
 import typer
 
-from tidegate import __version__
+from tidegate import __version__, _as_of_kafka
 from tidegate._broker_watch import BrokerWatch
 from tidegate._commands import Config, Json, say
+from tidegate._log import log_to_stderr
 from tidegate._memory import save_memory
 from tidegate._monitor import Monitor
 from tidegate._pipeline import ORDER
 from tidegate._settings import Settings
 from tidegate._shards import Shards, deployment
+from tidegate._signals import stop_when_told
 from tidegate._warm import warm
 
 _ERRORS = {"batches missing", "records were lost to retention"}
 _WARNINGS = {
     "snapshot unusable", "kafka was in trouble", "offsets were not committed", "metrics not served",
-    "heartbeat not taken",
+    "heartbeat not taken", "not kept what is in force",
 }  # fmt: skip
 _GARBAGE = 20_000
 """Objects more than freed after which cycles are looked for: a batch of messages is thousands, and makes none."""
@@ -48,18 +48,10 @@ def run(
 ) -> None:
     """The pipeline on Kafka: run it as often as there is work; each process takes its share. SIGTERM stops it."""
     is_for_people = sys.stderr.isatty() and not json_
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if is_for_people else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )  # fmt: skip
+    log_to_stderr(for_people=is_for_people)
     process = f"{socket.gethostname()}-{os.getpid()}"
     log = structlog.get_logger().bind(process=process, version=__version__)
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    stop = stop_when_told()
     found = Settings.read(settings)
     found.kafka.register_schemas()
     save_memory()
@@ -68,6 +60,7 @@ def run(
     def event(text: str, **facts: Any) -> None:
         (log.error if text in _ERRORS else log.warning if text in _WARNINGS else log.info)(text, **facts)
 
+    _as_of_kafka.tell(found, deployed, event)
     warm((stage for stage in deployed.pipeline.stages if not stages or stage.name in stages), deployed.streams)
     shards = Shards(found, deployed, stages or (), rebuild=rebuild, say=event)
     names = [worker.stage.name for worker in shards.workers]
@@ -84,7 +77,6 @@ def run(
         gc.freeze()  # what was made until here stays; the collector need not look at it again
         gc.set_threshold(_GARBAGE)
         shards.run(stop)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what has stopped need not be told again, and would die of it
     log.info("process stopped")
     if json_:
         say({"stages": names})

@@ -13,6 +13,7 @@ import typer
 
 from simulation import KINDS, Found, Outcome, Sum, Violation, catalogue, hunt, run_seeds, shrink
 from tidegate._commands import Json, say
+from tidegate._errors import SettingsError
 
 CHECK_FAILED = 4
 CHUNK = 50
@@ -54,7 +55,11 @@ def simulate(
 
 def hunted(seeds: int, start: int, faults: _Faults, jobs: int, only: list[str], json_: bool) -> None:
     """Each bug alone, with the defences off that would hide it: until three seeds found it, then directed histories."""
-    names = [one.name for one in catalogue() if not only or one.name in only]
+    known = [one.name for one in catalogue()]
+    for name in only:
+        if name not in known:
+            raise SettingsError(f"there is no bug '{name}'", where="--bug", todo=f"Bugs: {', '.join(known)}")
+    names = [name for name in known if not only or name in only]
     if jobs == 1:
         found = [_hunted(name, seeds, start, faults) for name in names]
     else:

@@ -1,8 +1,5 @@
 """Commands of upgrades: serve, generations compare, generations cutover, control keygen."""
 
-import signal
-import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +10,9 @@ from schemas import rfc3339
 from schemas.signatures import public_key, public_text
 from tidegate._commands import Config, Json, say
 from tidegate._errors import SettingsError
+from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
+from tidegate._signals import stop_when_told
 
 CHECK_FAILED = 4
 Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT; wins over kafka.brokers.")]
@@ -39,11 +38,9 @@ def serve(
     """Publish the incidents, diagnoses and actions of the generation in force under the names that others read."""
     from tidegate._serve import Server
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to_stderr()
     log = structlog.get_logger()
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    stop = stop_when_told()
     read = Settings.read(settings)
     try:
         keys = {issuer: public_key(text) for issuer, text in read.control.keys.items()}

@@ -3,14 +3,16 @@
 One SQLite file, or tables in PostgreSQL where several people share one (`_context_postgres.py`). Fed from the topics
 (changes, calendar, alerts of others, past incidents with their causes and labels, outcomes of actions), from the
 runbooks in force, and from documents that people keep (postmortems, runbooks, objectives, owners). Feeding it again
-changes nothing but how fresh it is. It says itself how old its newest entry of each kind is and of which services it
-knows no owner, no runbook and no objective. Source: SQLite FTS5, "The Bm25 Function".
+changes nothing but how fresh it is; what is old, or what people no longer keep, is forgotten (`Keep`). It says itself
+how old its newest entry of each kind is and of which services it knows no owner, no runbook and no objective. Source:
+SQLite FTS5, "The Bm25 Function".
 """
 
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -23,6 +25,10 @@ FOLDERS = {"postmortems": "postmortem", "runbooks": "runbook", "slos": "slo", "o
 KINDS = ("change", "calendar", "alert", "incident", "action", *FOLDERS.values())
 WANTED = ("owner", "runbook", "slo")
 MOST_WORDS = 30
+PASSING = ("change", "calendar", "alert", "incident", "action")
+"""Kinds that happened once; what is said of them grows old."""
+CONFIRMED = "(said by "
+"""In the text of an incident whose cause somebody said."""
 SCHEMES = ("postgresql://", "postgres://")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -51,6 +57,16 @@ class Entry(NamedTuple):
     at_ns: int
 
 
+class Keep(NamedTuple):
+    """How much stays. days: of what happened once; incidents whose cause somebody said stay, for they are precedents.
+
+    most: entries in all of what happened once, the newest; documents and runbooks are as many as people keep.
+    """
+
+    days: float = 400.0
+    most: int = 200_000
+
+
 class Store(ABC):
     """Use as a context manager; only one thread at a time."""
 
@@ -68,8 +84,24 @@ class Store(ABC):
         """What `search` asks for; words are lower case, of letters and digits only."""
 
     @abstractmethod
-    def ages(self) -> list[tuple[str, int, int, int]]:
-        """By kind, sorted: how many, when the newest happened (0 for never), when the last was fed, in ns."""
+    def times(self, kinds: Sequence[str]) -> list[tuple[str, str, int, bool]]:
+        """Of every entry of these kinds: id, kind, when it happened, and whether somebody said its cause."""
+
+    @abstractmethod
+    def named(self, prefix: str) -> list[tuple[str, str]]:
+        """Id and kind of every entry whose id begins so."""
+
+    @abstractmethod
+    def drop(self, ids: Sequence[str]) -> None:
+        """Take them out; all or none."""
+
+    @abstractmethod
+    def of_kinds(self, kinds: Sequence[str]) -> list[Entry]:
+        """Every entry of these kinds, by id."""
+
+    @abstractmethod
+    def ages(self) -> list[tuple[str, int, int, int, int]]:
+        """By kind, sorted: how many, when the oldest and the newest happened (0: never), when the last was fed, ns."""
 
     @abstractmethod
     def known(self) -> tuple[list[tuple[str, str]], dict[str, set[tuple[str, str]]]]:
@@ -95,12 +127,29 @@ class Store(ABC):
         words = words_of(text)[:MOST_WORDS]
         return self.found(words, tenant, list(kinds) or list(KINDS), service, most) if words else []
 
+    def forget(self, keep: Keep, now_ns: int, current: Mapping[str, Iterable[str]] | None = None) -> dict[str, int]:
+        """Take out what is too old or too much, and what people no longer keep; returns how many by kind.
+
+        current: by the beginning of ids, those that are still there, as `{"document/": ids}`. Nothing else is lost:
+        records lie in their topics, and what was decided and done in the audit log.
+        """
+        since = now_ns - round(keep.days * 86_400 * NS)
+        rows = sorted(self.times(PASSING), key=lambda row: (-row[2], row[0]))
+        gone = {row[0]: row[1] for row in rows if not row[3] and row[2] < since}
+        stay = [row for row in rows if row[0] not in gone]
+        gone |= {row[0]: row[1] for row in stay[keep.most :]}
+        for prefix, ids in (current or {}).items():
+            kept = set(ids)
+            gone |= {name: kind for name, kind in self.named(prefix) if name not in kept}
+        self.drop(sorted(gone))
+        return dict(sorted(Counter(gone.values()).items()))
+
     def status(self, now_ns: int) -> dict[str, Any]:
         """Entries and their age by kind, in seconds; and the services of which something is not known."""
         kinds = {
             kind: {"entries": n, "newest_age_s": (now_ns - newest) / NS if newest else None,
-                   "fed_age_s": (now_ns - seen) / NS}
-            for kind, n, newest, seen in self.ages()
+                   "oldest_age_s": (now_ns - oldest) / NS if oldest else None, "fed_age_s": (now_ns - seen) / NS}
+            for kind, n, oldest, newest, seen in self.ages()
         }  # fmt: skip
         services, about = self.known()
         coverage = {}
@@ -169,9 +218,35 @@ class SqliteStore(Store):
         ).fetchall()
         return [Entry(*row) for row in rows]
 
-    def ages(self) -> list[tuple[str, int, int, int]]:
-        query = "SELECT kind, count(*), max(at_ns), max(seen_ns) FROM entry GROUP BY kind ORDER BY kind"
-        return [(kind, n, newest, seen) for kind, n, newest, seen in self._db.execute(query)]
+    def of_kinds(self, kinds: Sequence[str]) -> list[Entry]:
+        query = (
+            "SELECT id, kind, tenant, service, title, body, at_ns FROM entry "
+            f"WHERE kind IN ({','.join('?' * len(kinds))}) ORDER BY id"
+        )
+        return [Entry(*row) for row in self._db.execute(query, tuple(kinds))]
+
+    def ages(self) -> list[tuple[str, int, int, int, int]]:
+        query = "SELECT kind, count(*), min(at_ns), max(at_ns), max(seen_ns) FROM entry GROUP BY kind ORDER BY kind"
+        return list(self._db.execute(query))
+
+    def times(self, kinds: Sequence[str]) -> list[tuple[str, str, int, bool]]:
+        query = f"SELECT id, kind, at_ns, instr(body, ?) > 0 FROM entry WHERE kind IN ({','.join('?' * len(kinds))})"
+        return [(name, kind, at, bool(said)) for name, kind, at, said in self._db.execute(query, (CONFIRMED, *kinds))]
+
+    def named(self, prefix: str) -> list[tuple[str, str]]:
+        return list(self._db.execute("SELECT id, kind FROM entry WHERE substr(id, 1, ?) = ?", (len(prefix), prefix)))
+
+    def drop(self, ids: Sequence[str]) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("DELETE FROM entry WHERE id = ?", [(name,) for name in ids])
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def known(self) -> tuple[list[tuple[str, str]], dict[str, set[tuple[str, str]]]]:
         about: dict[str, set[tuple[str, str]]] = {}

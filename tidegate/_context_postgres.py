@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import psycopg
 
-from tidegate._context import FORMAT, Entry, Store, words_of
+from tidegate._context import CONFIRMED, FORMAT, Entry, Store, words_of
 from tidegate._errors import RunError
 
 _TABLES = (
@@ -81,9 +81,34 @@ class PostgresStore(Store):
         asked = (wanted, list(kinds), tenant, tenant, service, service, most)
         return [Entry(*row) for row in self._db.execute(_FIND, asked).fetchall()]
 
-    def ages(self) -> list[tuple[str, int, int, int]]:
-        query = "SELECT kind, count(*), max(at_ns), max(seen_ns) FROM tidegate_context_entry GROUP BY kind ORDER BY 1"
-        return [(kind, n, newest, seen) for kind, n, newest, seen in self._db.execute(query).fetchall()]
+    def of_kinds(self, kinds: Sequence[str]) -> list[Entry]:
+        query = (
+            "SELECT id, kind, tenant, service, title, body, at_ns FROM tidegate_context_entry "
+            'WHERE kind = ANY(%s) ORDER BY id COLLATE "C"'
+        )
+        return [Entry(*row) for row in self._db.execute(query, (list(kinds),)).fetchall()]
+
+    def ages(self) -> list[tuple[str, int, int, int, int]]:
+        query = (
+            "SELECT kind, count(*), min(at_ns), max(at_ns), max(seen_ns) FROM tidegate_context_entry "
+            "GROUP BY kind ORDER BY 1"
+        )
+        return [(kind, n, *times) for kind, n, *times in self._db.execute(query).fetchall()]
+
+    def times(self, kinds: Sequence[str]) -> list[tuple[str, str, int, bool]]:
+        query = "SELECT id, kind, at_ns, position(%s in body) > 0 FROM tidegate_context_entry WHERE kind = ANY(%s)"
+        return [(name, kind, at, said) for name, kind, at, said in self._db.execute(query, (CONFIRMED, list(kinds)))]
+
+    def named(self, prefix: str) -> list[tuple[str, str]]:
+        query = "SELECT id, kind FROM tidegate_context_entry WHERE starts_with(id, %s)"
+        return [(name, kind) for name, kind in self._db.execute(query, (prefix,)).fetchall()]
+
+    def drop(self, ids: Sequence[str]) -> None:
+        try:
+            with self._db.transaction():
+                self._db.execute("DELETE FROM tidegate_context_entry WHERE id = ANY(%s)", (list(ids),))
+        except psycopg.Error as error:
+            raise self._unusable(error) from error
 
     def known(self) -> tuple[list[tuple[str, str]], dict[str, set[tuple[str, str]]]]:
         about: dict[str, set[tuple[str, str]]] = {}

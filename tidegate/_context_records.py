@@ -1,23 +1,15 @@
-"""What goes into the context store: what the records of a run say, and the documents that people keep.
+"""What goes into the context store of a run: what its records say, and the runbooks in force.
 
-A record says what happened and when; a document says who owns a service, what it promises, what to do and what was
-learned. A diagnosis goes in with what people said its cause was, or marked as not confirmed.
+A diagnosis goes in with what people said its cause was, or marked as not confirmed.
 """
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import schemas as sc
 from learning import settled
-from tidegate._context import FOLDERS, Entry
-from tidegate._errors import RunError
+from tidegate._context import Entry
+from tidegate._context_documents import title_of
 from tidegate._labels import Told
-
-_SUFFIXES = (".md", ".txt", ".yaml", ".yml")
-_MOST_BYTES = 256 * 1024
-_SERVICE = re.compile(r"^service:\s*([A-Za-z0-9._/-]{1,200})\s*$", re.MULTILINE)
-_TITLE = re.compile(r"^(?:#\s+|title:\s*)(.{1,200})$", re.MULTILINE)
 
 
 def entries_of(told: Told) -> list[Entry]:
@@ -80,33 +72,9 @@ def services_of(told: Told) -> set[tuple[str, str]]:
     return {pair for pair in (*ends, *hurt) if pair[1]}
 
 
-def documents(folder: Path, tenant: str = "") -> list[Entry]:
-    """Files of people: `postmortems/`, `runbooks/`, `slos/`, `owners/`, in Markdown, text or YAML.
-
-    A line `service: NAME` says of which service; else the name of the file does. Raises RunError.
-    """
-    if not folder.is_dir():
-        raise RunError("is no folder of documents", where=str(folder), todo=f"With folders: {', '.join(FOLDERS)}")
-    out = []
-    for name, kind in FOLDERS.items():
-        for file in sorted((folder / name).glob("**/*")):
-            if file.suffix not in _SUFFIXES or not file.is_file():
-                continue
-            try:
-                text = file.read_bytes()[:_MOST_BYTES].decode("utf-8", "replace")
-            except OSError as error:
-                raise RunError(f"cannot be read: {error}", where=str(file), todo="Make it readable") from error
-            service, title = _SERVICE.search(text), _TITLE.search(text)
-            out.append(Entry(f"document/{tenant}/{name}/{file.relative_to(folder / name)}", kind, tenant,
-                             service.group(1) if service else file.stem, title.group(1) if title else file.stem,
-                             text, 0))  # fmt: skip
-    return out
-
-
 def runbooks(texts: Mapping[str, str]) -> list[Entry]:
     """The runbooks in force, by the name of their file."""
     found = []
     for name, text in sorted(texts.items()):
-        title = _TITLE.search(text)
-        found.append(Entry(f"runbook/{name}", "runbook", "", "", title.group(1) if title else name, text, 0))
+        found.append(Entry(f"runbook/{name}", "runbook", "", "", title_of(text, name), text, 0))
     return found

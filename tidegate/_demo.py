@@ -1,4 +1,4 @@
-"""The demo: a simulated shop sends OTLP bytes, a bad deploy happens, and the whole pipeline runs on a virtual clock.
+"""The demo: a simulated shop sends OTLP bytes, something happens, and the whole pipeline runs on a virtual clock.
 
 Nothing is staged: the bytes go through the same sources, windows, detectors, ranking and policies as a replay, and the
 run can be explained afterwards. Only the shop and its clock are simulated.
@@ -13,27 +13,39 @@ from rich.markup import escape
 
 import schemas as sc
 from schemas.core import NS, Message
-from simulation import BadDeploy, shop
+from simulation import Day, days, shop
 from streams import MemoryLog, Recording, RecordingWriter
 from tidegate import __version__, _as_of, _pipeline, _replay, _run
+from tidegate._errors import SettingsError
 from tidegate._settings import Settings
 from tidegate._show import cloud_event, console, show_action, show_incident
 
 START_NS = 1_767_268_800 * NS
 """2026-01-01 12:00 UTC, the shop's noon."""
-DURATION_S, DEPLOY_S = 1500.0, 1200.0
+ONSET_S = 1200.0
+"""When something happens."""
+USUAL = "bad-deploy"
 
 
-def demo(seed: int, run_dir: Path, *, quiet: bool) -> dict[str, Any]:
-    """Run it, print it unless quiet, keep recording and run directory; returns the run's document."""
+def listed() -> dict[str, str]:
+    """What may happen, by the name that people type, and a line about each."""
+    return {kind.replace("_", "-"): day.about for kind, day in days().items()}
+
+
+def demo(seed: int, run_dir: Path, *, quiet: bool, day: str = USUAL) -> dict[str, Any]:
+    """Run it, print it unless quiet, keep recording and run directory; returns the run's document.
+
+    day: a name of `listed`. Raises SettingsError for another one.
+    """
+    today = _named(day)
     out = console()
     recording = run_dir.parent / "demo-recording"
     if not quiet:
         out.print(
             "[bold]Tidegate demo[/bold]: a shop of eight services, 40 requests a second; "
-            "at 12:20:00 checkout 1.9.0 is deployed."
+            f"at {sc.rfc3339(START_NS + round(ONSET_S * NS))[11:19]} {today.begins}."
         )
-    _record(seed, recording)
+    _record(seed, recording, today)
     opened = Recording.open(recording)
     pipeline = _pipeline.build(Settings())
     run = _replay.replay(_watched(opened, out, quiet), pipeline)
@@ -44,13 +56,20 @@ def demo(seed: int, run_dir: Path, *, quiet: bool) -> dict[str, Any]:
     return document
 
 
-def _record(seed: int, place: Path) -> None:
+def _named(name: str) -> Day:
+    found = days().get(name.replace("-", "_"))
+    if found is None:
+        raise SettingsError(f"there is no day '{name}'", where="--day", todo=f"Days: {', '.join(listed())}")
+    return found(ONSET_S)
+
+
+def _record(seed: int, place: Path, today: Day) -> None:
     log = MemoryLog()
     if place.exists():
         for file in place.glob("*"):
             file.unlink()
-    with RecordingWriter(place, created_by=f"tidegate {__version__} demo, seed {seed}") as writer:
-        for emit in shop(seed, START_NS, DURATION_S, fault=BadDeploy(at_s=DEPLOY_S)):
+    with RecordingWriter(place, created_by=f"tidegate {__version__} demo, {today.kind}, seed {seed}") as writer:
+        for emit in shop(seed, START_NS, ONSET_S + today.lasts_s, fault=today):
             log.append([emit], writer="shop")
             for stored in log.read([emit.topic], log.last() - 1, 1):
                 writer.append(stored.message)
@@ -81,7 +100,7 @@ def _tell(run: _replay.Run, document: dict[str, Any], out: Any, recording: Path,
         f"{run.ledger.counts['spans.decoded']:,} spans: {run.event_time_s:,.0f} s of shop time in {run.cpu_s:.1f} CPU-s"
     )
     anomalies = [sc.read(m) for m in run.messages if m.topic == sc.ANOMALIES and sc.record_type(m) == "anomaly"]
-    after = [a for a in anomalies if isinstance(a, sc.Anomaly) and a.end_ns > START_NS + DEPLOY_S * NS]
+    after = [a for a in anomalies if isinstance(a, sc.Anomaly) and a.end_ns > START_NS + ONSET_S * NS]
     if after:
         first = min(after, key=lambda a: (a.p_value >= 1e-6, a.end_ns, a.p_value))
         out.print(
@@ -92,8 +111,10 @@ def _tell(run: _replay.Run, document: dict[str, Any], out: Any, recording: Path,
         )
     for incident in document["incidents"][:1]:
         show_incident(out, incident)
+    if not document["incidents"]:
+        out.print("No incident: nothing was improbable enough to call somebody.")
     out.print()
-    for action in document["actions"][:1]:
+    for action in document["actions"][-1:]:  # of a cause that became clear later, the later one
         show_action(out, action)
     event = next((m for m in reversed(run.messages) if m.topic == sc.ACTIONS and sc.record_type(m) == "action"), None)
     if event is not None:
@@ -102,9 +123,9 @@ def _tell(run: _replay.Run, document: dict[str, Any], out: Any, recording: Path,
         headers = {name: value.decode() for name, value in event.headers}
         out.print("\n[bold]CloudEvent[/bold] on " + sc.ACTIONS + ":")
         out.print(escape(_short(cloud_event(record, headers))))
+    why = "explain            how it came to that\n      tidegate " if document["incidents"] else ""
     out.print(
-        f"\nNext: tidegate explain            how it came to that\n"
-        f"      tidegate replay {recording}   the same digest again: {run.digest[:19]}...\n"
+        f"\nNext: tidegate {why}replay {recording}   the same digest again: {run.digest[:19]}...\n"
         f"      tidegate doctor             what is here, what is missing\n"
         f"      tidegate up                 the same pipeline on your own telemetry, no broker\n"
         f"(run kept in {run_dir})"

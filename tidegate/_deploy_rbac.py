@@ -107,13 +107,25 @@ def _admission(verbs: set[str], home: str) -> list[dict[str, Any]]:
         held = {"its labels": _SAME_LABELS,
                 "its taints": "object.spec.?taints.orValue([]) == oldObject.spec.?taints.orValue([])"}  # fmt: skip
         found += _policy("nodes", "", held, home)
+    if "kubernetes.run_job" in verbs:
+        held = {"what it runs": "object.spec.template.spec == oldObject.spec.template.spec", "its labels": _SAME_LABELS}
+        found += _policy("jobs", "batch", held, home)
+        made = {
+            "a Job that is not made of a CronJob":
+                "object.metadata.?ownerReferences.orValue([]).exists(one, one.kind == 'CronJob')"
+                " && object.metadata.?annotations.orValue({}).exists(name, name == 'tidegate.io/template')",
+            "a Job that starts at once": "object.spec.?suspend.orValue(false) == true",
+        }  # fmt: skip
+        found += _policy("jobs", "batch", made, home, "CREATE")
     return found
 
 
-def _policy(resource: str, group: str, held: Mapping[str, str], home: str) -> list[dict[str, Any]]:
-    api, name = "admissionregistration.k8s.io/v1", f"{NAME}-{resource}"
+def _policy(
+    resource: str, group: str, held: Mapping[str, str], home: str, when: str = "UPDATE"
+) -> list[dict[str, Any]]:
+    api, name = "admissionregistration.k8s.io/v1", f"{NAME}-{resource}{'' if when == 'UPDATE' else '-made'}"
     user = f"system:serviceaccount:{home}:{NAME}"
-    rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": [resource]}
+    rule = {"apiGroups": [group], "apiVersions": ["v1"], "operations": [when], "resources": [resource]}
     return [
         {
             "apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": _meta(None, name),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import schemas as sc
-from detectors import Detect, Detector, DetectState
+from detectors import Detect, Detector, DetectState, FdrRule
 from schemas.core import I64, Event, Output, Tick
 from streams import HistogramState, HistogramWindower, Ledger, Windower, WindowState, pack, unpack
 
@@ -51,22 +51,26 @@ class Definitions(Mapping[int, sc.SeriesDef]):
 
 
 class Detecting:
-    """Frames and histograms in, anomalies and gaps out. Histogram windows are kept for detectors that want them.
+    """Frames and histograms in, anomalies and gaps out. Of histograms detectors see means and 99th percentiles.
 
     fast: True to use numba from the first frame (raises ModuleNotFoundError without it), False never; None once it
-    pays and where it is installed. The answers are the same, to the last bit.
+    pays and where it is installed. The answers are the same, to the last bit. by_verdict: it also reads changes and
+    what watches find of them, and waits for the time of both (`detectors/_baselines.py`).
     """
 
     name = "detect"
-    inputs = (sc.FRAMES, sc.HISTOGRAMS)
     outputs = (sc.ANOMALIES, sc.DEAD_LETTERS)
     ordered = False
     makes_time = False
 
-    def __init__(self, detectors: Sequence[Detector], *, emit_p: float = 1e-3, fast: bool | None = None) -> None:
+    def __init__(
+        self, detectors: Sequence[Detector], *, emit_p: float = 1e-3, fast: bool | None = None,
+        fdr: FdrRule | None = None, by_verdict: bool = False,
+    ) -> None:  # fmt: skip
+        self.inputs = (sc.FRAMES, sc.HISTOGRAMS, *((sc.CHANGES, sc.VERDICTS) if by_verdict else ()))
         self._windower = Windower(self.name)
         self._histograms = HistogramWindower(self.name)
-        self._detect = Detect(detectors, emit_p=emit_p)
+        self._detect = Detect(detectors, emit_p=emit_p, fdr=fdr, by_verdict=by_verdict)
         if fast:
             self.use_kernels()
         can = fast is None and importlib.util.find_spec("numba") is not None
@@ -83,6 +87,12 @@ class Detecting:
             mark = sc.read(event)
             if isinstance(mark, sc.Coverage) and event.topic == sc.FRAMES:
                 state.windows.covered.add(mark.signal, mark.start_ns, mark.end_ns)
+        elif event.topic in (sc.CHANGES, sc.VERDICTS):
+            record = sc.read(event)
+            if isinstance(record, sc.Change):
+                self._detect.change(state.detect, record)
+            elif isinstance(record, sc.ChangeVerdict):
+                self._detect.verdict(state.detect, record)
         elif event.topic == sc.FRAMES:
             frame = sc.decode_frame(event.value)
             out += self._windower.add(state.windows, frame)
@@ -106,16 +116,18 @@ class Detecting:
     def _close(self, state: DetectingState, tick: Tick) -> list[Output]:
         out: list[Output] = []
         defs = Definitions(state.windows)
+        for histograms in self._histograms.close(state.histograms, tick.through_ns):
+            self._windower.tell(state.windows, histograms, state.histograms.registry)
         for block in self._windower.close(state.windows, tick.through_ns):
+            self._detect.hand_on(state.detect, self._windower.heirs(state.windows))
             state.detect, anomalies = self._detect.observe(state.detect, block, defs)
             out += [
                 sc.emit(sc.ANOMALIES, a, id=a.id, key=f"{a.tenant}/{a.domain}", source=_SOURCE, event_ns=a.end_ns - 1)
                 for a in anomalies
             ]
-        for _ in self._histograms.close(state.histograms, tick.through_ns):
-            pass  # no detector reads histograms yet; closing keeps the ledger exact and memory bounded
+        self._detect.hand_on(state.detect, self._windower.heirs(state.windows))
         for gap in self._windower.gaps(state.windows):
-            identity = sc.record_id("gap", gap.series, gap.since_ns)
+            identity = sc.record_id("gap", gap.series, gap.since_ns, *(["over"] if gap.is_over else []))
             out.append(
                 sc.emit(
                     sc.ANOMALIES,
@@ -126,6 +138,8 @@ class Detecting:
                     event_ns=gap.until_ns - 1,
                 )
             )
+        for one in self._windower.successions(state.windows):
+            out.append(sc.emit(sc.ANOMALIES, one, id=one.id, key=one.entity_id, source=_SOURCE, event_ns=one.at_ns - 1))
         return out
 
     def ledger(self, state: DetectingState) -> Ledger:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streams import TransportError
 from tidegate import PACKAGES, _catalogue, _pipeline
+from tidegate._context_documents import load_book
 from tidegate._errors import SettingsError
 from tidegate._settings import Settings
 
@@ -36,6 +37,7 @@ def examine(settings: Settings) -> list[dict[str, str]]:
     curve = _pipeline.load_calibration(settings.diagnosis.calibration)
     use = "confidences are advice" if curve.state != "OWN" else "confidences count"
     rows.append(_row("ok", "calibration", f"{curve.state}, {curve.outcomes} outcomes of {curve.data}: {use}"))
+    rows.append(_services(settings))
     if settings.kafka.brokers:
         rows.append(_kafka(settings))
     runs = Path("runs/newest/run.json")
@@ -45,6 +47,16 @@ def examine(settings: Settings) -> list[dict[str, str]]:
         else _row("optional", "last run", "none", "tidegate demo")
     )
     return rows
+
+
+def _services(settings: Settings) -> dict[str, str]:
+    book = load_book(settings.diagnosis.services)
+    if book is None:
+        todo = "Set diagnosis.services to a folder of documents, see docs/context.md"
+        return _row("optional", "services", "no owner and no objective is known", todo)
+    owned, promised = (sum(map(bool, found)) for found in (
+        [one.owner for one in book.services], [one.objectives for one in book.services]))  # fmt: skip
+    return _row("ok", "services", f"{len(book.services)} on record, owner of {owned}, objectives of {promised}")
 
 
 def _kafka(settings: Settings) -> dict[str, str]:

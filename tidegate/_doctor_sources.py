@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tidegate._errors import GatewayError
+from tidegate._reading import why
 
 _TIMEOUT_S = 10.0
 _SILENT_S, _USUAL = 60.0, 3
@@ -39,13 +40,28 @@ def _row(source: dict[str, Any]) -> dict[str, str]:
         f"last seen {ago:.0f} s ago", f"{rate:g} messages a minute", f"{source['series']:,} series",
         f"lag {lag:.0f} s" if lag is not None else "lag not known here", f"complete {source['completeness']:.0%}",
         f"trust {source['trust']} ({_TRUST[source['trust']]})",
+        *_schemas(source.get("schemas", [])),
     ]  # fmt: skip
     state = "bad" if problems else "ok"
     return {"state": state, "what": source["source"], "found": ", ".join(said), "todo": ". ".join(problems)}
 
 
+def _schemas(named: list[dict[str, Any]]) -> list[str]:
+    """Which conventions it names, most often first."""
+    if not named:
+        return []
+    said = [
+        f"{one['url'].rsplit('/', 1)[-1] if one['known'] else one['url'] or 'none'} {one['times']} times"
+        + ("" if one["known"] or not one["url"] else " (not known here)")
+        for one in sorted(named, key=lambda one: (-one["times"], one["url"]))
+    ]
+    return [f"schema_url {', '.join(said[:3])}{', ...' if len(said) > 3 else ''}"]
+
+
 def _fetch(url: str, token: str) -> list[dict[str, Any]]:
     parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise GatewayError(f"'{url[:200]}' is not a URL", todo="Give --sources http://host:4318")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
@@ -63,6 +79,6 @@ def _fetch(url: str, token: str) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = json.loads(body)["sources"]
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         raise GatewayError(
-            f"it does not tell of its sources: {error!r}"[:300], where=url, todo="Is `tidegate up` running there?"
+            f"it does not tell of its sources: {why(error)}"[:300], where=url, todo="Is `tidegate up` running there?"
         ) from error
     return listed

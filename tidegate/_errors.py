@@ -5,6 +5,7 @@ TidegateError
 ├── SettingsError    a setting is unknown or of the wrong kind
 ├── RunError         a run directory is missing or unreadable
 ├── NotFoundError    an id names nothing
+├── PlaceError       a file or directory that was named cannot be used
 ├── LiveError        a directory of `up` cannot be gone on with as asked
 ├── GatewayError     the gateway cannot listen as asked
 ├── PlayError        what is played is not accepted
@@ -15,6 +16,8 @@ TidegateError
 └── ActGatewayError  the gateway of actions cannot run, or does not take an order
 """
 
+from schemas import sentence
+
 
 class TidegateError(Exception):
     """Fields say what happened, where, and what to do."""
@@ -24,8 +27,7 @@ class TidegateError(Exception):
     def __init__(self, what: str, *, where: str = "", todo: str = "", code: str = "") -> None:
         self.what, self.where, self.todo = what, where, todo
         self.code = code or type(self).code
-        head = f"{where}: {what}" if where else what
-        super().__init__(". ".join(part.rstrip(".") for part in (head, todo) if part) + ".")
+        super().__init__(sentence(what, where, todo))
 
 
 class CatalogueError(TidegateError):
@@ -42,6 +44,10 @@ class RunError(TidegateError):
 
 class NotFoundError(TidegateError):
     code = "NOT_FOUND"
+
+
+class PlaceError(TidegateError):
+    code = "PLACE_UNUSABLE"
 
 
 class LiveError(TidegateError):

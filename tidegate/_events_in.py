@@ -1,4 +1,4 @@
-"""CloudEvents that the gateway takes: changes, calendar entries and edges, in binary or structured mode.
+"""CloudEvents that the gateway takes: changes, calendar entries, silences and edges, in binary or structured mode.
 
 A sender of these is a pipeline or a person with curl, who can mend what is wrong at once: so what does not fit is
 refused with the field that does not, instead of becoming a dead letter. Source: CloudEvents 1.0, HTTP binding.
@@ -79,7 +79,7 @@ def _event(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], byt
 def _event_ns(record: sc.Record) -> int:
     if isinstance(record, sc.Change):
         return record.at_ns
-    if isinstance(record, sc.Alert):
+    if isinstance(record, (sc.Alert, sc.Silence)):
         return record.said_ns
     return record.start_ns if isinstance(record, sc.CalendarEntry) else record.first_ns  # type: ignore[attr-defined]
 

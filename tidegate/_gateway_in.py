@@ -19,12 +19,24 @@ from starlette.routing import Route
 
 import schemas as sc
 from schemas.core import NS, Message
-from streams import HTTP, KIND, Decoded, Intake, Reply, Replying, SourceError, TransportError
+from streams import (
+    HTTP,
+    KIND,
+    Decoded,
+    Intake,
+    NamingSchemas,
+    Reply,
+    Replying,
+    SourceError,
+    TransportError,
+    is_known_schema,
+)  # fmt: skip
 from tidegate._errors import CatalogueError
 from tidegate._events_in import read_event, told_type
 from tidegate._gateway_openapi import openapi
 from tidegate._gateway_settings import Gateway as GatewaySettings
 from tidegate._http import JSON, Refused, body_of, media_type, unpacked
+from tidegate._new_series import NewSeries
 from tidegate._principals import LOOPBACK, Principal, Principals
 from tidegate._proofs import Proof, Proofs
 from tidegate._source_book import SourceBook
@@ -33,7 +45,8 @@ from tidegate._tls import names_of
 TENANT = "tidegate-tenant"
 _SHARE = 4
 _RETRY_S = 1
-_MINUTE_NS = 60 * NS
+MOST_KNOWN = 1_000_000
+"""Series of one sender that the door knows again."""
 _MOST_KEPT = 500  # characters of a request header that goes along into the log
 EVENTS, SOURCES, OPENAPI = "/v1/events", "/v1/sources", "/openapi.json"
 _TOLD = (
@@ -101,7 +114,7 @@ class Desk:
         self._proofs = Proofs(principals.signers, window_s=settings.replay_window_s, now_ns=log.now_ns)
         self.book = SourceBook()
         self._in_flight = 0
-        self._minutes: dict[str, tuple[int, int]] = {}
+        self._new = NewSeries(settings.max_new_series_per_minute, MOST_KNOWN)
 
     def who(self, request: Request, *, may: str) -> Principal:
         """Raises Refused 401, 403."""
@@ -152,6 +165,9 @@ class Desk:
                 "last_seen": sc.rfc3339(heard.last_ns), "last_seen_s_ago": round((now - heard.last_ns) / NS, 1),
                 "messages": heard.messages, "bytes": heard.bytes, "per_minute": heard.per_minute,
                 "completeness": heard.completeness, "usual_s": heard.usual_s, "series": known,
+                "schemas": [
+                    {"url": url, "times": n, "known": is_known_schema(url)} for url, n in sorted(heard.schemas.items())
+                ],
                 "lag_s": round((heard.last_ns - newest) / NS, 1) if newest else None,
             })  # fmt: skip
         return JSONResponse({"sources": found}, headers={"Cache-Control": "no-store"})
@@ -171,8 +187,10 @@ class Desk:
             (HTTP + name, request.headers[name][:_MOST_KEPT].encode("utf-8", "replace"))
             for name in intake.keeps if name in request.headers
         )  # fmt: skip
-        decoded = await self._read(source, body, kept, who) if intake.reads_first else None
+        decoded = await self._decoded(source, body, kept, who, sender)
         await self._keep(source.kind, body, who, sender, kept, proof)
+        if isinstance(source, NamingSchemas) and self.book.looks(sender, self._log.now_ns()):
+            self.book.names(sender, await asyncio.to_thread(source.schema_urls, body))
         return _response(source, request.headers, decoded)
 
     async def events(self, request: Request) -> Response:
@@ -283,17 +301,27 @@ class Desk:
         self._check_series(sender)
 
     def _check_series(self, sender: str) -> None:
-        """A sender's minute begins with its first request after the one before was over."""
-        now, known = self._log.now_ns(), self._log.new_series(sender)
-        begun, before = self._minutes.get(sender, (0, 0))
-        if not 0 <= now - begun < _MINUTE_NS:
-            self._minutes[sender] = now, known
-            return
-        limit = self._settings.max_new_series_per_minute
-        if known - before > limit:
-            rest_s = max(1, -(-(begun + _MINUTE_NS - now) // NS))
-            what = f"{sender} brought {known - before} new series in a minute, {limit} are allowed; come again"
+        brought, rest_s = self._new.over(sender, self._log.now_ns())
+        if rest_s:
+            what = f"{sender} brought {brought} new series in a minute, {self._new.limit} are allowed; come again"
             raise Refused(429, what, retry_after_s=rest_s)
+
+    async def _decoded(
+        self, source: Any, body: bytes, kept: Sequence[tuple[str, bytes]], who: Principal, sender: str
+    ) -> Decoded | None:  # fmt: skip
+        """What the source makes of it, its series counted; None if it is not read before it is kept."""
+        intake: Intake = source.intake
+        if not (intake.reads_first or intake.brings_series):
+            return None
+        try:
+            decoded = await self._read(source, body, kept, who)
+        except Refused:
+            if intake.reads_first:
+                raise
+            return None  # it is kept, and becomes a dead letter
+        for series in (decoded.points.series, decoded.histograms.series):
+            self._new.count(sender, series, self._log.now_ns())
+        return decoded if intake.reads_first else None
 
 
 _EVENTS = Intake((EVENTS,))

@@ -23,8 +23,9 @@ from tidegate._gateway_in import Desk, Log
 from tidegate._metric_families import counter, gauge
 from tidegate._principals import Principals
 from tidegate._settings import Settings
+from tidegate._signals import stops
 from tidegate._tls import server_options
-from tidegate._up import _address, _is_loopback, _listen, _served, _signals
+from tidegate._up import _address, _is_loopback, _listen, _served
 
 
 class KafkaGateway:
@@ -108,7 +109,7 @@ def run_gateway(
                 intake, settings, principals, is_local_only=principals.is_open and is_local,
                 status=lambda: "stopping" if stopping.is_set() else "ok", heard=lambda: dict(intake.heard),
             )  # fmt: skip
-            with _signals(stopping), _served(gateway.app, listener, stopping, options) as is_up:
+            with stops(stopping), _served(gateway.app, listener, stopping, options) as is_up:
                 if is_up():
                     on_ready(_address(listener, options))
                 while not stopping.wait(0.25) and is_up():

@@ -62,7 +62,9 @@ def in_recording(pipeline: Pipeline, settings: Settings, recording: Recording) -
     held = recording.topics()
     outside, partitions = dict(pipeline.outside), settings.streams.partitions
     for topic, stages in pipeline.outside.items():
-        if topic in held:
+        if topic not in held:
+            outside[topic] = ()  # nothing will come there, so nobody waits for it
+        else:
             keys = pq.read_table(recording.path / f"{topic}.parquet", columns=["key"]).column("key").unique()
             names = sorted(key.decode("utf-8", "replace") for key in keys.to_pylist())
             found = tuple(name for name in names if "@" in name and name.partition("@")[0] in stages)

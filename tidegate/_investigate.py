@@ -39,7 +39,7 @@ class Pool:
     """
 
     def __init__(
-        self, queries: Mapping[str, Query], context: Context, send: Send, *, size: int = 16,
+        self, queries: Mapping[str, Query], context: Context, send: Send, *, size: int = 64,
         most_waiting: int = 10_000, now_ns: Callable[[], int] = time.time_ns,
     ) -> None:  # fmt: skip
         self._queries, self._context, self._send = dict(queries), context, send
@@ -102,7 +102,7 @@ class Pool:
             return None
         entry = heapq.heappop(self._heap)
         patience = (entry.inquiry.deadline_ns - entry.inquiry.asked_ns) / NS
-        return entry, "WAITED_TOO_LONG" if self._clock() - entry.taken_s > patience else ""
+        return entry, "WAITED_TOO_LONG" if self._clock() - entry.taken_s >= patience else ""
 
     async def _answered(self, waiting: _Waiting, reason: str) -> sc.Observation:
         inquiry = waiting.inquiry
@@ -111,9 +111,10 @@ class Pool:
         query = self._queries.get(inquiry.query)
         if query is None or query.subsystem != inquiry.subsystem:
             return self._observation(waiting, "failed", "QUERY_UNKNOWN")
+        left = (inquiry.deadline_ns - inquiry.asked_ns) / NS - (self._clock() - waiting.taken_s)
         try:
             parameters = query.parameters.model_validate(inquiry.parameters)
-            async with asyncio.timeout(query.timeout_s):
+            async with asyncio.timeout(min(query.timeout_s, left)):
                 answer = await query.run(parameters, inquiry.tenant, self._context)
         except TimeoutError:
             return self._observation(waiting, "timeout", "QUERY_TIMEOUT")

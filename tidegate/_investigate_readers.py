@@ -13,6 +13,8 @@ from tidegate._prometheus import PrometheusReader
 
 _MOST_ROWS, _MOST_PATHS, _MOST_BYTES = 200, 500, 1 << 20
 _TIMEOUT_S = 8
+_AT_ONCE = 4
+"""Connections to one database, or processes of git, however many questions run."""
 
 
 def context_of(settings: Investigate) -> Context:
@@ -39,10 +41,14 @@ class PostgresReader:
     """A `diagnosis.SqlReader`: one connection a statement, in a transaction that can only read, with a time limit."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+        self._dsn, self._at_once = dsn, asyncio.Semaphore(_AT_ONCE)
 
     async def rows(self, query: str) -> Sequence[Mapping[str, Json]]:
         """Raises QueryFailed: POSTGRES_UNREACHABLE, POSTGRES_REFUSED."""
+        async with self._at_once:
+            return await self._rows(query)
+
+    async def _rows(self, query: str) -> Sequence[Mapping[str, Json]]:
         import psycopg  # the extra `postgres`
         from psycopg.rows import dict_row
 
@@ -65,10 +71,14 @@ class CloneReader:
     """A `diagnosis.GitReader` by the command `git`: no hook, no external diff, no filter, no network."""
 
     def __init__(self, clone: Path) -> None:
-        self._clone = clone
+        self._clone, self._at_once = clone, asyncio.Semaphore(_AT_ONCE)
 
     async def changed(self, old: str, new: str) -> Sequence[str]:
         """Raises QueryFailed: GIT_ABSENT, GIT_REFUSED (an unknown version), GIT_TOO_MUCH."""
+        async with self._at_once:
+            return await self._changed(old, new)
+
+    async def _changed(self, old: str, new: str) -> Sequence[str]:
         words = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never", "-C", str(self._clone),
                  "diff", "--name-only", "--no-ext-diff", "--no-textconv", "--no-renames", "-z", "--end-of-options",
                  old, new, "--")  # fmt: skip

@@ -99,6 +99,9 @@ class Llm(Section):
     """Of one call; there are two to four about an incident."""
     most_tokens: int = Field(default=6000, ge=500)
     """Of all calls about one incident, in and out."""
+    price_in: float = Field(default=0.0, ge=0)
+    """Of a million tokens in, in whatever you pay with; what an incident cost is then in its observation."""
+    price_out: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _has_one_secret(self) -> Self:
@@ -113,7 +116,7 @@ class Llm(Section):
 class Investigate(Section):
     """`investigate`: the pool of one process."""
 
-    at_once: int = Field(default=16, ge=1, le=256)
+    at_once: int = Field(default=64, ge=1, le=256)
     """Questions that run at the same time."""
     most_waiting: int = Field(default=10_000, ge=1)
     """Beyond, the least severe are told so."""

@@ -69,18 +69,27 @@ class Place:
             sc.emit(sc.FEEDBACK, label, id=label.id, key=label.incident_id, source=SOURCE, event_ns=label.said_ns)
             for label in labels
         ]
+        self.send(emits, received_ns, writer="label")
+
+    def send(self, emits: Sequence[Emit], received_ns: int, *, writer: str) -> None:
+        """Append records to their topics; durable on return. Raises TransportError."""
         if self._brokers:
             from streams import kafka  # the extra `kafka` may be absent
 
-            with kafka.KafkaWriter(self._settings.kafka.plain(self._brokers)) as writer:
+            with kafka.KafkaWriter(self._settings.kafka.plain(self._brokers)) as topics:
                 for emit in emits:
-                    writer.write(_message(emit, received_ns), 0)
+                    topics.write(_message(emit, received_ns), 0)
             return
         log = EmbeddedLog(self._file(), code=__version__)
         try:
-            log.append(emits, writer="label", received_ns=received_ns)
+            log.append(emits, writer=writer, received_ns=received_ns)
         finally:
             log.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether what is written here is read by a pipeline: Kafka, or a directory of `up`."""
+        return bool(self._brokers) or (self._directory / LOG).is_file()
 
     def _file(self) -> Path:
         live = self._directory / LOG

@@ -31,13 +31,14 @@ class Restored:
 def own(directory: Path) -> sqlite3.Connection:
     """Hold the directory for as long as the connection is open; the system lets go when the process dies.
 
-    A lock on a file of its own, because others may read the log meanwhile. Raises TransportError LOG_IN_USE.
+    A lock on a file of its own, because others may read the log meanwhile. Raises TransportError LOG_IN_USE, and
+    OSError where there can be no such directory.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         owner = sqlite3.connect(directory / "owner.sqlite", isolation_level=None, timeout=0, check_same_thread=False)
         owner.execute("BEGIN EXCLUSIVE")
-    except (OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
         raise TransportError(
             f"the directory cannot be used: {error}", where=str(directory), code="LOG_IN_USE",
             todo="Stop the other `tidegate up` that uses it, or choose another --dir",

@@ -21,17 +21,20 @@ log = structlog.get_logger("tidegate.llm")
 class OpenAiChat:
     """A `diagnosis.ChatReader`. url: ends before `/chat/completions`, usually in `/v1`. key: empty for none.
 
+    prices: of a million tokens in, and out.
+
     Raises QueryFailed LLM_MISSING where the extra `llm` is not installed.
     """
 
     def __init__(
-        self, url: str, model: str, key: str = "", *, timeout_s: float = 20.0, most_tokens: int = 6000
-    ) -> None:
+        self, url: str, model: str, key: str = "", *, timeout_s: float = 20.0, most_tokens: int = 6000,
+        prices: tuple[float, float] = (0.0, 0.0),
+    ) -> None:  # fmt: skip
         try:
             import openai
         except ModuleNotFoundError as error:
             raise QueryFailed("LLM_MISSING", "the extra is not installed: pip install 'tidegate[llm]'") from error
-        self.most_tokens, self._model, self._openai = most_tokens, model, openai
+        self.most_tokens, self._model, self._openai, self._prices = most_tokens, model, openai, prices
         self.where = urlsplit(url).netloc
         # A key of some kind is needed by the client, also for servers that want none.
         self._client = openai.AsyncOpenAI(base_url=url, api_key=key or "none", timeout=timeout_s, max_retries=0)
@@ -63,12 +66,13 @@ class OpenAiChat:
             tokens = (int(usage.prompt_tokens), int(usage.completion_tokens)) if usage else (0, 0)
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise QueryFailed("LLM_REPLY_INVALID", f"{self.where} does not answer as the protocol says") from error
+        price = sum(n * each for n, each in zip(tokens, self._prices, strict=True)) / 1e6
         log.info("language model asked", **{
             "gen_ai.operation.name": "chat", "gen_ai.request.model": self._model, "server.address": self.where,
             "gen_ai.usage.input_tokens": tokens[0], "gen_ai.usage.output_tokens": tokens[1],
-            "duration_s": round(time.monotonic() - begun, 3),
+            "duration_s": round(time.monotonic() - begun, 3), "price": round(price, 6),
         })  # fmt: skip
-        return Reply(text if isinstance(text, str) else "", *tokens)
+        return Reply(text if isinstance(text, str) else "", *tokens, price)
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -22,6 +22,7 @@ from streams._columns import KIND as COLUMNS
 from streams._columns import encode
 from streams._prometheus_labels import service_of
 from tidegate import _pipeline, _replay
+from tidegate._instances import Silent, silent_of
 from tidegate._look_read import CHUNK_S, Column, History, Plan, Raised
 from tidegate._settings import Settings
 
@@ -62,6 +63,7 @@ class Look:
     missed: list[Raised] = field(default_factory=list)
     candidates: list[tuple[str, str, int]] = field(default_factory=list)
     """Verb, service, how often it would have been proposed; most often first."""
+    silent: Silent = field(default_factory=lambda: Silent([], []))
     cpu_s: float = 0.0
     wall_s: float = 0.0
 
@@ -90,6 +92,14 @@ class Look:
             ],
             "missed": [{"alert": m.name, "service": m.service, "at": sc.rfc3339(m.start_ns)} for m in self.missed],
             "candidates": [{"verb": v, "service": s, "times": n} for v, s, n in self.candidates],
+            "instances_lost": [
+                {"instance": one.entity_id, "series": one.series, "since": sc.rfc3339(one.since_ns)}
+                for one in self.silent.lost
+            ],
+            "instances_replaced": [
+                {"instance": one.entity_id, "by": one.aliases, "since": sc.rfc3339(one.last_ns)}
+                for one in self.silent.replaced
+            ],
             "cpu_s": round(self.cpu_s, 1), "wall_s": round(self.wall_s, 1),
         }  # fmt: skip
 
@@ -116,6 +126,7 @@ def look(
         with RecordingWriter(keep, created_by="tidegate look") as writer:
             run = _replay.replay(_kept(messages, writer), _pipeline.build(settings))
     _judge(seen, run)
+    seen.silent = silent_of(run.messages)
     seen.cpu_s, seen.wall_s = run.cpu_s, time.monotonic() - began
     return seen
 

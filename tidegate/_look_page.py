@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from schemas.core import NS
+from tidegate._instances import Silent, short
 from tidegate._look import Found, Look
 from tidegate._look_read import Raised
 
@@ -49,6 +50,7 @@ def page(seen: Look, *, where: str, is_first: bool = False) -> str:
 <h2>What would have been raised</h2>{_raised(seen.found)}
 <h2>Alerts beside which nothing was raised</h2>{_missed(seen.missed)}
 <h2>First candidates for automation</h2>{_candidates(seen.candidates)}
+<h2>Instances that fell silent</h2>{_silent(seen.silent)}
 <h2>How to read this</h2>
 <p>Baselines learned from this very stretch, so its first hours know little. Range queries hide gaps below five minutes
 and everything between two steps. Causes are ranked without changes, logs and traces, which were not read: a cause named
@@ -121,6 +123,17 @@ def _candidates(candidates: list[tuple[str, str, int]]) -> str:
         return "<p>No runbook would have proposed anything.</p>"
     lines = [f"<tr><td><code>{escape(v)}</code><td>{escape(s)}<td>{n}" for v, s, n in candidates]
     return f"<table><tr><th>action<th>service<th>times proposed{''.join(lines)}</table>"
+
+
+def _silent(silent: Silent) -> str:
+    if not silent.lost and not silent.replaced:
+        return "<p>None.</p>"
+    rows = [(one.since_ns, one.entity_id, f"nobody; {one.series} series fell silent") for one in silent.lost]
+    rows += [(one.last_ns, one.entity_id, " or ".join(map(short, one.aliases))) for one in silent.replaced]
+    lines = [
+        f"<tr><td>{_when(at)}<td>{escape(short(who))}<td>{escape(by)}" for at, who, by in sorted(rows)[:_MOST_ROWS]
+    ]
+    return f"<table><tr><th>last heard (UTC)<th>instance<th>replaced by{''.join(lines)}</table>{_cut(len(rows))}"
 
 
 def _cut(n: int) -> str:

@@ -23,7 +23,7 @@ CHUNK_S = 6 * 3600
 _TIMEOUT_S, _MOST_BYTES, _TRIES, _PAUSE_S = 120, 512 << 20, 3, 2
 _BATCH_SERIES = 500
 _MOST_STEPS = 11_000
-_LEAVE = ("_bucket", "_created", "_info")
+_LEAVE = ("_created", "_info")
 _LATER = ("go_", "process_", "scrape_", "promhttp_", "prometheus_", "python_", "jvm_classes", "net_conntrack")
 _NEVER = ("ALERTS", "ALERTS_FOR_STATE")
 
@@ -76,7 +76,8 @@ class History:
         self.queries = 0
 
     def plan(self, at_ns: int, most: int) -> Plan:
-        """Up to `most` series, those of services before those of runtimes, metrics with fewer series first."""
+        """Up to `most` series, those of services before those of runtimes, metrics with fewer series first,
+        buckets of histograms where there is still room."""
         document = self._get(
             "/api/v1/query", {"query": f'count by (__name__) ({{__name__!=""{self._match}}})', "time": _s(at_ns)}
         )
@@ -84,7 +85,7 @@ class History:
         kinds = self._kinds()
         useful = {n: size for n, size in sizes.items() if n and n not in _NEVER and not n.endswith(_LEAVE)}
         chosen: dict[str, int] = {}
-        for name in sorted(useful, key=lambda n: (n.startswith(_LATER), ":" in n, useful[n], n)):
+        for name in sorted(useful, key=lambda n: (n.endswith("_bucket"), n.startswith(_LATER), ":" in n, useful[n], n)):
             if sum(chosen.values()) + useful[name] <= most:
                 chosen[name] = useful[name]
         if not chosen:
@@ -144,7 +145,7 @@ class History:
             f"{n}{end}": kind
             for n, kind in kinds.items()
             if kind in ("histogram", "summary")
-            for end in ("_sum", "_count")
+            for end in ("_sum", "_count", "_bucket")
         }
         return kinds | parts
 

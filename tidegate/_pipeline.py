@@ -10,13 +10,15 @@ from typing import Any
 
 import schemas as sc
 from actions import NEUTRAL, Decide, DecideSettings, PolicyEngine, Verbs, load_policies, load_runbooks
-from diagnosis import Diagnose, Mode, Query
+from diagnosis import Diagnose, Diagnosing, Foresee, Mode, Query, Trial
 from diagnosis import Settings as DiagnoseSettings
 from schemas.core import Stage
 from streams import DeriveLogs, DeriveSpans, Ledger, Normalise, Runner, Task, summed
 from tidegate import __version__, _catalogue
+from tidegate._context_documents import load_book
 from tidegate._detecting import Detecting, versions
 from tidegate._errors import SettingsError
+from tidegate._reading import text_of
 from tidegate._settings import Settings
 from tidegate._watching import Watch
 
@@ -57,17 +59,21 @@ def build(
     for name in (first, last):
         if name not in ORDER:
             raise SettingsError(f"there is no stage '{name}'", todo=f"Stages: {', '.join(ORDER)}")
-    streams = settings.streams.core()
+    streams = replace(settings.streams.core(), edge_latency="edge_latency" in settings.detection.also)
     detectors = _catalogue.detectors(settings.detection.also)
     weights = load_weights(settings.diagnosis.weights)
     history = load_history(settings.diagnosis.history)
     calibration = load_calibration(settings.diagnosis.calibration)
     tenants = {name: load_calibration(path) for name, path in sorted(settings.diagnosis.calibrations.items())}
+    book = load_book(settings.diagnosis.services)
     known = verbs(settings.actions.executors)
     policies = engine(settings)
     runbooks = load_runbooks(texts(settings.actions.runbooks, "runbooks"), known)
     diagnose = replace(
-        opening(settings.diagnosis.open_p), quiet_s=settings.diagnosis.quiet_s, deadline_s=settings.diagnosis.deadline_s
+        opening(settings.diagnosis.open_p),
+        quiet_s=settings.diagnosis.quiet_s,
+        deadline_s=settings.diagnosis.deadline_s,
+        suppress_recurring=settings.diagnosis.suppress_recurring,
     )
     mode: Mode = "off" if not settings.diagnosis.investigate else "ask" if has_investigators else "recorded"
     decide = DecideSettings(
@@ -75,22 +81,39 @@ def build(
         services={name: service.profile() for name, service in settings.actions.services.items()},
         modes=settings.actions.modes,
     )
+    asking = asked(settings) if mode != "off" else {}
+
+    def model(w: sc.RankerWeights, h: sc.EvidenceHistory, c: sc.CalibrationMap, own: Mapping[str, Any]) -> Diagnose:
+        return Diagnose(
+            w, diagnose, queries=asking, mode=mode, history=h, calibration=c, calibrations=own,
+            rules=_catalogue.find("rules"), services=book,
+        )  # fmt: skip
+
+    known_model = model(weights, history, calibration, tenants)
+    diagnosing: Diagnosing = known_model
+    trial, tried = settings.diagnosis.trial, ""
+    if trial.is_one():
+        new = (
+            load_weights(trial.weights or settings.diagnosis.weights),
+            load_history(trial.history or settings.diagnosis.history),
+            load_calibration(trial.calibration or settings.diagnosis.calibration),
+        )
+        tried = sc.sha256(sc.canonical([one.digest for one in new]))
+        diagnosing = Trial(known_model, model(*new, {} if trial.calibration else tenants), tried, trial.share)
+    limits = settings.forecasts.core()
+    crossing = load_crossing(settings.forecasts.calibration)
     stages: tuple[Stage[Any], ...] = (
         Normalise(_catalogue.find("sources").values(), streams),
         DeriveLogs(streams),
         DeriveSpans(streams),
-        Detecting(detectors, emit_p=settings.detection.emit_p),
-        Watch(settings.detection.rule()),
-        Diagnose(
-            weights,
-            diagnose,
-            queries=asked(settings) if mode != "off" else {},
-            mode=mode,
-            history=history,
-            calibration=calibration,
-            calibrations=tenants,
-            rules=_catalogue.find("rules"),
+        Detecting(
+            detectors,
+            emit_p=settings.detection.emit_p,
+            fdr=settings.detection.fdr(settings.streams.partitions, _owners(book)),
+            by_verdict=_by_verdict(settings),
         ),
+        Watch(settings.detection.rule()),
+        Foresee(diagnosing, limits, crossing) if limits else diagnosing,
         Decide(known, runbooks, policies, decide),
     )
     begin, end = ORDER.index(first), ORDER.index(last)
@@ -105,7 +128,28 @@ def build(
         "settings": sc.sha256(sc.canonical(settings.model_dump(mode="json", exclude=_ELSEWHERE))),
     }  # fmt: skip
     provenance |= {f"calibration.{name}": one.digest for name, one in tenants.items()}
+    if book is not None:
+        provenance["services"] = book.digest
+    if tried:
+        provenance["trial"] = tried
+    if crossing is not None:
+        provenance["crossing"] = crossing.digest
     return Pipeline(stages[begin : end + 1], provenance, outside)
+
+
+def _by_verdict(settings: Settings) -> bool:
+    """Raises SettingsError where verdicts, which lie in one partition, would have to reach several tasks."""
+    if settings.detection.levels_by_verdict and settings.streams.partitions > 1:
+        raise SettingsError(
+            f"needs streams.partitions 1, not {settings.streams.partitions}", where="detection.levels_by_verdict",
+            todo="Leave it out, or keep one partition",
+        )  # fmt: skip
+    return settings.detection.levels_by_verdict
+
+
+def _owners(book: sc.ServiceBook | None) -> dict[str, str]:
+    """Whose each service is, by plain names."""
+    return {facts.service: facts.owner for facts in (book.services if book else []) if facts.owner}
 
 
 def engine(settings: Settings) -> PolicyEngine:
@@ -156,6 +200,24 @@ def load_calibration(path: Path | None) -> sc.CalibrationMap:
     return sc.CalibrationMap.from_bytes(_artefact(path, CALIBRATION, sc.CalibrationMap), strict=True)
 
 
+def load_crossing(path: Path | None) -> sc.CalibrationMap | None:
+    """How often foreseen limits were reached; None without a file: that of others says nothing of one's own."""
+    return None if path is None else sc.CalibrationMap.from_bytes(_artefact(path, "", sc.CalibrationMap), strict=True)
+
+
+def on_trial(settings: Settings) -> dict[str, sc.Record]:
+    """The artefacts that a model on trial has of its own, by name. Raises SettingsError."""
+    told = settings.diagnosis.trial
+    found: dict[str, sc.Record] = {}
+    if told.weights:
+        found["weights"] = load_weights(told.weights)
+    if told.history:
+        found["history"] = load_history(told.history)
+    if told.calibration:
+        found["calibration"] = load_calibration(told.calibration)
+    return found
+
+
 def _artefact(path: Path | None, shipped: str, kind: type[sc.Record]) -> bytes:
     if path is None:
         return files("tidegate").joinpath("artefacts", shipped).read_bytes()
@@ -175,7 +237,7 @@ def texts(directory: Path | None, package: str) -> dict[str, str]:
         )
     root: Any = directory if directory is not None else files(package)
     label = str(directory) if directory is not None else package
-    return {f"{label}/{entry.name}": entry.read_text() for entry in root.iterdir() if entry.name.endswith(".yaml")}
+    return {f"{label}/{entry.name}": text_of(entry) for entry in root.iterdir() if entry.name.endswith(".yaml")}
 
 
 def ledger_of(runners: Sequence[Runner | Task]) -> Ledger:

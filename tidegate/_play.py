@@ -21,6 +21,7 @@ from tidegate._errors import PlayError
 from tidegate._gateway import SIGNALS
 from tidegate._http import JSON, PROTOBUF
 from tidegate._live import open_existing
+from tidegate._reading import why
 from tidegate._replay import REFERENCE
 
 SOURCE_TOPICS = (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.RAW)
@@ -207,7 +208,7 @@ class _Client:
                 self._connection.close()
                 if self._now_s() - lost_s >= self._patience_s:
                     todo = "Is `tidegate up` running there?"
-                    what = f"not reached for {self._patience_s:.0f} s: {error!r}"
+                    what = f"not reached for {self._patience_s:.0f} s: {why(error)}"
                     raise PlayError(what, where=self._url, todo=todo, code="PLAY_UNREACHABLE") from error
                 after_s, status = backoff, 0
             else:

@@ -149,7 +149,7 @@ def incidents_document(diagnoses: Iterable[sc.Diagnosis], incidents: Mapping[str
         {
             "id": d.incident_id, "opened": sc.rfc3339(d.opened_ns), "entities": d.entities, "severity": d.severity,
             "title": incidents[d.incident_id].title if d.incident_id in incidents else "", "abstained": d.abstained,
-            "hypotheses": [h.model_dump(mode="json") for h in d.hypotheses],
+            "suppressed_by": d.suppressed_by, "hypotheses": [h.model_dump(mode="json") for h in d.hypotheses],
         }
         for d in ordered
     ]  # fmt: skip
@@ -163,6 +163,7 @@ def actions_document(actions: Iterable[sc.ActionEvent]) -> list[dict[str, Any]]:
     return [
         {
             "id": e.action_id, "verb": e.change.verb, "target": e.change.target, "state": e.state,
+            "then": [{"verb": step.change.verb, "target": step.change.target} for step in e.then],
             "decision": e.decision and e.decision.model_dump(mode="json", include={"effect", "reason", "policies"}),
             "change": e.change.model_dump(mode="json"), "incident_id": e.incident_id,
         }

@@ -51,6 +51,7 @@ class Kept:
     edges: list[sc.TopologyEdge]
     calendar: dict[str, sc.CalendarEntry] = field(default_factory=dict)
     alerts: dict[str, sc.Alert] = field(default_factory=dict)
+    silences: dict[str, sc.Silence] = field(default_factory=dict)
 
     @classmethod
     def of(cls, messages: Iterable[Message]) -> "Kept":
@@ -75,6 +76,8 @@ class Kept:
                 kept.calendar[record.id] = record
             elif isinstance(record, sc.Alert):
                 kept.alerts[record.id] = record
+            elif isinstance(record, sc.Silence):
+                kept.silences[record.id] = record
         return kept
 
 
@@ -110,6 +113,7 @@ def explain(kept: Kept, name: str) -> dict[str, Any]:
     return {
         "id": action.action_id if action else diagnosis.incident_id, "incident": diagnosis.incident_id,
         "title": incident.title if incident else "", "abstained": diagnosis.abstained,
+        "suppressed_by": diagnosis.suppressed_by,
         "causes": [{"entity": h.cause.entity, "family": h.cause.family, "confidence": h.confidence,
                     "confidence_state": h.confidence_state, "reason": h.reason} for h in diagnosis.hypotheses[:3]],
         "samples": sum(a.count for a in used if a.signal == "metrics"),
@@ -131,7 +135,9 @@ def explain(kept: Kept, name: str) -> dict[str, Any]:
 
 def find(kept: Kept, name: str) -> tuple[sc.Diagnosis, sc.ActionEvent | None]:
     """The diagnosis, and the decided action if there is one, that a name means. Raises NotFoundError."""
-    if not name and kept.diagnoses:
+    if not name and not kept.diagnoses:
+        raise NotFoundError("no incident was opened, so there is nothing to show", todo="Replay or send more telemetry")
+    if not name:
         name = min(kept.diagnoses.values(), key=lambda d: (-d.severity, d.opened_ns, d.incident_id)).incident_id
     actions = {a.action_id: a for a in kept.actions if a.decision and a.action_id.startswith(name)}
     found = {d.incident_id: d for d in kept.diagnoses.values() if name == d.id or d.incident_id.startswith(name)}

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from tidegate._errors import SettingsError
+from tidegate._reading import why
 
 
 class Section(BaseModel):
@@ -16,9 +17,9 @@ def secret_of(value: SecretStr | None, file: Path | None, what: str) -> str:
     if file is None:
         return value.get_secret_value() if value else ""
     try:
-        return file.read_text().strip()
-    except OSError as error:
-        raise SettingsError(f"{what} cannot be read: {error}", where=str(file)) from error
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{what} cannot be read: {why(error)}", where=str(file)) from error
 
 
 def not_both(name: str, value: SecretStr | None, file: Path | None) -> None:

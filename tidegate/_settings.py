@@ -1,23 +1,25 @@
 """Settings: one YAML file, every key with a default that works; an unknown key is refused with the nearest one."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, get_args
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from actions import Mode
-from detectors import WatchRule
+from detectors import FdrRule, WatchRule
 from schemas.core import NS
 from streams import StreamSettings
 from tidegate._act_settings import Act
 from tidegate._approve_settings import Approvals
 from tidegate._errors import SettingsError
+from tidegate._forecast_settings import Forecasts
 from tidegate._gateway_settings import Gateway
 from tidegate._investigate_settings import Investigate
 from tidegate._kafka_settings import Kafka
 from tidegate._opa_settings import Opa
+from tidegate._reading import yaml_of
 from tidegate._section import Section
 from tidegate._service_settings import Service
 
@@ -42,21 +44,74 @@ class Streams(Section):
         )  # fmt: skip
 
 
+class Team(Section):
+    """Who shares a budget of false discoveries."""
+
+    services: frozenset[str] = frozenset()
+    """By their plain names, beside those that `diagnosis.services` says it owns."""
+    false_share: float | None = Field(default=None, gt=0, lt=1)
+    """Its own; `detection.false_share` if it states none."""
+
+
 class Detection(Section):
     emit_p: float = Field(default=1e-3, gt=0, lt=1)
     """Windows less probable than this become anomalies."""
     also: tuple[str, ...] = ()
     """Optional detectors to run as well; docs/detectors.md says which there are and what they are for."""
+    false_share: float = Field(default=0, ge=0, lt=1)
+    """Of the windows that may open an incident in one shift, the share that may be false on average; 0: not asked."""
+    teams: dict[str, Team] = {}
+    """Teams with a budget each, by the name that owners have in `diagnosis.services`; all other services share one."""
+    shift_h: float = Field(default=8, gt=0, le=168)
+    """Hours that share one such budget; the next shift begins anew."""
     watch_h: float = Field(default=72, gt=0, le=24 * 14)
     """Hours that a change is watched for what it did, wanted or not."""
 
+    levels_by_verdict: bool = False
+    """Levels that a deploy moved are learned at once where its watch finds it no worse, never while it is worse."""
+
     def rule(self) -> WatchRule:
         return WatchRule(watch_s=self.watch_h * 3600.0, p=self.emit_p)
+
+    def fdr(self, partitions: int, owners: Mapping[str, str] | None = None) -> FdrRule | None:
+        """The budgets of one partition: each judges its own series. owners: of services, as documents have it.
+
+        Raises SettingsError where two teams name one service.
+        """
+        teams = {service: owner for service, owner in (owners or {}).items() if owner in self.teams}
+        named: dict[str, str] = {}
+        for name, team in self.teams.items():
+            for service in sorted(team.services):
+                if service in named:
+                    raise SettingsError(
+                        f"'{service}' is of two teams, '{named[service]}' and '{name}'", where="detection.teams",
+                        todo="Name each service in one team",
+                    )  # fmt: skip
+                named[service] = name
+        shares = {name: team.false_share for name, team in self.teams.items() if team.false_share}
+        if not self.false_share and not shares:
+            return None
+        return FdrRule(self.false_share, self.shift_h * 3600.0, teams | named, shares).part(partitions)
+
+
+class OnTrial(Section):
+    """A candidate beside the known model: what is not named is the known model's."""
+
+    weights: Path | None = None
+    history: Path | None = None
+    calibration: Path | None = None
+    share: float = Field(default=0.2, ge=0, le=1)
+    """Of incidents that it tells; it sees all of them, and labels of any count."""
+
+    def is_one(self) -> bool:
+        return any((self.weights, self.history, self.calibration))
 
 
 class Diagnosis(Section):
     open_p: float = Field(default=1e-6, gt=0, lt=1)
     """How improbable a stretch must be to open an incident."""
+    suppress_recurring: bool = True
+    """What comes at the same hour every day or week, and was nobody's business, is recorded but proposed nothing."""
     quiet_s: float = Field(default=300, gt=0)
     """An incident closes after this much quiet."""
     weights: Path | None = None
@@ -67,10 +122,15 @@ class Diagnosis(Section):
     """CalibrationMap as JSON; the shipped one if empty: fitted on public data, advisory."""
     calibrations: dict[str, Path] = {}
     """CalibrationMap of a tenant, by its name, as `tidegate calibration fit` writes it; others have `calibration`."""
+    trial: OnTrial = OnTrial()
+    """A model that is taken back by itself once it is worse than the known one."""
+    services: str = ""
+    """Who owns a service and what it promises: a folder of documents (docs/context.md), or a context store."""
     investigate: bool = False
     """Ask about incidents whose cause is open (needs `tidegate investigate`); a replay then reads recorded answers."""
-    deadline_s: float = Field(default=60, gt=0, le=3600)
-    """Event time that an answer may take before the question is asked once more."""
+    deadline_s: float = Field(default=30, gt=0, le=3600)
+    """Event time for all questions about an incident, from the first on. What nobody answered in two thirds of it is
+    asked once more for the rest."""
 
 
 class Actions(Section):
@@ -122,6 +182,7 @@ class Settings(Section):
 
     streams: Streams = Streams()
     detection: Detection = Detection()
+    forecasts: Forecasts = Forecasts()
     diagnosis: Diagnosis = Diagnosis()
     actions: Actions = Actions()
     gateway: Gateway = Gateway()
@@ -137,12 +198,7 @@ class Settings(Section):
         """The settings of a file, or the defaults. Raises SettingsError naming key, file and nearest known key."""
         if path is None:
             return cls()
-        try:
-            document: Any = yaml.safe_load(path.read_text()) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise SettingsError(
-                f"cannot be read: {error}", where=str(path), todo="Pass a YAML file, or none"
-            ) from error
+        document = yaml_of(path, todo="Pass a YAML file, or none")
         try:
             return cls.model_validate(document)
         except ValidationError as error:
@@ -152,6 +208,8 @@ class Settings(Section):
 def _sentence(model: type[BaseModel], error: ValidationError, path: Path) -> SettingsError:
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
+    if not place:
+        return SettingsError("no settings: a mapping is due", where=str(path), todo="See docs/settings.md")
     if first["type"] != "extra_forbidden":
         return SettingsError(f"'{'.'.join(place)}': {first['msg']}", where=str(path), todo="See docs/settings.md")
     for part in place[:-1]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import schemas as sc
+from tidegate._instances import silent_of
 from tidegate._replay import Run, incidents_document
 
 EVIDENCE_SHOWN = 3
@@ -29,6 +30,8 @@ def show_run(run: Run, place: Path) -> None:
         f"({samples['late']:,} late, {samples['duplicate']:,} duplicate, {samples['rejected']:,} rejected), "
         f"{run.event_time_s:,.0f} s of event time in {run.cpu_s:.1f} CPU-s"
     )
+    if silent := silent_of(run.messages).sentence():
+        out.print(escape(silent))
     for incident in incidents_document(run.diagnoses.values(), run.incidents)[:5]:
         show_incident(out, incident)
     for action in document["actions"][:5]:
@@ -46,6 +49,8 @@ def show_incident(out: Console, incident: Mapping[str, Any], *, most: int = 3) -
     out.print(
         f"\n[bold]Incident[/bold] {incident['id'][:8]}  opened {incident['opened'][:19]}Z  {escape(incident['title'])}"
     )
+    if incident.get("suppressed_by"):
+        out.print(f"  nobody is told: {escape(', '.join(incident['suppressed_by']))}")
     if incident["abstained"]:
         out.print(f"  no cause named: {incident['abstained']}")
     for rank, hypothesis in enumerate(incident["hypotheses"][:most], 1):
@@ -61,8 +66,9 @@ def show_incident(out: Console, incident: Mapping[str, Any], *, most: int = 3) -
 def show_action(out: Console, action: Mapping[str, Any]) -> None:
     """One action and why it was decided so."""
     decision = action["decision"] or {}
+    steps = [f"{step['verb']} on {escape(step['target'])}" for step in (action, *action["then"])]
     out.print(
-        f"[bold]Action[/bold] {action['id'][:8]}  {action['verb']} on {escape(action['target'])}: "
+        f"[bold]Action[/bold] {action['id'][:8]}  {', then '.join(steps)}: "
         f"{action['state']}, reason {decision.get('reason')}, rules {', '.join(decision.get('policies', []))}"
     )
 

@@ -5,6 +5,7 @@ In memory only: it answers "does anything arrive", not what did in the past; tha
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from tidegate._principals import Principal
 MINUTES = 10
 _MINUTE_NS = 60 * NS
 _MOST = 10_000
+_MOST_SCHEMAS, OTHERS = 20, "<other>"
 
 
 class Heard(NamedTuple):
@@ -32,6 +34,8 @@ class Heard(NamedTuple):
     completeness: float
     usual_s: float | None
     """Mean seconds between its messages; None after only one."""
+    schemas: dict[str, int]
+    """How often the bodies that were looked at, one a minute, named which `schema_url`; empty string: none."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,8 @@ class _Page:
     messages: int = 0
     bytes: int = 0
     minutes: dict[int, int] = field(default_factory=dict)
+    schemas: dict[str, int] = field(default_factory=dict)
+    looked_ns: int = -_MINUTE_NS
 
 
 class SourceBook:
@@ -65,12 +71,31 @@ class SourceBook:
             for old in [m for m in page.minutes if m <= minute - MINUTES]:
                 del page.minutes[old]
 
+    def looks(self, source: str, now_ns: int) -> bool:
+        """Whether it is time again to see which schemas a sender that was heard names; then it counts as done."""
+        with self._lock:
+            page = self._pages.get(source)
+            if page is None or now_ns - page.looked_ns < _MINUTE_NS:
+                return False
+            page.looked_ns = now_ns
+            return True
+
+    def names(self, source: str, schemas: Mapping[str, int]) -> None:
+        """A body of a sender named these schemas; beyond 20 they are one."""
+        with self._lock:
+            page = self._pages.get(source)
+            if page is None:
+                return
+            for url, n in schemas.items():
+                known = url if url in page.schemas or len(page.schemas) < _MOST_SCHEMAS else OTHERS
+                page.schemas[known] = page.schemas.get(known, 0) + n
+
     def rows(self, now_ns: int, tenant: str | None = None) -> list[Heard]:
         """By source; of one tenant if one is named."""
         with self._lock:
-            pages = [(name, page, dict(page.minutes)) for name, page in sorted(self._pages.items())]
+            pages = [(name, page, dict(page.minutes), dict(page.schemas)) for name, page in sorted(self._pages.items())]
         found, now = [], now_ns // _MINUTE_NS
-        for name, page, minutes in pages:
+        for name, page, minutes, schemas in pages:
             if tenant not in (None, page.who.tenant):
                 continue
             span = min(max(now - page.first_ns // _MINUTE_NS + 1, 1), MINUTES)
@@ -79,5 +104,6 @@ class SourceBook:
                 name, page.who.tenant, page.who.trust, page.last_ns, page.messages, page.bytes,
                 round(sum(spoken.values()) / span, 2), round(len(spoken) / span, 2),
                 round((page.last_ns - page.first_ns) / NS / (page.messages - 1), 1) if page.messages > 1 else None,
+                schemas,
             ))  # fmt: skip
         return found

@@ -21,8 +21,8 @@ import numpy as np
 
 import schemas as sc
 from schemas._events import span_id, trace_id
-from schemas.core import NS, Message
-from streams import FROM, PANE_NS
+from schemas.core import NS, U64, Message
+from streams import FROM, PANE_NS, made_of
 from tidegate._errors import NotFoundError, TidegateError
 from tidegate._run import Kept, find
 
@@ -99,6 +99,13 @@ class Way:
         at = self.first
         return (at.start_ns, at.end_ns) if at else (0, 0)
 
+    @property
+    def series(self) -> U64:
+        """Ids (n,) of the series that was anomalous first, and of those that the windower made it of."""
+        if (at := self.first) is None:
+            return np.empty(0, np.uint64)
+        return np.append(np.uint64(int(at.series, 16)), made_of(at.tenant, at.entity_id, at.name, at.labels))
+
 
 def way_of(control: Iterable[Message], anomalies: Iterable[Message], name: str, *, fault_ns: int = 0) -> Way:
     """Hops from the anomaly to the decision. name: as `tidegate explain` takes it. fault_ns: when it is known.
@@ -149,8 +156,8 @@ def _opener(
     return min(told, key=lambda pair: (pair[1].received_ns, pair[0].end_ns, pair[0].id), default=None)
 
 
-def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple[list[Hop], str]:
-    """When the points of the first anomaly were framed, and time had passed them; and which task wrote the last frame.
+def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple[list[Hop], dict[str, Message]]:
+    """When the points of the first anomaly were framed, and time had passed them; and the last frame of each writer.
 
     Time had passed when the last writer said so, or said that it is idle and holds nothing back. What was written
     after the anomaly was not waited for: a writer that came later.
@@ -158,10 +165,10 @@ def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple
     frames: messages of the frames topic around the window. Both are missing where the series is not in frames.
     """
     if way.first is None:
-        return [], ""
+        return [], {}
     start, end = way.stretch
-    series = _number(way.first.series)
-    last: Message | None = None
+    series = way.series
+    framed: dict[str, Message] = {}
     passed: dict[bytes, Message] = {}
     for message in frames:
         if message.partition != partition or message.received_ns > way.hops[0].at_ns:
@@ -175,19 +182,31 @@ def telemetry_hops(way: Way, frames: Iterable[Message], partition: int) -> tuple
                     passed.pop(message.key, None)  # it holds time back, perhaps once more
         elif not sc.record_type(message):
             frame = sc.decode_frame(message.value)
-            mine = (frame.series == series) & (frame.t >= start) & (frame.t < end)
-            if mine.any() and (last is None or message.received_ns > last.received_ns):
-                last = message
-    hops = [] if last is None else [hop_of("framed", last)]
-    if passed:
-        hops.append(hop_of("time passed", max(passed.values(), key=lambda m: m.received_ns)))
-    return hops, last.header(FROM) if last else ""
+            if (np.isin(frame.series, series) & (frame.t >= start) & (frame.t < end)).any():
+                framed[message.header(FROM)] = _later(framed.get(message.header(FROM)), message)
+    hops = [hop_of(name, newest(found)) for name, found in (("framed", framed), ("time passed", passed)) if found]
+    return hops, framed
 
 
-def last_of(messages: Iterable[Message], holds: Callable[[Message], bool], before_ns: int) -> Message | None:
-    """The last that was written by `before_ns` and of which `holds` says yes."""
-    found = (message for message in messages if message.received_ns <= before_ns and holds(message))
-    return max(found, key=lambda message: message.received_ns, default=None)
+def last_by(
+    messages: Iterable[Message], log_of: Callable[[Message], str], holds: Callable[[Message], bool]
+) -> dict[str, Message]:
+    """The last message of each log, in the order of writing, of those of which `holds` says yes."""
+    found: dict[str, Message] = {}
+    for message in messages:
+        known = found.get(log := log_of(message))
+        if _later(known, message) is message and holds(message):
+            found[log] = message
+    return found
+
+
+def _later(known: Message | None, message: Message) -> Message:
+    return message if known is None or message.received_ns > known.received_ns else known
+
+
+def newest(messages: Mapping[Any, Message]) -> Message:
+    """The one that was written last."""
+    return max(messages.values(), key=lambda message: message.received_ns)
 
 
 def traced(way: Way, telemetry: Iterable[Hop]) -> Trace:
@@ -235,10 +254,6 @@ def _of(messages: Iterable[Message], kind: Any, is_meant: Callable[[Any], bool])
 def hop_of(name: str, message: Message) -> Hop:
     """Reached when this record was written."""
     return Hop(name, message.received_ns, f"{message.topic}/{message.partition}@{message.offset}")
-
-
-def _number(series: str) -> np.uint64:
-    return np.uint64(int(series, 16))
 
 
 def _attributes(values: Mapping[str, str]) -> list[dict[str, Any]]:

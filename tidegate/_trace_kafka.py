@@ -5,8 +5,9 @@ goes from the frame to its writer, if that is a stage that derives to the batch 
 there to the source's own partition, whose messages are decoded once more to see which of them held the points.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
 
 import schemas as sc
@@ -15,7 +16,7 @@ from streams import FROM, KIND, Source, SourceError, Stretch, kafka
 from tidegate import _catalogue, _history
 from tidegate._run import Kept, find
 from tidegate._settings import Settings
-from tidegate._trace import Hop, Trace, Way, hop_of, last_of, telemetry_hops, traced, way_of
+from tidegate._trace import Hop, Trace, Way, hop_of, last_by, newest, telemetry_hops, traced, way_of
 
 _MARGIN_NS = 600 * NS
 _DERIVED = {"derive-logs": (sc.LOGS, sc.LOG_FIELDS), "derive-spans": (sc.SPANS, sc.SPAN_FIELDS)}
@@ -38,29 +39,55 @@ def trace(settings: Settings, brokers: str, name: str, *, fault_ns: int = 0) -> 
             return traced(way, ())
         shard = sc.shard_of(way.first.tenant, way.first.service, settings.streams.core().shards)
         frames = history.messages([sc.FRAMES], _around(way))
-        hops, writer = telemetry_hops(way, frames, shard % existing[sc.FRAMES])
-        return traced(way, [*_before(history, way, hops[0], writer), *hops] if writer else hops)
+        hops, framed = telemetry_hops(way, frames, shard % existing[sc.FRAMES])
+        return traced(way, [*before(history, way, framed), *hops] if framed else hops)
 
 
-def _before(history: "kafka.KafkaHistory", way: Way, framed: Hop, writer: str) -> Iterator[Hop]:
-    """Hops before the frame, as far as they can be found. writer: of the frame."""
-    stage, _, log = writer.partition("@")
-    topic, by_ns, normalised = "", framed.at_ns, None
+def before(history: "kafka.KafkaHistory", way: Way, framed: Mapping[str, Message]) -> Iterator[Hop]:
+    """Hops before the last frame, as far as they can be found. framed: last frame of each writer.
+
+    Partitions of a source are read at different speeds, so the frame that was written last need not hold the newest
+    points. The window waited for the message that was received last, whichever partition that lies in.
+    """
+    last = newest(framed)
+    stage, topic = last.header(FROM).partition("@")[0], ""
+    written = {log: frame for name, frame in framed.items() for of, _, log in [name.partition("@")] if of == stage}
     if stage in _DERIVED:
         topic, fields = _DERIVED[stage]
-        batches = (m for m in history.messages([topic], _around(way)) if not sc.record_type(m))
-        found = last_of(batches, lambda m: _has_rows(way, topic, sc.decode_rows(m.value, fields)), by_ns)
-        if found is None:
-            return
-        normalised, by_ns = hop_of("normalised", found), found.received_ns
-        log = found.header(FROM).partition("@")[2]
-    source, _, partition = log.rpartition("/")
-    if source in history.partitions():
-        sent = (m for m in history.messages([source], _around(way)) if m.partition == int(partition))
-        if (message := last_of(sent, _sender_of(way, topic), by_ns)) is not None:
-            yield hop_of("received", message)
-    if normalised is not None:
-        yield normalised
+        written = last_by(
+            (m for m in history.messages([topic], _around(way)) if not sc.record_type(m)),
+            lambda batch: batch.header(FROM).partition("@")[2],
+            lambda batch: (
+                batch.received_ns <= last.received_ns and _has_rows(way, topic, sc.decode_rows(batch.value, fields))
+            ),
+        )
+    if not written:
+        return
+    sent = _sent(history, way, topic, written)
+    if sent:
+        yield hop_of("received", newest(sent))
+    if topic:
+        yield hop_of(
+            "normalised", written[max(sent, key=lambda log: sent[log].received_ns)] if sent else newest(written)
+        )
+
+
+def _sent(history: "kafka.KafkaHistory", way: Way, topic: str, written: Mapping[str, Message]) -> dict[str, Message]:
+    """The last message of each partition of a source that held something of the window.
+
+    written: by partition ("topic/0"), what was made of its messages; what was sent afterwards is not in it.
+    """
+    holds = _sender_of(way, topic)
+
+    def log_of(message: Message) -> str:
+        return f"{message.topic}/{message.partition}"
+
+    def is_meant(message: Message) -> bool:
+        frame = written.get(log_of(message))
+        return frame is not None and message.received_ns <= frame.received_ns and holds(message)
+
+    sources = sorted({log.rpartition("/")[0] for log in written} & set(history.partitions()))
+    return last_by(history.messages(sources, _around(way)), log_of, is_meant) if sources else {}
 
 
 def _around(way: Way) -> Stretch:
@@ -85,7 +112,7 @@ def _sender_of(way: Way, topic: str) -> Callable[[Message], bool]:
     by_kind = {source.kind: source for source in sources}
     by_topic = {name: source for source in sources for name in source.topics}
     start, end = way.stretch
-    series = int(way.first.series, 16) if way.first else 0
+    series = way.series
 
     def holds(message: Message) -> bool:
         source = by_kind.get(message.header(KIND)) or by_topic.get(message.topic)
@@ -98,6 +125,6 @@ def _sender_of(way: Way, topic: str) -> Callable[[Message], bool]:
         if topic:
             return _has_rows(way, topic, found.logs if topic == sc.LOGS else found.spans)
         points = found.points
-        return bool(((points.series == series) & (points.t >= start) & (points.t < end)).any())
+        return bool((np.isin(points.series, series) & (points.t >= start) & (points.t < end)).any())
 
     return holds

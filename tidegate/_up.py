@@ -7,7 +7,6 @@ with its sentence, and a signal is never lost in a request. On SIGTERM or SIGINT
 
 import asyncio
 import ipaddress
-import signal
 import socket
 import threading
 import time
@@ -26,6 +25,7 @@ from tidegate._gateway_settings import Webhook
 from tidegate._live import Live
 from tidegate._principals import Principals
 from tidegate._settings import Settings
+from tidegate._signals import stops
 from tidegate._tls import server_options
 from tidegate._webhooks import OnEvent, Webhooks
 
@@ -71,7 +71,7 @@ def run_up(
             status=lambda: "stopping" if stopping.is_set() else "ok",
         )  # fmt: skip
         try:
-            with _signals(stopping), _served(gateway.app, listener, stopping, options) as is_up:
+            with stops(stopping), _served(gateway.app, listener, stopping, options) as is_up:
                 sender.start()
                 if is_up():
                     on_ready(_address(listener, options))
@@ -115,20 +115,6 @@ def _served(
         stopping.set()
         server.should_exit = True
         thread.join(_GRACE_S + 5)
-
-
-@contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT ask for a clean stop, where the process is ours; else the caller has `stop`."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {name: signal.signal(name, lambda *_: stopping.set()) for name in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:

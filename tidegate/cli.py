@@ -32,10 +32,13 @@ from tidegate._commands_live import register as register_live
 from tidegate._commands_look import register as register_look
 from tidegate._commands_policy import register as register_policy
 from tidegate._commands_run import register as register_run
+from tidegate._commands_silence import register as register_silence
 from tidegate._commands_simulate import register as register_simulate
 from tidegate._commands_topics import register as register_topics
 from tidegate._commands_trace import register as register_trace
 from tidegate._commands_upgrade import register as register_upgrade
+from tidegate._errors import PlaceError
+from tidegate._signals import is_over
 
 FAILED, CHECK_FAILED = 3, 4
 
@@ -65,6 +68,7 @@ register_detect(app)
 register_forecast(app)
 register_gateway(app)
 register_label(app)
+register_silence(app)
 register_context(app)
 register_live(app)
 register_look(app)
@@ -89,12 +93,29 @@ def main() -> None:
         app()
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(130)
+    except SystemExit as ending:
+        typed_wrong = getattr(ending.__context__, "format_message", None)
+        if typed_wrong is not None:
+            _object("TYPED_WRONG", typed_wrong(), "", "See --help")
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            error = PlaceError(error.strerror, where=str(error.filename), todo="Give a path that can be used")
         code = getattr(error, "code", None)
         if not isinstance(code, str):
             raise
-        if "--json" in sys.argv:
-            fields = {name: getattr(error, name, "") for name in ("what", "where", "todo")}
-            print(json.dumps({"error": {"code": code, **fields}}))
-        print(f"tidegate: {error} [{code}]", file=sys.stderr)
+        _object(code, *(getattr(error, name, "") for name in ("what", "where", "todo")))
+        print(f"tidegate: {_plain(str(error))} [{code}]", file=sys.stderr)
         sys.exit(FAILED)
+    finally:
+        is_over()
+
+
+def _object(code: str, what: str, where: str, todo: str) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"code": code, "what": what, "where": where, "todo": todo}}))
+
+
+def _plain(text: str) -> str:
+    """One line without control characters: what a sentence quotes may come from elsewhere."""
+    return "".join(one if one.isprintable() else " " if one in "\n\t" else "\ufffd" for one in text)

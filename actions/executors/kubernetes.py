@@ -1,4 +1,4 @@
-"""Deployments and nodes of Kubernetes: replicas, restarts, rollbacks, cordons, over its own HTTP interface.
+"""Deployments, nodes and jobs of Kubernetes: replicas, restarts, rollbacks, cordons, runs, over its HTTP interface.
 
 Each write is one JSON patch that names the resourceVersion it was read at, so it lands on what was looked at or not at
 all; our mark is an annotation in the same patch. A fence is an annotation too: it moves the resourceVersion, and
@@ -27,6 +27,7 @@ from actions._executor import (
     read_mark,
 )
 from actions.executors._http import Answered, call
+from actions.executors._jobs import Jobs
 from schemas import Json, canonical, sha256
 
 FENCE, RESTART = "tidegate.io/fence", "tidegate.io/restart"
@@ -35,6 +36,8 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CAN = Capabilities(is_conditional=True, keeps_mark=True, fences=True, has_server_dry_run=True)
 _DEPLOYMENTS: Mapping[str, Json] = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]}
 _REPLICASETS: Mapping[str, Json] = {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]}
+_CRONJOBS: Mapping[str, Json] = {"apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": ["get"]}
+_JOBS: Mapping[str, Json] = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "patch"]}
 _NODES: Mapping[str, Json] = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "patch"]}
 
 
@@ -55,6 +58,7 @@ class Kubernetes:
         "kubernetes.scale",
         "kubernetes.restart",
         "kubernetes.rollback",
+        "kubernetes.run_job",
         "kubernetes.cordon",
         "kubernetes.uncordon",
     )
@@ -62,16 +66,21 @@ class Kubernetes:
     permissions: ClassVar[Mapping[str, tuple[Mapping[str, Json], ...]]] = {
         "kubernetes.scale": (_DEPLOYMENTS,), "kubernetes.restart": (_DEPLOYMENTS,),
         "kubernetes.rollback": (_DEPLOYMENTS, _REPLICASETS),
+        "kubernetes.run_job": (_CRONJOBS, _JOBS),
         "kubernetes.cordon": (_NODES,), "kubernetes.uncordon": (_NODES,),
     }  # fmt: skip
     set_up = ""
 
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings
+        self._jobs = Jobs(self._sent, FENCE)
 
     def read(self, effect: Effect) -> Reading:
         found = self._get(self._path(effect))
         meta = found["metadata"]
+        if _is_job(effect):
+            self._is_of(effect, meta)
+            return self._jobs.read(effect, found, self._folder(effect))
         mark = read_mark(meta.get("annotations", {}).get(_mark_name(effect)))
         if "node" in effect.parameters:
             state: dict[str, Json] = {"is_schedulable": not found.get("spec", {}).get("unschedulable", False)}
@@ -85,7 +94,10 @@ class Kubernetes:
     def check(self, effect: Effect, reading: Reading) -> str | None:
         """Asked of the API server, which also asks its admission rules; nothing is kept."""
         mark = Mark("dry-run", 0, "do", 0)
-        answer = self._patch(effect, self._changes(effect, mark, reading.token), "&dryRun=All")
+        if _is_job(effect):
+            answer = self._jobs.check(effect, self._get(self._path(effect)), self._folder(effect))
+        else:
+            answer = self._patch(effect, self._changes(effect, mark, reading.token), "&dryRun=All")
         if answer.is_ok:
             return None
         if answer.is_lost or answer.status in (0, 429) or answer.status >= 500:
@@ -94,10 +106,13 @@ class Kubernetes:
 
     def write(self, effect: Effect, mark: Mark, reading: Reading) -> Written:
         try:
-            changes = self._changes(effect, mark, reading.token)
+            if _is_job(effect):
+                found = self._get(self._path(effect))
+                answer = self._jobs.write(effect, mark, reading, found, self._folder(effect))
+            else:
+                answer = self._patch(effect, self._changes(effect, mark, reading.token))
         except TargetAway as error:
             return Written("refused", error.code, str(error))
-        answer = self._patch(effect, changes)
         if answer.is_ok:
             return Written("written")
         if answer.is_lost or answer.status >= 500:
@@ -105,8 +120,11 @@ class Kubernetes:
         return Written("refused", "CONFLICT" if answer.status == 409 else f"HTTP_{answer.status}", _message(answer))
 
     def fence(self, effect: Effect, epoch: int) -> None:
-        meta = self._get(self._path(effect))["metadata"]
-        answer = self._patch(effect, _annotate(meta, FENCE, str(epoch)))
+        found = self._get(self._path(effect))
+        if _is_job(effect):
+            answer = self._jobs.fence(effect, epoch, found, self._folder(effect))
+        else:
+            answer = self._patch(effect, _annotate(found["metadata"], FENCE, str(epoch)))
         if not answer.is_ok:
             raise TargetAway(f"{effect.target} cannot be fenced: {answer.status} {_message(answer)}")
 
@@ -115,10 +133,16 @@ class Kubernetes:
             if effect.parameters["node"] != effect.target.split("/")[2]:
                 raise TargetAway(f"{effect.parameters['node']} is not {effect.target}", is_absent=True)
             return f"/api/v1/nodes/{effect.parameters['node']}"
-        namespace, name = effect.parameters["namespace"], effect.parameters["deployment"]
+        namespace = effect.parameters["namespace"]
         if namespace not in self._settings.namespaces:
             raise TargetAway(f"the namespace {namespace} is not one that may be changed", is_absent=True)
-        return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+        if _is_job(effect):
+            return f"{self._folder(effect)}/cronjobs/{effect.parameters['cronjob']}"
+        return f"/apis/apps/v1/namespaces/{namespace}/deployments/{effect.parameters['deployment']}"
+
+    def _folder(self, effect: Effect) -> str:
+        """Of the jobs; only of a namespace that `_path` let through."""
+        return f"/apis/batch/v1/namespaces/{effect.parameters['namespace']}"
 
     def _is_of(self, effect: Effect, meta: Mapping[str, Any]) -> None:
         """So that a request for one service cannot name the Deployment of another."""
@@ -196,15 +220,25 @@ class Kubernetes:
             raise TargetAway(f"{path} is no JSON") from error
 
     def _patch(self, effect: Effect, changes: list[Json], more: str = "") -> Answered:
-        path = f"{self._path(effect)}?fieldManager=tidegate&fieldValidation=Strict{more}"
-        return self._call("PATCH", path, json.dumps(changes).encode())
+        return self._sent("PATCH", self._path(effect), more, changes)
+
+    def _sent(self, method: str, path: str, more: str, body: list[Json] | dict[str, Json] | None) -> Answered:
+        if body is None:
+            return self._call(method, path)
+        asked = f"{path}?fieldManager=tidegate&fieldValidation=Strict{more}"
+        return self._call(method, asked, json.dumps(body).encode())
 
     def _call(self, method: str, path: str, body: bytes = b"") -> Answered:
+        kind = "application/json" if method == "POST" else "application/json-patch+json"
         return call(
             method, f"{self._settings.api.rstrip('/')}{path}", body=body, timeout_s=self._settings.timeout_s,
-            headers={"Accept": "application/json", "Content-Type": "application/json-patch+json"},
+            headers={"Accept": "application/json", "Content-Type": kind},
             token_file=self._settings.token_file, ca_file=self._settings.ca_file,
         )  # fmt: skip
+
+
+def _is_job(effect: Effect) -> bool:
+    return "cronjob" in effect.parameters
 
 
 def _mark_name(effect: Effect) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.detection._series import Labelled
 from detectors import Choosy, Detector, Quick
-from detectors.host_residual import HostResidual, departures, joined
+from detectors.host_residual import HostResidual, departures
 from schemas.core import F64, I64, NS, WindowBlock
 
 WEEK_NS = 7 * 86_400 * NS
@@ -46,9 +46,9 @@ class Host(NamedTuple):
     p: F64
 
 
-def hosts(series: Sequence[Labelled]) -> list[Host]:
-    """What `host_residual` says of every window of every machine, in the order of `series`."""
-    detector = HostResidual()
+def hosts(series: Sequence[Labelled], detector: HostResidual | None = None) -> list[Host]:
+    """What `host_residual`, or one like it, says of every window of every machine, in the order of `series`."""
+    detector = detector or HostResidual()
     out = [Host(np.zeros(len(one.x)), np.zeros(len(one.x), np.int64), np.ones(len(one.x))) for one in series]
     for wide, start_ns, step_ns, places in _tables(series):
         windows, n = wide.shape
@@ -61,7 +61,7 @@ def hosts(series: Sequence[Labelled]) -> list[Host]:
         leading = np.zeros((windows, len(places)), np.int64)
         for window in range(windows):
             block = _block(wide[window], start_ns + window * step_ns, step_ns)
-            whole = joined(state["entity"], departures(state, block).z)
+            whole = detector.whole(state, departures(state, block))
             size[window] = whole.size[of]
             leading[window] = np.flatnonzero(whole.rank == 0)[np.argsort(whole.group[whole.rank == 0])][of] - first
             p[window] = np.minimum.reduceat(detector.score(state, block).p, first)

@@ -15,9 +15,8 @@ import numpy as np
 
 from bench.detection._nab import PROFILES, Profile, at_threshold, per_file, probation, rows_of, sweep
 from bench.detection._series import Labelled, events, nanoseconds, step_of
-from bench.detection._system import NOVEL_QUIET, novel
+from bench.detection._system import novel, novel_alarms
 from detectors._detect import EMIT_P
-from learning import onsets
 from schemas.core import F64
 from streams.importers._archive import unpacked
 
@@ -31,10 +30,10 @@ def measure(data: Path) -> dict[str, Any]:
     files, published = load(data)
     scores = novel(files)
     frozen_at = -float(np.log10(EMIT_P))
-    marks = [onsets(score, LEAST_MARK, quiet=NOVEL_QUIET) * score for score in scores]
+    marks = [novel_alarms(score, LEAST_MARK) for score in scores]
     rows = rows_of(files, marks)
     swept = {name: sweep(rows, profile) for name, profile in PROFILES.items()}
-    frozen = rows_of(files, [onsets(score, frozen_at, quiet=NOVEL_QUIET).astype(float) for score in scores])
+    frozen = rows_of(files, [(mark >= frozen_at).astype(float) for mark in marks])
     peers = {
         detector: {name: sweep(rows_of(files, found), profile)[0] for name, profile in PROFILES.items()}
         for detector, (found, _) in sorted(published.items())

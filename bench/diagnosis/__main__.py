@@ -4,7 +4,8 @@
 at rank 1 and 3 with chance and a bootstrap interval, ties against us; ECE and Brier of the confidences; the gate
 (lower end of the two-sided 90 % interval at least .8); fault-free windows; incidents that our own detection opens;
 baselines in the same run. With --train everything is fitted on D2 alone, and D is only scored. --halves fits on one
-half of the incidents and scores the other, both ways; --weak loses telemetry behind detection. --fit writes what
+half of the incidents and scores the other, both ways; --weak loses telemetry behind detection; --openings says how far
+faint incidents rise above fault-free minutes, alone and with their neighbours. --fit writes what
 ships: fitted on Nezha without the two incidents that are packed singly.
 """
 
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from bench.diagnosis._fit import ship, train
 from bench.diagnosis._halves import halves
+from bench.diagnosis._openings import openings
 from bench.diagnosis._score import Said, crossed_set, pooled, trained_set
 from bench.diagnosis._sets import FOLDERS, PLAIN, Found, load
 from bench.diagnosis._weak import weak
@@ -33,8 +35,13 @@ def main() -> None:
     options.add_argument("--json", action="store_true")
     options.add_argument("--halves", action="store_true", help="fit on one half of D, score the other, both ways")
     options.add_argument("--weak", action="store_true", help="lose signals, spans, metrics of one service")
+    options.add_argument("--openings", action="store_true", help="faint incidents against fault-free minutes (Nezha)")
     options.add_argument("--fit", type=Path, help="write the shipped artefacts to this directory")
     chosen = options.parse_args()
+    if chosen.openings:
+        nezha = load("nezha_tt", chosen.data)
+        print(json.dumps(openings(nezha.incidents) if nezha else {}))
+        return
     only = {name for name in chosen.only.split(",") if name}
     if unknown := only - set(FOLDERS):
         sys.exit(f"There is no set {', '.join(sorted(unknown))}. Sets: {', '.join(FOLDERS)}.")

@@ -77,5 +77,6 @@ def ship(sets: Mapping[str, Found], into: Path) -> None:
         "history": model.history.record.model_copy(update={"held_out": list(FIXED)}),
         "calibration": calibration,
     }
+    into.mkdir(parents=True, exist_ok=True)
     for what, record in records.items():
         (into / NAMES[what]).write_text(record.model_dump_json(indent=None if what == "history" else 1) + "\n")

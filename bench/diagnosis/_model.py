@@ -1,8 +1,9 @@
 """Fitting on some incidents and ranking others: what is scored is never among what it was fitted on.
 
 A training incident's own evidence is judged against a history without it (five inner parts), as a new incident's will
-be. For one in three of them the patterns of its own fault family are left out as well: a ranker that learns only where
-every fault is known leans on likeness, and falls where one is new.
+be; two recordings of one incident are left out together. For one in three of them the patterns of its own fault family
+are left out as well: a ranker that learns only where every fault is known leans on likeness, and falls where one is
+new.
 """
 
 import time
@@ -21,6 +22,7 @@ from diagnosis import (
     Standing,
     evidence_table,
     judgements,
+    may_show,
     missing_signals,
     ranking,
     scene_of,
@@ -67,15 +69,17 @@ def past(one: Incident) -> Past:
 
 def fit(train: Sequence[Incident], *, data: str, is_general: bool = False) -> Model:
     """Weights and history of these incidents. is_general: for systems that they do not come from."""
+    number = {name: i for i, name in enumerate(dict.fromkeys(one.id for one in train))}
     inner = [
-        fit_history([past(o) for i, o in enumerate(train) if i % INNER != part], data=data, is_general=is_general)
+        fit_history([past(o) for o in train if number[o.id] % INNER != part], data=data, is_general=is_general)
         for part in range(INNER)
     ]
     cases = []
-    for i, one in enumerate(train):
+    for one in train:
+        i = number[one.id]
         record = inner[i % INNER]
         if i % NOVEL_EVERY == 0:
-            others = [o for j, o in enumerate(train) if j % INNER != i % INNER and o.family != one.family]
+            others = [o for o in train if number[o.id] % INNER != i % INNER and o.family != one.family]
             record = with_patterns(record, [past(o) for o in others])
         cases.append(case(one, History(record)))
     weights = fitted(cases, data)
@@ -104,8 +108,12 @@ def case(one: Incident, history: History) -> Case:
     return Case(one.id, one.cause, table.matrix, truth, max(one.services, len(table.candidates)))
 
 
-def apply(model: Model, one: Incident, calibration: CalibrationMap | None = None) -> Ranked:
-    """Rank one incident, from its anomalies on."""
+def apply(
+    model: Model, one: Incident, calibration: CalibrationMap | None = None, *, lost: float = 0.0,
+    unheard: frozenset[str] = frozenset(),
+) -> Ranked:  # fmt: skip
+    """Rank one incident, from its anomalies on. lost: share of calls of which spans are; unheard: services whose
+    metrics are silent."""
     started = time.process_time()
     found = signs_of(one.anomalies)
     table = evidence_table(one.anomalies, one.edges, one.changes, one.at_ns, history=model.history, signs=found)
@@ -113,7 +121,10 @@ def apply(model: Model, one: Incident, calibration: CalibrationMap | None = None
     said = judgements(RULES, scene_of(table, one.anomalies, calls))
     missing = missing_signals(model.history.record, one.anomalies)
     complete = [a.completeness for a in one.anomalies]
-    around = Circumstances(one.services, float(np.mean(complete)) if complete else 1.0, missing, calibration)
+    around = Circumstances(
+        one.services, float(np.mean(complete)) if complete else 1.0, missing, calibration, lost, unheard,
+        may_show(model.history.record, model.weights, unheard, missing),
+    )  # fmt: skip
     result = ranking(table, model.weights, said, around)
     seconds = time.process_time() - started
     scores = dict.fromkeys(table.candidates, 0.0) | {h.cause.entity: h.score for h in result.hypotheses}

@@ -4,6 +4,10 @@ Models and calibrations are those of the cross-validation and know nothing of th
 detection: anomalies of a signal, one in twenty of those that come from spans (picked by a hash), the metrics of the
 service at fault, and of the service that was named. A loss may change who is named; a confidence that is higher than
 before in a cause that is wrong is counted as risen wrongly.
+
+What live telemetry tells of a loss is told here as well: that the metrics of this service are silent (`Gap`), and that
+one span in twenty is lost (`span.orphans`). Sets of events know neither: in them a service that is calm looks like one
+that is lost. Nothing is told of a signal that is lost everywhere; that it always spoke is in the history.
 """
 
 import hashlib
@@ -27,6 +31,10 @@ def _spared(anomaly: Anomaly) -> bool:
     return anomaly.signal != "traces" or hashlib.sha256(anomaly.id.encode()).digest()[0] % 20 != 0
 
 
+SPANS_LOST = 1 - (1 - 1 / 20) ** 2
+"""Of one span in twenty: share of calls of which a span is lost."""
+
+
 LOSSES: Mapping[str, Keep] = {
     "metrics": lambda a, _: a.signal != "metrics",
     "logs": lambda a, _: a.signal != "logs",
@@ -35,6 +43,14 @@ LOSSES: Mapping[str, Keep] = {
     "metrics_of_the_cause": lambda a, ranked: a.signal != "metrics" or a.service != ranked.incident.cause,
     "metrics_of_the_named": lambda a, ranked: a.signal != "metrics" or a.service != _named(ranked),
 }
+
+
+def _told(loss: str, ranked: Ranked) -> dict[str, Any]:
+    """What detection would have said of the loss."""
+    if loss == "one_span_anomaly_in_twenty":
+        return {"lost": SPANS_LOST}
+    silent = {"metrics_of_the_cause": ranked.incident.cause, "metrics_of_the_named": _named(ranked)}.get(loss)
+    return {"unheard": frozenset({silent})} if silent else {}
 
 
 def weak(name: str, incidents: Sequence[Incident]) -> dict[str, Any]:
@@ -55,7 +71,7 @@ def weak(name: str, incidents: Sequence[Incident]) -> dict[str, Any]:
             one = before.incident
             left = [a for a in one.anomalies if keep(a, before)]
             if len(left) < len(one.anomalies):
-                after = apply(models[group(one)], one._replace(anomalies=left))
+                after = apply(models[group(one)], one._replace(anomalies=left), **_told(loss, before))
                 rows.append((*_said(curves[group(one)], before), *_said(curves[group(one)], after)))
         document[loss] = _row(rows)
     return document

@@ -11,21 +11,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from pydantic import Field
-
-from diagnosis._contract import Answer, Context, Parameters, QueryFailed, Speaks, Suspect
+from diagnosis._contract import Answer, Context, Onset, Parameters, QueryFailed, Speaks, Suspect
 from diagnosis.queries._numbers import at, items, shown, time_ns
 from schemas.core import NS
 
 FADES_S = 600.0  # as for changes that were told; a choice, not tuned
 UNREADABLE = "ARGOCD_UNREADABLE"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,251}[a-z0-9])?")
-
-
-class Application(Parameters):
-    service: str = Field(min_length=1, max_length=200)
-    onset_ns: int
-    end_ns: int
 
 
 class ArgoCd:
@@ -38,15 +30,15 @@ class ArgoCd:
     evidence: Mapping[str, Speaks] = {"asked_sync": Speaks("change", "was synced to another revision before the onset")}
     cost = 1.0
     timeout_s = 10.0
-    parameters: type[Parameters] = Application
+    parameters: type[Parameters] = Onset
 
-    def ask(self, suspect: Suspect) -> Application | None:
-        return Application(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
+    def ask(self, suspect: Suspect) -> Onset | None:
+        return Onset.of(suspect)
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """`now` is how many seconds before the onset the sync was. Raises QueryFailed."""
         reader = context.argocd
-        if reader is None or not isinstance(parameters, Application):
+        if reader is None or not isinstance(parameters, Onset):
             raise QueryFailed("ARGOCD_NOT_SET_UP", "no address of an Argo CD server is set")
         if not _NAME.fullmatch(parameters.service):
             return Answer(cost=0.0)

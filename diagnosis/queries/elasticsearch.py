@@ -10,20 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
-
-from diagnosis._contract import Answer, Context, Parameters, QueryFailed, Speaks, Suspect
+from diagnosis._contract import Answer, Context, Onset, Parameters, QueryFailed, Speaks, Suspect
 from diagnosis.queries._numbers import BEFORE_S, at, compared, number
 from schemas.core import NS
 
 LEVELS = ["error", "ERROR", "critical", "CRITICAL", "fatal", "FATAL", "alert", "emergency"]
 UNREADABLE = "ELASTICSEARCH_UNREADABLE"
-
-
-class Errors(Parameters):
-    service: str = Field(min_length=1, max_length=200)
-    onset_ns: int
-    end_ns: int
 
 
 class Elasticsearch:
@@ -36,15 +28,15 @@ class Elasticsearch:
     evidence: Mapping[str, Speaks] = {"asked_es_errors": Speaks("code", "writes more error lines than before")}
     cost = 2.0
     timeout_s = 15.0
-    parameters: type[Parameters] = Errors
+    parameters: type[Parameters] = Onset
 
-    def ask(self, suspect: Suspect) -> Errors | None:
-        return Errors(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
+    def ask(self, suspect: Suspect) -> Onset | None:
+        return Onset.of(suspect)
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """Raises QueryFailed, also where only some shards answered."""
         reader = context.elasticsearch
-        if reader is None or not isinstance(parameters, Errors):
+        if reader is None or not isinstance(parameters, Onset):
             raise QueryFailed("ELASTICSEARCH_NOT_SET_UP", "no address of an Elasticsearch server is set")
         body = json.dumps(search_of(parameters))
         query = {"source": body, "source_content_type": "application/json"}
@@ -61,7 +53,7 @@ class Elasticsearch:
         return Answer(findings=[finding], cost=1.0)
 
 
-def search_of(asked: Errors) -> dict[str, Any]:
+def search_of(asked: Onset) -> dict[str, Any]:
     """The body of the search; the name of the service is a value in it and nothing else."""
     times = asked.onset_ns - BEFORE_S * NS, asked.onset_ns, max(asked.end_ns, asked.onset_ns)
     start, onset, end = (int(t) // 1_000_000 for t in times)

@@ -9,19 +9,11 @@ Source: Jaeger query service, `GET /api/traces` (the JSON of its user interface;
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
-
-from diagnosis._contract import Answer, Context, Parameters, QueryFailed, Speaks, Suspect
+from diagnosis._contract import Answer, Context, Onset, Parameters, QueryFailed, Speaks, Suspect
 from diagnosis.queries._numbers import LEAST, at, compared, items, mean, needed, number, shown
 
 MOST_TRACES = 40
 UNREADABLE = "JAEGER_UNREADABLE"
-
-
-class Traces(Parameters):
-    service: str = Field(min_length=1, max_length=200)
-    onset_ns: int
-    end_ns: int
 
 
 class Jaeger:
@@ -37,15 +29,15 @@ class Jaeger:
     }
     cost = 4.0
     timeout_s = 15.0
-    parameters: type[Parameters] = Traces
+    parameters: type[Parameters] = Onset
 
-    def ask(self, suspect: Suspect) -> Traces | None:
-        return Traces(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
+    def ask(self, suspect: Suspect) -> Onset | None:
+        return Onset.of(suspect)
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """Two reads, before and after. Raises QueryFailed."""
         reader = context.jaeger
-        if reader is None or not isinstance(parameters, Traces):
+        if reader is None or not isinstance(parameters, Onset):
             raise QueryFailed("JAEGER_NOT_SET_UP", "no address of a Jaeger query service is set")
         onset, end = parameters.onset_ns // 1000, max(parameters.end_ns, parameters.onset_ns + 1) // 1000
         read: list[_Seen] = []

@@ -11,9 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
-
-from diagnosis._contract import Answer, Context, Finding, Parameters, QueryFailed, Speaks, Suspect
+from diagnosis._contract import Answer, Context, Finding, Onset, Parameters, QueryFailed, Speaks, Suspect
 from diagnosis.queries._numbers import BEFORE_S, at, items, needed, number, shown, time_ns
 from schemas.core import NS
 
@@ -22,12 +20,6 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _LABEL = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9._-]{1,63}")
 _VALUE = re.compile(r"[A-Za-z0-9._-]{0,63}")
 _CRASHES = ("CrashLoopBackOff", "Error", "ContainerCannotRun", "ImagePullBackOff", "ErrImagePull")
-
-
-class Workload(Parameters):
-    service: str = Field(min_length=1, max_length=200)
-    onset_ns: int
-    end_ns: int
 
 
 class Kubernetes:
@@ -45,15 +37,15 @@ class Kubernetes:
     }
     cost = 2.0
     timeout_s = 15.0
-    parameters: type[Parameters] = Workload
+    parameters: type[Parameters] = Onset
 
-    def ask(self, suspect: Suspect) -> Workload | None:
-        return Workload(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
+    def ask(self, suspect: Suspect) -> Onset | None:
+        return Onset.of(suspect)
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """A name that no object can have finds nothing. Raises QueryFailed."""
         reader = context.kubernetes
-        if reader is None or not isinstance(parameters, Workload):
+        if reader is None or not isinstance(parameters, Onset):
             raise QueryFailed("KUBERNETES_NOT_SET_UP", "no address of a Kubernetes API server is set")
         space = context.kubernetes_namespace
         if not (_NAME.fullmatch(parameters.service) and _NAME.fullmatch(space)):
@@ -80,14 +72,14 @@ def selector_of(labels: Any) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
-def _replicas(deployment: Any, asked: Workload) -> Finding:
+def _replicas(deployment: Any, asked: Onset) -> Finding:
     wanted = number(at(deployment, "spec", "replicas"))
     ready = number(at(deployment, "status", "readyReplicas")) or 0.0
     missing = max((wanted or 0.0) - ready, 0.0) / wanted if wanted else 0.0
     return shown("asked_replicas", asked.service, missing, ready, 1, asked.onset_ns, asked.end_ns, before=wanted)
 
 
-def _containers(pods: list[Any], asked: Workload) -> list[Finding]:
+def _containers(pods: list[Any], asked: Onset) -> list[Finding]:
     killed = crashed = 0
     since = asked.onset_ns - BEFORE_S * NS
     for pod in pods:
@@ -106,7 +98,7 @@ def _containers(pods: list[Any], asked: Workload) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _image(sets: list[Any], deployment: Any, asked: Workload) -> Finding:
+def _image(sets: list[Any], deployment: Any, asked: Onset) -> Finding:
     """Whether the newest ReplicaSet was made near the onset and has other images than the one before it."""
     made: list[tuple[float, Any]] = []
     for one in sets:

@@ -9,21 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
-
-from diagnosis._contract import Answer, Context, Parameters, QueryFailed, Speaks, Suspect
+from diagnosis._contract import Answer, Context, Onset, Parameters, QueryFailed, Speaks, Suspect
 from diagnosis.queries._numbers import BEFORE_S, LEAST, compared, items, mean, needed, number
 from schemas.core import NS
 
 TEMPLATE = 'sum(count_over_time({%s=%s} |~ "(?i)(error|exception|fatal|panic)" [1m]))'
 STEP_S = 30
 UNREADABLE = "LOKI_UNREADABLE"
-
-
-class Errors(Parameters):
-    service: str = Field(min_length=1, max_length=200)
-    onset_ns: int
-    end_ns: int
 
 
 class Loki:
@@ -36,15 +28,15 @@ class Loki:
     evidence: Mapping[str, Speaks] = {"asked_loki_errors": Speaks("code", "writes more error lines than before")}
     cost = 2.0
     timeout_s = 15.0
-    parameters: type[Parameters] = Errors
+    parameters: type[Parameters] = Onset
 
-    def ask(self, suspect: Suspect) -> Errors | None:
-        return Errors(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
+    def ask(self, suspect: Suspect) -> Onset | None:
+        return Onset.of(suspect)
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """No lines at all give no finding. Raises QueryFailed."""
         reader = context.loki
-        if reader is None or not isinstance(parameters, Errors):
+        if reader is None or not isinstance(parameters, Onset):
             raise QueryFailed("LOKI_NOT_SET_UP", "no address of a Loki server is set")
         query = {
             "query": TEMPLATE % (context.loki_label, json.dumps(parameters.service)),

@@ -7,9 +7,7 @@ Source: PostgreSQL documentation, "The Cumulative Statistics System", `pg_stat_a
 
 from collections.abc import Mapping
 
-from pydantic import Field
-
-from diagnosis._contract import Answer, Context, Parameters, QueryFailed, Speaks, Suspect
+from diagnosis._contract import Answer, Context, Onset, Parameters, QueryFailed, Speaks, Suspect
 from diagnosis.queries._numbers import number, shown
 
 STATEMENT = """
@@ -23,12 +21,6 @@ FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backen
 GROUP BY application_name ORDER BY sessions DESC LIMIT 100
 """.strip()
 UNREADABLE = "POSTGRES_UNREADABLE"
-
-
-class Activity(Parameters):
-    service: str = Field(min_length=1, max_length=200)
-    onset_ns: int
-    end_ns: int
 
 
 class Postgres:
@@ -45,15 +37,15 @@ class Postgres:
     }
     cost = 1.0
     timeout_s = 10.0
-    parameters: type[Parameters] = Activity
+    parameters: type[Parameters] = Onset
 
-    def ask(self, suspect: Suspect) -> Activity | None:
-        return Activity(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
+    def ask(self, suspect: Suspect) -> Onset | None:
+        return Onset.of(suspect)
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """Raises QueryFailed."""
         reader = context.postgres
-        if reader is None or not isinstance(parameters, Activity):
+        if reader is None or not isinstance(parameters, Onset):
             raise QueryFailed("POSTGRES_NOT_SET_UP", "no address of a PostgreSQL server is set")
         asked = parameters
         rows = await reader.rows(STATEMENT)

@@ -11,9 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
-
-from diagnosis._contract import Answer, Context, Finding, Parameters, QueryFailed, Speaks, Suspect
+from diagnosis._contract import Answer, Context, Finding, Onset, Parameters, QueryFailed, Speaks, Suspect
 from schemas.core import NS
 
 TEMPLATES: Mapping[str, str] = {
@@ -24,12 +22,6 @@ TEMPLATES: Mapping[str, str] = {
 BEFORE_S, STEP_S = 900.0, 30.0
 LEAST_SAMPLES = 3
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-
-
-class Saturation(Parameters):
-    service: str = Field(min_length=1, max_length=200)
-    onset_ns: int
-    end_ns: int
 
 
 class Prometheus:
@@ -46,15 +38,15 @@ class Prometheus:
     }
     cost = 3.0
     timeout_s = 15.0
-    parameters: type[Parameters] = Saturation
+    parameters: type[Parameters] = Onset
 
-    def ask(self, suspect: Suspect) -> Saturation | None:
-        return Saturation(service=suspect.service, onset_ns=suspect.onset_ns, end_ns=suspect.as_of_ns)
+    def ask(self, suspect: Suspect) -> Onset | None:
+        return Onset.of(suspect)
 
     async def run(self, parameters: Parameters, tenant: str, context: Context) -> Answer:
         """One request a template; what Prometheus does not know is left out. Raises QueryFailed."""
         reader = context.prometheus
-        if reader is None or not isinstance(parameters, Saturation):
+        if reader is None or not isinstance(parameters, Onset):
             raise QueryFailed("PROMETHEUS_NOT_SET_UP", "no address of a Prometheus server is set")
         selector = selector_of(context.prometheus_label, parameters.service)
         start = parameters.onset_ns / NS - BEFORE_S
@@ -99,7 +91,7 @@ def values_of(document: Any) -> list[tuple[float, float]]:
     return [(t, v) for t, v in points if math.isfinite(t) and math.isfinite(v)]
 
 
-def _finding(kind: str, values: list[tuple[float, float]], asked: Saturation) -> Finding | None:
+def _finding(kind: str, values: list[tuple[float, float]], asked: Onset) -> Finding | None:
     before = [v for t, v in values if t * NS < asked.onset_ns]
     after = [v for t, v in values if t * NS >= asked.onset_ns]
     if len(before) < LEAST_SAMPLES or len(after) < 1:

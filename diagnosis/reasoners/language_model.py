@@ -122,6 +122,7 @@ class _Talk:
     def __init__(self, reader: ChatReader, judge: Judge) -> None:
         self._reader, self._judge = reader, judge
         self._calls = self._tokens_in = self._tokens_out = 0
+        self._price = 0.0
 
     async def read(self, system: str, more: Mapping[str, Json]) -> Choice:
         """One reading, with one repair."""
@@ -151,6 +152,7 @@ class _Talk:
         self._calls += 1
         self._tokens_in += max(reply.tokens_in, 0)
         self._tokens_out += max(reply.tokens_out, 0)
+        self._price += max(reply.price, 0.0)
         return reply.text
 
     def _checked(self, text: str) -> Choice:
@@ -169,7 +171,8 @@ class _Talk:
         return max((self._tokens_in + self._tokens_out) / 1000, 1.0)
 
     def spent(self) -> dict[str, float]:
-        return {"calls": self._calls, "tokens_in": self._tokens_in, "tokens_out": self._tokens_out}
+        used: dict[str, float] = {"calls": self._calls, "tokens_in": self._tokens_in, "tokens_out": self._tokens_out}
+        return used | ({"price": float(f"{self._price:.6g}")} if self._price else {})
 
 
 def _schema(judge: Judge) -> dict[str, Any]:

@@ -3,7 +3,12 @@
 from diagnosis._contract_rules import Said, Scene
 from diagnosis.rules._look import certainty, lines, metrics, of_kind
 
-_POOL = ("pool", "connections_active", "connections_used", "connections_pending", "threads_busy", "queue_size")
+_POOL = (
+    "pool", "connections_active", "connections_used", "connections_pending", "threads_busy", "queue_size",
+    "connection_wait", "connection_pending", "connection_timeouts",
+)  # fmt: skip
+"""The last three are of OpenTelemetry's conventions, `db.client.connection.wait_time` and the like; its `usage` is not
+there, because connections are also busy where what they ask is slow."""
 _TEXT = ("connection pool", "pool exhausted", "timeout waiting for connection", "too many connections", "hikari")
 
 

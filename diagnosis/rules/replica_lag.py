@@ -3,7 +3,11 @@
 from diagnosis._contract_rules import Said, Scene
 from diagnosis.rules._look import certainty, lines, metrics, of_kind
 
-_LAG = ("replica_lag", "replication_lag", "seconds_behind", "consumer_lag", "staleness", "data_age", "job_failed")
+_LAG = (
+    "replica_lag", "replication_lag", "seconds_behind", "consumer_lag", "staleness", "data_age", "job_failed",
+    "time_behind", "wal_lag",
+)  # fmt: skip
+"""The last two as the Collector's receivers for MySQL and PostgreSQL have them."""
 _TEXT = ("replication lag", "replica is behind", "job failed", "etl failed", "task failed", "deadline exceeded for job")
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from actions._drive import With, open_action
-from actions._ledger import Committed, Hold, Renew
+from actions._ledger import Committed, Hold, Renew, Transaction
 from simulation._bugs import Bug, Swap, always
 from simulation._loop import Died
 from simulation.bugs._off import ALREADY_SO, ANY_VERSION, SEEING_NO_MASS
@@ -30,15 +30,13 @@ def _any_target_write(original: Any) -> Any:
 
 def _short_window(original: Any) -> Any:
     def refusal(ledger: Any, tx: Any) -> Any:
-        return original(ledger, tx._replace(takes=()) if hasattr(tx, "_replace") else _without_takes(tx))
+        return original(ledger, _within_a_second(tx))
 
     return refusal
 
 
-def _without_takes(tx: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(tx, takes=tuple(take._replace(window_ns=1_000_000_000) for take in tx.takes))
+def _within_a_second(tx: Any) -> Any:
+    return tx._replace(takes=tuple(take._replace(window_ns=1_000_000_000) for take in tx.takes))
 
 
 def _acknowledged_early(original: Any) -> Any:
@@ -59,10 +57,8 @@ def _half(original: Any) -> Any:
     """A transaction that is torn: the action moves, its intent and its audit leaf do not."""
 
     def commit(view: Any) -> Any:
-        from dataclasses import replace
-
         if view._store.faults.strikes("torn", 0.05):
-            view._waiting = [(p, t, replace(tx, intent=None, closes=(), outbox=())) for p, t, tx in view._waiting]
+            view._waiting = [(p, t, tx._replace(intent=None, closes=(), outbox=())) for p, t, tx in view._waiting]
             original(view)
             raise Died
         return original(view)
@@ -181,7 +177,12 @@ BUGS = (
     Bug(
         "backup_believed",
         "a restored backup is taken for the truth",
-        (Swap(f"{W}.reread", lambda original: _nothing), Swap(f"{W}._distrust", lambda original: _nothing), ALREADY_SO),
+        (
+            Swap(f"{W}.reread", lambda original: _nothing),
+            Swap(f"{W}._put_back", lambda original: _nothing),
+            Swap("actions._put_back:distrusted", lambda original: Transaction),
+            ALREADY_SO,
+        ),
         {"backup": 3.0, "churn": 3.0, "replica": 3.0},
     ),
 )

@@ -94,6 +94,7 @@ class _Columns:
         """Raises ValueError with a sentence; NaN and empty cells are absent."""
         service = self.service if self.service_column is None else cells[self.service_column].strip()
         labels = tuple((name, cells[i]) for i, name in self.labels)
+        _check_text(service, *(text for _, text in labels))
         items, absent = [], 0
         for i, column, name, unit in self.values:
             value = _number(cells[i], column)
@@ -102,6 +103,13 @@ class _Columns:
             else:
                 items.append(gauge(name, unit, at, value, labels))
         return Row(at, (("service.name", service or "unknown"),), b"".join(items), len(items), absent)
+
+
+def _check_text(*cells: str) -> None:
+    """Raises ValueError where bytes are no UTF-8: the file was opened so that one row cannot stop the others."""
+    for text in cells:
+        if any("\ud800" <= one <= "\udfff" for one in text):
+            raise ValueError(f"{text[:60]!a} is no text in UTF-8")
 
 
 def _columns(file: Table, options: Options) -> _Columns:

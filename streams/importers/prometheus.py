@@ -99,7 +99,7 @@ def _file(name: str, data: bytes, series: dict[Labels, Samples], morgue: Morgue)
         if not line.strip() or line.startswith(b"#"):
             continue
         try:
-            labels, at, value = _line(line.decode("utf-8", "surrogateescape"), NS if is_open else 1_000_000)
+            labels, at, value = _line(line.decode("utf-8"), NS if is_open else 1_000_000)
         except ValueError as error:
             where = Document(f"{name}:{number}", line, None).where
             morgue.keep(line, reason="ROW_UNREADABLE", what=str(error), where=where, event_ns=0)

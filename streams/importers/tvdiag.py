@@ -30,6 +30,7 @@ _P = 1e-7  # the data set says that something was anomalous, not how much
 _WRITERS = (
     (sc.ANOMALIES, "detect"), (sc.ANOMALIES, "watch"), (sc.TOPOLOGY, "normalise"), (sc.TOPOLOGY, "derive-spans"),
     (sc.CHANGES, "normalise"), (sc.CALENDAR, "normalise"),
+    (sc.ALERTS, "normalise"),
 )  # fmt: skip
 """Stages in whose place the importer speaks: their time ends with the last incident."""
 

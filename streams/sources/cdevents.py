@@ -5,6 +5,8 @@ branches) changes nothing that runs and is passed over. Types are compared witho
 versions added are not needed. Source: CDEvents 0.3 to 0.5 (`continuous-deployment.md`, `continuous-operations.md`).
 """
 
+import re
+
 import schemas as sc
 from schemas.core import Message
 from streams._decoded import Decoded
@@ -13,6 +15,8 @@ from streams._intake import Intake
 from streams.sources._webhook import Fields, change, entity_of, plain, service_in, short, signals
 
 _CODE = "CDEVENTS_INVALID"
+_VERSION = re.compile(r"^.*@|[?#].*$")
+"""What is not the version in a package URL: what stands before it, qualifiers and path."""
 _PREFIX = "dev.cdevents."
 _CHANGES: dict[str, sc.ChangeKind] = {
     "service.deployed": "deploy", "service.upgraded": "deploy", "service.rolledback": "rollback",
@@ -63,7 +67,7 @@ def _change(message: Message, name: str, context: Fields, subject: Fields) -> sc
     return change(
         message, "cdevents", (context.any("source"), context.text("id")), service_in(message, {}, short(about)),
         _CHANGES[name], context.time("timestamp"), f"{noun} {about} {verb}",
-        version_to=artifact.rpartition("@")[2] if artifact else "", reference=artifact or context.any("chainId"),
+        version_to=_VERSION.sub("", artifact) if artifact else "", reference=artifact or context.any("chainId"),
         environment=environment,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from streams._errors import SourceError
 from streams._intake import Reply
 from streams._otlp_metrics import LABELS_MAX_BYTES, Definitions, decode_metrics
 from streams._otlp_wire import located, looks_like_json, otlp_intake, otlp_reply
+from streams._schema_urls import schema_urls
 from streams._settings import WARM_POINTS
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class OtlpMetrics:
 
     def reply(self, headers: Mapping[str, str], decoded: Decoded | None) -> Reply:
         return otlp_reply(headers)
+
+    def schema_urls(self, body: bytes) -> Mapping[str, int]:
+        return schema_urls(body)
 
 
 PLUGIN = OtlpMetrics

@@ -9,6 +9,7 @@ from streams._errors import SourceError
 from streams._intake import Reply
 from streams._otlp_rows import decode_spans
 from streams._otlp_wire import located, otlp_intake, otlp_reply
+from streams._schema_urls import schema_urls
 
 
 class OtlpSpans:
@@ -25,6 +26,9 @@ class OtlpSpans:
 
     def reply(self, headers: Mapping[str, str], decoded: Decoded | None) -> Reply:
         return otlp_reply(headers)
+
+    def schema_urls(self, body: bytes) -> Mapping[str, int]:
+        return schema_urls(body)
 
 
 PLUGIN = OtlpSpans

@@ -1,22 +1,22 @@
-"""Records of our own on the raw topic: changes, calendar entries, edges and alerts that came as CloudEvents.
+"""Records of our own on the raw topic: changes, calendar entries, silences, edges and alerts that came as CloudEvents.
 
 They travel through the raw topic like everything else, so a replay sees them exactly when the live run did.
 """
 
-from schemas import Alert, CalendarEntry, Change, Record, RecordInvalid, TopologyEdge, read
+from schemas import Alert, CalendarEntry, Change, Record, RecordInvalid, Silence, TopologyEdge, read
 from schemas.core import Message
 from streams._decoded import Decoded
 from streams._errors import SourceError
 
 _TIMES: dict[type[Record], tuple[str, ...]] = {
     Change: ("at_ns",), CalendarEntry: ("start_ns", "end_ns"), TopologyEdge: ("first_ns", "last_ns"),
-    Alert: ("at_ns", "said_ns"),
+    Alert: ("at_ns", "said_ns"), Silence: ("start_ns", "end_ns", "said_ns"),
 }  # fmt: skip
 """What comes from outside, and its times: they must fit a timestamp."""
 
 
 class Records:
-    """CloudEvents of the types `io.tidegate.change`, `.calendar`, `.edge` and `.alert`, binary mode."""
+    """CloudEvents of the types `io.tidegate.change`, `.calendar`, `.silence`, `.edge` and `.alert`, binary mode."""
 
     kind = "records"
     topics: tuple[str, ...] = ()

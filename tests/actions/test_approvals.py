@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actions import ApprovalsError, Ask, EnrolledKey, Panel, issue_nonce, open_envelope, standing
+from actions._dsse import strict_json
 from bench._forgery import KEYS, NOW_S, PEOPLE, RING, WAYS, Scene, accepted, control
 from schemas import canonical
 from schemas.signatures import pae
@@ -146,6 +147,15 @@ def test_a_vote_smuggled_into_the_panel_does_not_count():
     assert now(s).people == () and {reason for _, reason in now(s).lost} == {"NONCE_USED"}
 
 
+def test_two_votes_of_one_person_are_one_person_also_where_they_were_smuggled_in():
+    s = scene()
+    s.cast(s.sign(ADA))
+    first, s.panel = s.panel.votes, replace(s.panel, votes=())
+    assert s.cast(s.sign(ADA)) == "ACCEPTED"
+    s.panel = replace(s.panel, votes=first + s.panel.votes)
+    assert now(s).people == (ADA,) and now(s).lost == ((ADA, "DUPLICATE_PERSON"),)
+
+
 def test_a_bridge_speaks_only_for_its_people_and_not_where_more_is_wanted():
     s, key = scene(), Ed25519PrivateKey.from_private_bytes(bytes([77]) * 32)
     bridge = EnrolledKey("chat", "chat", key.public_key().public_bytes_raw(), "C", 0, speaks_for=frozenset({ADA}))
@@ -195,6 +205,15 @@ def test_what_two_programs_could_read_differently_is_refused_though_signed(spell
     s = scene()
     assert s.cast(payload_as(lambda p: p)) == "NONCE_UNKNOWN"  # as it is, it is read
     assert s.cast(payload_as(SPELLINGS[spelling])) in ("MALFORMED", "WRONG_TYPE")
+
+
+def test_decomposed_text_is_refused_wherever_it_stands_and_composed_text_is_not():
+    for value in ("e\u0301", ["a", "e\u0301"], {"e\u0301": 1}, {"a": {"b": ["e\u0301"]}}):
+        with pytest.raises(ValueError, match="composed"):
+            strict_json(canonical(value))
+        with pytest.raises(ValueError, match="canonical"):
+            strict_json(json.dumps(value, separators=(",", ":")).encode())
+    assert strict_json(canonical({"\u00e9": ["\u00e9"]})) == {"\u00e9": ["\u00e9"]}
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(lambda t: t.encode()))

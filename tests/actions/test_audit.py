@@ -277,6 +277,44 @@ def test_what_is_no_move_is_not_sealed(body):
         Sealer("worker-1")(0, bytes(32), body)
 
 
+@given(
+    st.text(max_size=4) | st.sampled_from(['"', "\\", 'a","actor":"b', "\ud800", 1, None]),
+    st.integers(max_value=10**18) | st.sampled_from([2**53 - 1, 2**53, True, 1.5]),
+)
+def test_an_entry_is_the_canonical_form_of_what_it_says_or_is_refused(actor, at_ns):
+    head, what = Head(), Happening("a", "", "proposed", actor, at_ns)
+    try:
+        _, entry = append_entry(head, what)
+    except AuditInvalid:
+        assert (
+            not isinstance(actor, str)
+            or not actor.isascii()
+            or set(actor) & set('"\\')
+            or not actor.isprintable()
+            or (type(at_ns) is not int)
+        )
+    else:
+        assert entry == canonical(what._asdict() | {"at_ns": max(0, at_ns), "index": 0, "prev": NOTHING})
+
+
+def test_the_first_entry_of_a_sealer_may_have_time_zero():
+    told = canonical({"action": "a", "at_ns": 0, "from": "", "plan": "", "reason": "ORDER", "to": "kill", "version": 0})
+    assert leaf_of(Sealer("worker-1")(0, bytes(32), told)[0]).at_ns == 0
+
+
+def test_a_broken_chain_is_told_with_both_entries_that_do_not_fit():
+    lines = LOG.lines
+    lines[7] = lines[7].replace(parse_entry(lines[7][:-1]).prev, ("sha256:" + "f0" * 32).encode())
+    report = found(LOG._replace(entries=b"".join(lines)))
+    assert (report.reason, report.first_bad) == ("CHAIN", 7)
+    assert "the hash of entry 6 is not the one that entry 7 has of it" in report.text
+
+
+def test_a_last_line_that_is_longer_than_any_entry_is_malformed_and_a_short_one_was_torn():
+    reasons = [found(LOG._replace(entries=LOG.entries + b"x" * size)).reason for size in (1501, 1500)]
+    assert reasons == ["MALFORMED", "TORN"]
+
+
 def test_a_clock_that_went_back_does_not_go_back_in_the_log():
     head, _ = append_entry(Head(), Happening("", "", "kill", "alice", 100))
     later, entry = append_entry(head, Happening("", "", "resume", "alice", 50))
@@ -326,3 +364,33 @@ def test_what_is_no_entry_is_named_by_its_place():
     for words, place in (((b"noise",), 0), ((b"noise", 7), 7)):
         with pytest.raises(AuditInvalid, match=f"entry {place}:"):
             parse_entry(*words)
+
+
+def test_all_entries_are_counted_wherever_the_fault_is():
+    lines = LOG.lines
+    lines[7] = b"noise\n"
+    report = found(LOG._replace(entries=b"".join(lines)))
+    assert (report.reason, report.first_bad, report.verified, report.entries) == ("MALFORMED", 7, 7, 48)
+    spoilt = found(LOG._replace(notes=("noise", *LOG.notes)))
+    assert (spoilt.reason, spoilt.verified, spoilt.entries) == ("CHECKPOINT_INVALID", 0, 48)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named_with_whose_it_is():
+    assert "checkpoint 1 of the log: " in found(LOG._replace(notes=(LOG.notes[0], "noise"))).text
+    assert "checkpoint 0 of an anchor: " in found(LOG, anchors=("noise",)).text
+
+
+def test_a_checkpoint_over_no_entry_has_the_root_of_the_empty_tree():
+    right, wrong = (sign_head(TreeHead(ORIGIN, 0, root), KEY).note for root in (Frontier().root, b"x" * 32))
+    assert found(LOG._replace(notes=(right, *LOG.notes))).ok
+    report = found(LOG._replace(notes=(wrong, *LOG.notes)))
+    assert (report.reason, report.first_bad) == ("ROOT_DIFFERS", 0)
+
+
+def test_a_log_that_was_stopped_in_its_first_entry_is_torn_and_nothing_is_missed():
+    assert found(Log(b'{"action_id":"', ())).reason == "TORN"
+
+
+def test_a_move_that_is_none_is_told_with_both_states():
+    life = [Happening("a", a, b, "worker", 1) for a, b in pairwise(("", "proposed", "executing"))]
+    assert found(written(life, KEY)).text == "entry 1: executing after 'proposed'"

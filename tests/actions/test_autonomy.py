@@ -119,6 +119,13 @@ def test_only_what_was_measured_is_a_trial():
     assert ended("escalated", "not_recovered", is_killed=True) == ()
 
 
+def test_what_was_only_foreseen_earns_nothing_and_its_failures_count():
+    origin = Origin(tier="low", version="1", asked='{"hypothesis":{"cause":{"family":"load_ahead"}}}')
+    ended = lambda state, verdict: trials_of(Action(plan_of(step_of()), state=state, verdict=verdict, origin=origin))
+    assert ended("succeeded", "recovered") == ()
+    assert [one.result for one in ended("rolled_back", "regressed")] == ["rolled_back"]
+
+
 def test_a_drill_kept_twice_is_one_and_is_borrowed():
     ledger = ModelLedger(seal)
     drill = trials(["good"], kind="drill")[0]

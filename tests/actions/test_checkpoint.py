@@ -80,3 +80,39 @@ def test_a_name_that_could_be_read_two_ways_is_no_origin(name):
 def test_keys_in_settings_and_keys_of_logs_are_the_same_keys():
     text = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
     assert LogKey("example.com/log", public_key(text)).text == READER.text
+
+
+def signed(origin="example.com/log", root=HEAD.root, *, text="", name="example.com/log"):
+    """A note whose signature fits, whatever it says; `text` stands for the root as it is written."""
+    body = f"{origin}\n7\n{text or base64.b64encode(root).decode()}\n"
+    public = KEY.public_key().public_bytes_raw()
+    hash_ = hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+    return f"{body}\n— {name} {base64.b64encode(hash_ + KEY.sign(body.encode())).decode()}\n"
+
+
+def test_a_note_that_is_signed_and_about_another_log_or_another_kind_of_root_is_refused():
+    assert read_note(signed(), READER).size == 7
+    with pytest.raises(NoteInvalid, match=r"a checkpoint of 'other', not of 'example.com/log'"):
+        read_note(signed(origin="other"), READER)
+    for root in (HEAD.root[:31], HEAD.root + b"x"):
+        with pytest.raises(NoteInvalid, match="the root is not 32 bytes"):
+            read_note(signed(root=root), READER)
+
+
+def test_base64_in_another_form_is_refused_though_it_has_the_same_bytes():
+    text = base64.b64encode(HEAD.root).decode()
+    assert text.endswith("8=") and base64.b64decode(text[:-2] + "9=") == HEAD.root
+    with pytest.raises(NoteInvalid, match="another form"):
+        read_note(signed(text=text[:-2] + "9="), READER)
+    for broken in ("A", "AA==AA=="):
+        with pytest.raises(NoteInvalid, match="not base64"):
+            read_note(signed(text=broken), READER)
+
+
+def test_a_key_of_another_algorithm_or_length_is_refused_though_name_and_hash_fit():
+    name, hash_, material = READER.text.split("+", 2)
+    key = base64.b64decode(material)
+    for wrong in (b"\x02" + key[1:], key + b"x", key[:-1], b""):
+        text = base64.b64encode(wrong).decode() or "="
+        with pytest.raises(NoteInvalid):
+            log_key(f"{name}+{hash_}+{text}")

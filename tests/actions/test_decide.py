@@ -16,11 +16,14 @@ from actions import (
     Policies,
     Rule,
     Runbooks,
+    ServiceProfile,
     StateInvalid,
     Verbs,
     digest_of,
     snapshot_digest,
 )
+from actions._decide import judged_again
+from actions._plans import asked_of, plan_of
 from actions._snapshot import Surroundings, snapshot_of
 from schemas import (
     CALENDAR,
@@ -310,15 +313,61 @@ def test_two_incidents_that_ask_at_the_same_time_get_one_action_in_either_order(
     assert len(left) == len(right) == 3 and left[0].action_id == right[0].action_id
 
 
-def test_a_later_step_is_advised_too_but_waits_where_an_earlier_one_may_act(able: Decide, stage: Decide) -> None:
-    revert, tell = able.runbooks.runbooks[0], able.runbooks.otherwise
-    known = tell.steps[0].parameters | {"reason": "AFTER_REVERT"}
+def two_steps(stage: Decide, reason: str = "AFTER_REVERT") -> Decide:
+    """Goes back to the version before, then tells the owner."""
+    revert, tell = stage.runbooks.choose(SURE.cause, DEPLOY), stage.runbooks.otherwise
+    known = tell.steps[0].parameters | {"reason": reason}
     steps = [*revert.steps, tell.steps[0].model_copy(update={"parameters": known})]
     books = Runbooks([revert.model_copy(update={"steps": steps}), tell])
-    waiting = run(Decide(able.verbs, books, able.policies), DEPLOY, diagnosis(SURE))
-    advice = run(Decide(stage.verbs, books, stage.policies), DEPLOY, diagnosis(SURE))
-    assert [e.change.verb for e in waiting] == ["gitops.revert"] * 3
-    assert [e.change.verb for e in advice] == ["gitops.revert"] * 3 + ["notify.owner"] * 3
+    return Decide(stage.verbs, books, stage.policies, stage.settings)
+
+
+def test_all_steps_of_a_runbook_are_one_action_and_one_plan(able: Decide) -> None:
+    proposed, gated, last = run(two_steps(able), DEPLOY, diagnosis(SURE))
+    assert last.state == "approved" and {event.action_id for event in (proposed, gated)} == {last.action_id}
+    assert [step.change.verb for step in proposed.then] == ["notify.owner"] and not proposed.then[0].snapshot
+    assert [step.change.verb for step in plan_of(gated, able.verbs).steps] == ["gitops.revert", "notify.owner"]
+    (asked,) = [asked_of(event, able.verbs, "p", None) for event in (proposed, gated) if event.state == "gated"]
+    assert asked is not None and asked.plan.digest == plan_of(gated, able.verbs).digest
+
+
+def test_the_strictest_decision_on_any_step_holds_for_all(able: Decide, make_verbs: Callable[..., Verbs]) -> None:
+    half = Decide(make_verbs("gitops.revert"), able.runbooks, able.policies)
+    gated = run(two_steps(half), DEPLOY, diagnosis(SURE))[1]
+    assert gated.then[0].decision and gated.then[0].decision.reason == "NO_EXECUTOR"
+    assert gated.decision and (gated.decision.effect, gated.decision.reason) == ("advise", "NO_EXECUTOR")
+    assert gated.decision.snapshot_digest == snapshot_digest(gated.snapshot)
+    assert judged_again(half.policies, gated).effect == "advise"
+    assert asked_of(gated, half.verbs, "p", None) is None
+
+
+def test_steps_that_differ_are_another_action(able: Decide) -> None:
+    one, other = (run(two_steps(able, reason), DEPLOY, diagnosis(SURE))[0] for reason in ("A", "B"))
+    assert one.action_id != other.action_id
+
+
+@pytest.mark.parametrize(
+    ("during", "verb", "revert_after_s"), [("peak", "kubernetes.scale", 7200), ("freeze", "kubernetes.restart", None)]
+)
+def test_a_service_that_is_used_up_is_restarted_but_scaled_out_at_the_peak(
+    make_verbs: Callable[..., Verbs], shipped_runbooks: Runbooks, shipped_policies: Policies, during: Any, verb: str,
+    revert_after_s: int | None,
+) -> None:  # fmt: skip
+    facts = {"namespace": "shop", "deployment": "checkout", "replicas": 4, "replicas_raised": 6}
+    settings = DecideSettings(services={"checkout": ServiceProfile(facts=facts)})
+    entry = CalendarEntry(id="c", kind=during, title="Black Friday", start_ns=T0 - MINUTE, end_ns=T0 + MINUTE)
+    stage = Decide(make_verbs(), shipped_runbooks, shipped_policies, settings)
+    change = run(stage, entry, diagnosis(hypothesis(None, cause={"family": "cpu"})))[0].change
+    assert (change.verb, change.revert_after_s) == (verb, revert_after_s)
+    assert change.digest == digest_of(change)
+
+
+def test_what_is_asked_for_a_while_is_a_plan_that_is_taken_back(able: Decide, verbs: Verbs) -> None:
+    event = run(able, DEPLOY, diagnosis(SURE))[1]
+    change = verbs.change(event.change.verb, SERVICE, event.change.parameters, "r", revert_after_s=1800)
+    plan = plan_of(event.model_copy(update={"change": change}), verbs)
+    assert plan.revert_after_ns == 1800 * NS and plan_of(event, verbs).revert_after_ns is None
+    assert change.digest != event.change.digest
 
 
 def test_the_event_gated_carries_the_snapshot_that_was_judged(stage: Decide) -> None:

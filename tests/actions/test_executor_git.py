@@ -1,13 +1,13 @@
 """The executor of Git, on real bare repositories: one value, one commit, only if the branch has not moved."""
 
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from support.gateway import VERBS
+from support.servers import free_port
 
 from actions._executor import Mark, TargetAway
 from actions._gateway import effect_of
@@ -102,9 +102,7 @@ def test_a_push_that_comes_after_the_fence_fails(repository):
 
 
 def test_it_is_the_same_over_the_network(repository):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     told = ["git", "daemon", f"--base-path={repository.parent}", "--export-all", "--enable=receive-pack",
             "--listen=127.0.0.1", f"--port={port}", "--reuseaddr"]  # fmt: skip
     daemon = subprocess.Popen(told, stderr=subprocess.DEVNULL)

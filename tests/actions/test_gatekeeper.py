@@ -24,6 +24,7 @@ from schemas import (
     Diagnosis,
     Hypothesis,
     Incident,
+    LaterStep,
     Watermark,
     emit,
 )
@@ -128,6 +129,25 @@ def test_a_freeze_that_began_since_the_decision_counts():
         entry = CalendarEntry(id="c", kind="freeze", start_ns=BEGIN_NS - NS, end_ns=BEGIN_NS + 999 * NS, title="freeze")
         world.view.take(message(entry, "tidegate.calendar.v1"))
         await world.open(gated(), policies)
+        await world.wait(20)
+
+    world = real(scene, policies)
+    assert world.reasons == ["FREEZE"] and world.shelf.writes == 0
+
+
+def test_what_began_since_for_the_target_of_a_later_step_keeps_all_steps_from_beginning():
+    policies = Policies([rule(), rule("deny", id="f", when="in_freeze", reason="FREEZE", priority=9)])
+    event, other = gated(), "default/service/cart"
+    change = VERBS.change("gitops.revert", other, PARAMETERS | {"service": "cart"}, "r")
+    later = LaterStep(change=change, decision=event.decision, snapshot=event.snapshot | {"target": other})
+
+    async def scene(world):
+        entry = CalendarEntry(
+            id="c", kind="freeze", start_ns=BEGIN_NS - NS, end_ns=BEGIN_NS + 999 * NS, title="freeze", services=["cart"]
+        )
+        world.view.take(message(entry, "tidegate.calendar.v1"))
+        plan = await world.open(event.model_copy(update={"then": [later]}), policies)
+        assert plan.targets == (TARGET, other)
         await world.wait(20)
 
     world = real(scene, policies)

@@ -1,5 +1,6 @@
 """The gateway: every check stands alone, and one attempt has one answer through any crash."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,8 @@ from actions._contract import Capacity
 from actions._executor import Mark, Written
 from actions._gateway import Kept, Known, Name, check, check_change, is_plain, request_digest
 from actions._gateway_desk import LANDING_NS
-from actions._gateway_store import Attempt, ModelGatewayStore, SqliteGatewayStore
+from actions._gateway_store import NEWEST, Attempt, ModelGatewayStore, SqliteGatewayStore
+from actions._gateway_wire import dump_dry_run, load_dry_run
 from actions._machine_errors import LedgerFault
 from actions._ports import DryRun, ProbeRequest, Unavailable
 from schemas import ProposedChange
@@ -204,6 +206,13 @@ def test_the_same_key_with_another_content_is_refused():
     assert bench.apply().result == "applied", "the answer of the first stays"
 
 
+def test_the_same_key_at_another_target_fences_nothing_there():
+    bench, elsewhere = Bench(), "default/service/cart"
+    bench.apply()
+    bench.apply(permitted(request(VERBS.change("gitops.revert", elsewhere, PARAMETERS, "r"))))
+    assert bench.store.known(elsewhere, Name("k", 0, "do", 1)).epoch == 0
+
+
 def test_a_target_that_moved_since_it_was_looked_at_is_not_written():
     bench = Bench()
     bench.shelf.somebody_sets(version="v43")
@@ -315,6 +324,17 @@ def test_an_undo_is_written_only_over_our_own_mark():
     assert bench.probe(PROBE) == "not_applied"
 
 
+class Keyed(type(VERBS.get("gitops.revert"))):  # type: ignore[misc]
+    effect_class = "keyed"
+
+
+def test_a_target_that_knows_keys_says_itself_whether_an_undo_is_ours():
+    bench = Bench(Shelf({"version": "v41"}))
+    bench.desk.verbs = Verbs([Keyed], ["gitops.revert"])
+    undo = permitted(request(direction="undo", epoch=5, expected_version=""))
+    assert bench.shelf.mark is None and bench.apply(undo).result == "applied"
+
+
 def test_what_somebody_changed_after_us_is_foreign_and_not_undone():
     bench = Bench()
     bench.apply()
@@ -388,9 +408,20 @@ def test_the_store_on_disk_and_the_one_in_memory_know_the_same(tmp_path_factory,
         if told[0] == "fence":
             assert real.fence("t", told[1]) == model.fence("t", told[1])
     assert real.attempts("t") == model.attempts("t")
+    assert real.newest() == model.newest()
     for name in (MINE, Name("a", 0, "do", 1), Name("b", 1, "undo", 4)):
         assert real.known("t", name) == model.known("t", name)
     real.close()
+
+
+def test_a_dry_run_tells_of_the_newest_attempts_whatever_their_target_and_result():
+    bench = Bench()
+    for epoch in range(1, NEWEST + 3):
+        name, kept = Name("k", 0, "do", epoch), Kept("not_applied" if epoch % 2 else "begun", "", "d")
+        bench.store.keep(Attempt(name, f"t{epoch}", kept, b"e", "1", 5))
+    told = bench.dry_run(CHANGE)
+    assert load_dry_run(json.loads(json.dumps(dump_dry_run(told)))) == told
+    assert told.newest == tuple((f"t{epoch}", epoch) for epoch in range(NEWEST + 2, 2, -1))
 
 
 def test_a_store_that_failed_once_is_not_believed_again(tmp_path):

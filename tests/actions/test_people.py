@@ -23,6 +23,7 @@ from actions import (
     read_people,
     seal,
 )
+from actions._webauthn import is_asserted_by
 from bench._forgery import KEYS, NOW_S, PEOPLE, Scene
 from schemas import canonical
 
@@ -105,6 +106,14 @@ NONSENSE = {
     "a passkey that is too short": PersonRecord("enrol", 1, ADA, "k", b"x" * 32, "B", rp_id=RP, origins=(ORIGIN,)),
     "an own key with a party": PersonRecord("enrol", 1, ADA, "k", b"x" * 32, "A", rp_id=RP, origins=(ORIGIN,)),
 }
+
+
+def test_a_passkey_has_forty_to_two_thousand_bytes():
+    key = lambda size: EnrolledKey("k", ADA, b"x" * size, "B", 0, passkey=Passkey(RP, (ORIGIN,)))
+    assert all("k" in KeyRing().enrol(key(size)).keys for size in (40, 2000))
+    for size in (39, 2001):
+        with pytest.raises(ApprovalsError):
+            KeyRing().enrol(key(size))
 
 
 @pytest.mark.parametrize("what", NONSENSE)
@@ -218,3 +227,8 @@ def test_an_envelope_with_two_signatures_or_none_is_none():
             read_people([doubled(line, **edits)], ROOTS, "shop")
     with pytest.raises(ApprovalsError, match="more than it can have"):
         read_people([b" " * 32_769], ROOTS, "shop")
+
+
+@pytest.mark.parametrize("assertion", [b"no JSON", b"{}", b"[]", b'{"signature":"AA=="}'])
+def test_what_is_no_assertion_is_false_and_nothing_else(assertion):
+    assert is_asserted_by("k", b"p", assertion, b"x" * 77, Passkey(RP, (ORIGIN,))) is False

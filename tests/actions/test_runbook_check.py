@@ -28,6 +28,8 @@ OTHERWISE = book("z", {"otherwise": True})
         ({"has_change": True}, {"has_change": False}, None),
         ({"has_change": False}, {"change_kinds": ["deploy"]}, None),
         ({"change_kinds": ["scale"]}, {"change_kinds": ["deploy"]}, None),
+        ({"during": ["peak"]}, {"not_during": ["peak", "freeze"]}, None),
+        ({"during": ["peak"]}, {"not_during": ["freeze"]}, {"family": "any", "has_change": False}),
     ],
 )
 def test_two_that_fit_one_cause_are_shown_with_it(a: Any, b: Any, example: Any) -> None:

@@ -75,6 +75,28 @@ def test_a_step_without_a_way_back_must_say_so() -> None:
         load_runbooks({"x.yaml": DROP}, Verbs([Drop]))
 
 
+def test_what_cannot_be_undone_is_nothing_for_a_while() -> None:
+    text = DROP.replace("target:", "irreversible: true, revert_after_s: 600, target:", 1)
+    with pytest.raises(RunbookError, match=r"step 'drop' is to be taken back after a while, and table.drop cannot be"):
+        load_runbooks({"x.yaml": text}, Verbs([Drop]))
+
+
+def test_all_steps_are_temporary_or_none(runbook_texts: dict[str, str], verbs: Verbs) -> None:
+    where = "runbooks/scale_out_at_peak.yaml"
+    head, step, rest = runbook_texts[where].partition("  - id: scale")
+    body, safety, end = rest.partition("safety:")
+    text = head + step + body + step.replace("scale", "more") + body.replace("7200", "3600") + safety + end
+    with pytest.raises(RunbookError, match="others are not, or not after the same time"):
+        load_runbooks(runbook_texts | {where: text}, verbs)
+
+
+def test_a_need_that_nothing_can_answer_is_a_mistake(runbook_texts: dict[str, str], verbs: Verbs) -> None:
+    where = "runbooks/restart_on_memory_leak.yaml"
+    text = runbook_texts[where].replace("service.deployment]", "service.deploymant]", 1)
+    with pytest.raises(RunbookError, match=r"unknown reference .*deploymant.*Did you mean .*service.deployment"):
+        load_runbooks(runbook_texts | {where: text}, verbs)
+
+
 def test_a_step_that_says_it_is_irreversible_is_accepted() -> None:
     text = DROP.replace("target:", "irreversible: true, target:", 1)
     assert run_runbook_cases({"x.yaml": text}, Verbs([Drop])) == []
@@ -95,3 +117,28 @@ def test_the_order_of_files_does_not_matter(runbook_texts: dict[str, str], verbs
     cause = Cause(entity="a", entity_id="t/service/a", family="change", change="c")
     backwards = dict(reversed(runbook_texts.items()))
     assert load_runbooks(backwards, verbs).choose(cause, deploy).id == "error_spike_after_deploy"
+
+
+SWITCH_AND_RUN = """\
+id: copy_from_the_primary
+title: t
+when: {otherwise: true}
+steps:
+  - {id: switch, verb: flag.on, target: default/service/warehouse,
+     parameters: {service: warehouse, flag: read-from-primary}}
+  - {id: run, verb: kubernetes.run_job, target: default/service/warehouse, irreversible: true,
+     parameters: {namespace: etl, cronjob: nightly-copy, run_id: "${incident.id}"}}
+safety: [the primary bears it at night]
+cases:
+  - name: n
+    given: {service: warehouse, family: data}
+    expect:
+      - {verb: flag.on, target: default/service/warehouse,
+         parameters: {service: warehouse, flag: read-from-primary}}
+      - {verb: kubernetes.run_job, target: default/service/warehouse,
+         parameters: {namespace: etl, cronjob: nightly-copy, run_id: incident-1}}
+"""
+
+
+def test_switching_a_source_and_running_the_job_again_is_one_plan(verbs: Verbs) -> None:
+    assert run_runbook_cases({"own.yaml": SWITCH_AND_RUN}, verbs) == []

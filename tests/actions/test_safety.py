@@ -12,10 +12,8 @@ from actions._brakes import (
     Past,
     cool_down_ns,
     cools_until_ns,
-    goal_of,
     is_oscillation,
     mass_illness,
-    origin_of,
 )
 from actions._breaker import Breaker
 from actions._budget import Limits, takes
@@ -28,7 +26,7 @@ from actions._modes import ORDER, Bound, lowest, set_level
 from actions._paging import MOST, Paging
 from actions._ports import Illness, Notice, Watch
 from actions._safety import Safety, SafetySettings, outcome_of
-from actions._saga import Residue
+from actions._saga import Residue, goal_of, origin_of
 from schemas import Control, Feedback
 from schemas.core import NS
 
@@ -138,6 +136,17 @@ def test_above_a_third_ill_or_three_of_nobody_knows_how_many_is_mass_illness(ill
     assert (found is not None) == (ill >= 3 and ill > 0.3 * members)
 
 
+def test_who_is_only_foreseen_stops_no_cure_and_a_forecast_of_many_is_not_acted_on():
+    groups = (Illness("fleet", 1, 5, foreseen=3),)
+    ahead = Origin(asked='{"hypothesis":{"cause":{"family":"load_ahead"}}}')
+    safety = Safety(SafetySettings(levels={"*": "act"}, has_canary=False, must_earn=False))
+    cure, forecast = (Action(plan_of(step_of()), origin=origin) for origin in (Origin(), ahead))
+    assert safety.bound(cure, groups, 1).mode == "act"
+    assert safety.bound(forecast, groups, 1) == Bound("advise", "MASS_ILLNESS")
+    assert safety.bound(forecast, (Illness("fleet", 1, 5, foreseen=1),), 1).mode == "act"
+    assert safety.bound(cure, (Illness("fleet", 3, 5, foreseen=1),), 1) == Bound("advise", "MASS_ILLNESS")
+
+
 outcomes = st.lists(st.sampled_from(("good", "ineffective", "harmful")), max_size=30)
 
 
@@ -203,6 +212,15 @@ def test_the_most_specific_level_counts_and_unset_is_approve():
     levels = {"*": "act", "@critical": "approve", "v@critical": "advise"}
     assert [set_level(levels, "v", tier) for tier in ("critical", "low")] == ["advise", "act"]
     assert set_level(levels, "w", "critical") == "approve" and set_level({}, "v", "low") == "approve"
+
+
+def test_what_takes_a_temporary_change_back_was_approved_with_it():
+    safety = Safety(SafetySettings(levels={"*": "approve"}, has_canary=False, must_earn=False))
+    action = Action(plan_of(step_of()), origin=Origin())
+    back = replace(action, origin=Origin(reverts="k"))
+    assert (safety.bound(action, (), HOUR).mode, safety.bound(back, (), HOUR).mode) == ("approve", "act")
+    never = Safety(SafetySettings(levels={"*": "advise"}, has_canary=False, must_earn=False))
+    assert never.bound(back, (), HOUR).mode == "advise"
 
 
 def test_everything_stops_when_the_breaker_of_everything_trips_until_it_is_reset():

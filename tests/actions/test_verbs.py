@@ -66,6 +66,7 @@ def test_a_target_is_refused_or_passed_unchanged_and_then_names_a_service(target
 FIELDS: dict[str, Any] = {
     "verb": "notify.owner", "target": "default/service/cart", "parameters": REVERT | {"change": "chg-2"},
     "undo_verb": None, "undo_parameters": {}, "is_reversible": False, "runbook": "other",
+    "revert_after_s": 600,
 }  # fmt: skip
 
 

@@ -81,9 +81,9 @@ def test_one_of_two_goals_still_ill_is_no_success_and_is_told():
 
 def test_a_taken_back_change_may_only_not_make_it_worse():
     calm = seen(windows(phases(0.01, 0.01, 0.01)))
-    assert judge(calm, EFFECT, SINCE, UNTIL, is_revert=True).verdict == "recovered"
+    assert judge(calm, EFFECT, SINCE, UNTIL, is_calm=True).verdict == "recovered"
     worse = seen(windows(phases(0.01, 0.01, 0.4)))
-    assert judge(worse, EFFECT, SINCE, UNTIL, is_revert=True).verdict == "regressed"
+    assert judge(worse, EFFECT, SINCE, UNTIL, is_calm=True).verdict == "regressed"
 
 
 def test_the_interval_of_a_median_covers_it_in_19_of_20_cases():

@@ -4,6 +4,7 @@ import pytest
 from support.act import ACT, NS, asked, plan_of, replace, stand, step_of
 from support.actions import seal
 
+from actions._budget import Limit, Limits
 from actions._ledger import Free, Hold, Transaction, write
 from actions._ledger_sqlite import SqliteLedger
 from actions._machine_types import Action, Origin
@@ -36,6 +37,17 @@ def test_what_made_it_worse_is_undone_and_what_did_not_help_too():
         world = stand(scene)
         assert world.states == ["rolled_back"], verdict
         assert [what for _, _, what in world.gateway.effects] == ["do", "undo"]
+
+
+@pytest.mark.parametrize(("after", "state"), [("recovered", "succeeded"), ("regressed", "rolled_back")])
+def test_what_was_only_foreseen_may_not_make_anything_worse(after, state):
+    async def scene(world):
+        world.telemetry.is_ill, world.telemetry.cures = False, after
+        await world.ask(family="load_ahead")
+        await world.wait(900)
+        return world
+
+    assert stand(scene).states == [state]
 
 
 def test_without_telemetry_nothing_is_a_success():
@@ -124,6 +136,20 @@ def test_a_storm_of_incidents_stays_within_the_budgets_and_ten_pages():
     world = stand(scene)
     assert 3 <= len(world.gateway.effects) <= 5
     assert len(world.people.pages) <= 10 and len(world.states) == 150
+
+
+def test_a_plan_whose_last_step_has_no_budget_does_not_begin_and_one_that_ended_early_gives_its_shares_back():
+    plan, budget = plan_of(step_of("t/service/a"), step_of("t/service/b")), replace(Limits(), verb=Limit(1, 3600 * NS))
+
+    async def begun(world):
+        await world.ask(plan=plan)
+        await world.wait(1200)
+        return world
+
+    world = stand(begun, settings=WorkerSettings(replace(ACT.safety, limits=budget)))
+    assert world.gateway.effects == [] and world.ledger.open_actions() == []
+    assert world.reasons == ["NO_PERMIT"] and "expired (NO_PERMIT)" in world.people.told[-1].text
+    assert world.ledger.spent(f"verb/{plan.steps[0].change.verb}", 0) == 0
 
 
 def test_kill_stops_what_has_not_begun_and_hands_over_what_is_half_done():
@@ -304,30 +330,6 @@ def test_where_a_third_of_a_group_is_ill_nothing_acts():
         return world
 
     assert stand(scene).reasons == ["MASS_ILLNESS"]
-
-
-def test_a_temporary_change_is_taken_back_when_its_time_is_over():
-    async def scene(world):
-        await world.ask(plan=plan_of(step_of(), revert_after_ns=1800 * NS))
-        await world.wait(4000)
-        return world
-
-    world = stand(scene)
-    assert [what for _, _, what in world.gateway.effects] == ["do", "do"]
-    assert world.states == ["succeeded", "succeeded"]
-
-
-def test_an_old_copy_of_the_ledger_fences_and_reads_before_it_acts():
-    async def scene(world):
-        world.gateway.epochs["t/service/a"] = 7
-        world.gateway.marks["t/service/a"] = {("sha256:lost", 0): 1}
-        await world.ask()
-        await world.wait(900)
-        return world
-
-    world = stand(scene)
-    assert world.ledger.target("t/service/a").blocked == "UNKNOWN_MARK"
-    assert not world.gateway.effects and world.gateway.epochs["t/service/a"] > 7
 
 
 def test_a_port_that_raises_is_silence_and_people_hear_of_it_once():

@@ -9,7 +9,7 @@ import pytest
 from bench.detection import _figures as fig
 from bench.detection import _nab, _peers, kpi2018, nab, smd
 from bench.detection._series import Labelled, archives, events
-from bench.detection._system import alarms, thresholds
+from bench.detection._system import alarms, hour_explains, novel_alarms, thresholds, together
 from bench.detection._vus import vus_pr
 from schemas.core import NS
 
@@ -194,3 +194,21 @@ def test_other_systems_are_given_the_first_series_as_they_are_and_judged_alike(m
     assert found["series"] == 3 and found["windows"] == 12_000 and found["missing"] == "no detectors here"
     assert found["systems"]["tidegate"]["alarm_f1"] == found["systems"]["static_threshold"]["alarm_f1"] == 1.0
     assert _peers.table(found)
+
+
+def test_what_a_series_said_n_times_is_n_plus_one_times_less_rare():
+    surprise = np.zeros(1000)
+    surprise[[100, 400, 700, 900]] = 3.0, 3.0, 4.0, 3.0
+    assert novel_alarms(surprise, 0.5)[[100, 400, 700, 900]].round(2).tolist() == [3.0, 2.7, 4.0, 2.4]
+
+
+def test_hours_explain_a_machine_with_a_daily_swing_and_not_one_without():
+    rng, n = np.random.default_rng(1), 6 * 1440
+    noise = rng.normal(size=(n, 5))
+    swing = noise + 20 * np.sin(np.arange(n) * 2 * np.pi / 1440)[:, None]
+    assert hour_explains(labelled(n, first=n, x=noise)) < 0.1 and hour_explains(labelled(n, first=n, x=swing)) > 0.7
+
+
+def test_dimensions_together_are_as_improbable_as_the_few_far_out_or_the_many_a_little():
+    one, many, none = together(np.array([[1e-6] + 9 * [0.5], 5 * [0.01] + 5 * [0.5], 10 * [0.5]]))
+    assert one > 4 and many > 4 and none < 0.5

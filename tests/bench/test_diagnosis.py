@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.diagnosis import _baselines
+from bench.diagnosis import _baselines, _model
 from bench.diagnosis._fit import train
 from bench.diagnosis._metrics import Table
 from bench.diagnosis._score import crossed_set, trained_set
 from bench.diagnosis._sets import Found, Incident, _merged, load
 from bench.diagnosis._weak import LOSSES, weak
+from diagnosis import History
+from learning import Case
 from schemas import Anomaly, Entity, EvidencePointer
 from schemas.core import NS
 
+_model_case = _model.case
 KEYS = {
     "n", "chance_ac1", "ac1", "ac3", "avg5", "ci95_ac1", "ece", "brier", "gate_coverage", "gate_right", "specificity",
     "seconds_per_incident", "end_to_end", "leave_fault_type_out", "baselines",
@@ -62,6 +65,20 @@ def test_a_set_that_was_never_seen_is_scored_by_what_was_fitted_on_another() -> 
 def test_one_incident_is_never_calibrated_on_itself() -> None:
     _, said, _, _ = crossed_set("tvdiag_gaia", Found([incident(1)], []))
     assert said[0][1] == 0
+
+
+def test_an_incident_that_was_recorded_twice_is_judged_against_a_history_without_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[str, list[str]]] = []
+
+    def case(one: Incident, history: History) -> Case:
+        seen.append((one.id, history.record.fitted_on))
+        return _model_case(one, history)
+
+    monkeypatch.setattr(_model, "case", case)
+    _model.fit([incident(i) for i in (*range(8), *range(8))], data="made")
+    assert len(seen) == 16 and not [id for id, fitted_on in seen if id in fitted_on]
 
 
 def test_a_lost_signal_is_counted_and_nothing_rises_wrongly_that_lost_all_it_had() -> None:

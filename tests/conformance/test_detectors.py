@@ -62,14 +62,26 @@ def _lines(rng, n):
     return 2.0 * rng.binomial(clumps, share), 2.0 * clumps
 
 
+def _late(rng, n):
+    """Whole messages of twenty come late, one in a hundred, from services alike and from some that often do."""
+    often = np.resize([0.0005, 0.01, 0.05], n)
+    messages = rng.poisson(60.0, n) + 1
+    return 20.0 * rng.binomial(messages, often), 20.0 * messages
+
+
 NOISE = {
     "span.errors": (_def("span.errors", kind="count", signal="traces", is_event=True, denominator=ID), _errors),
+    "span.orphans": (_def("span.orphans", kind="count", signal="traces", is_event=True, denominator=ID), _errors),
     "log.lines": (_def("log.lines", kind="count", signal="logs", is_event=True, denominator=ID), _lines),
+    "telemetry.late": (_def("telemetry.late", kind="count", is_event=True, denominator=ID), _late),
+    "edge.requests": (_def("edge.requests", kind="count", signal="traces", is_event=True), _count),
+    "edge.duration": (_def("edge.duration", signal="traces", unit="s"), _duration),
     "edge.gap": (_def("edge.gap", signal="traces", unit="s"), _duration),
     "span.self_time": (_def("span.self_time", signal="traces", unit="s"), _duration),
     "requests": (_def("requests", kind="count"), _count),
     "cpu": (_def("cpu"), _gauge),
     "cpu.utilization": (_def("cpu.utilization"), _share),
+    "pool": (_def("hikaricp_connections_active"), _gauge),
     "replica.lag": (_def("mysql.replica.lag", unit="s"), _lag),
 }
 
@@ -99,6 +111,17 @@ def taught(detector, n, windows, seed=1, damage=None):
     return state, rng
 
 
+def p_on_noise(detector, n, windows, warm):
+    """What it says of noise (windows, n), learned as it goes on, after so many windows more."""
+    state, rng = taught(detector, n, warm)
+    p = np.empty((windows, n))
+    for at in range(windows):
+        now = block(detector, warm + at, *noise_of(detector)(rng, n))
+        p[at] = detector.score(state, now).p
+        state = detector.learn(state, now)
+    return p
+
+
 def copy(state):
     return {name: column.copy() for name, column in state.items()}
 
@@ -111,17 +134,39 @@ def test_the_folder_holds_detectors():
 @every
 def test_p_is_never_too_small_on_noise(detector):
     n, windows, warm = 2000, 100, 40
-    state, rng = taught(detector, n, warm)
-    p = np.empty((windows, n))
-    for at in range(windows):
-        now = block(detector, warm + at, *noise_of(detector)(rng, n))
-        p[at] = detector.score(state, now).p
-        state = detector.learn(state, now)
+    p = p_on_noise(detector, n, windows, warm)
     assert (p > 0).all() and (p <= 1).all()
     for a in (0.1, 0.01, 0.001):
         # Windows of one series share its baseline; the error is that of the series' own means.
         error = np.std((p <= a).mean(0)) / np.sqrt(n)
         assert (p <= a).mean() <= a + 3 * max(error, np.sqrt(a * (1 - a) / p.size)), (a, (p <= a).mean())
+
+
+@pytest.mark.parametrize("detector", [d for d in FOUND if hasattr(d, "continuous")], ids=lambda d: d.kind)
+def test_p_of_a_continuous_detector_is_neither_too_small_nor_too_large(detector):
+    n, windows, warm = 100, 500, 5000
+    state, rng = taught(detector, n, warm)
+    passed = np.zeros((windows, n), bool)
+    for at in range(windows):
+        now = block(detector, warm + at, *noise_of(detector)(rng, n))
+        passed[at] = detector.score(state, now).p <= detector.continuous
+        state = detector.learn(state, now)
+    a, error = detector.continuous, np.std(passed.mean(0)) / np.sqrt(n)
+    assert abs(passed.mean() - a) <= 3 * max(error, np.sqrt(a * (1 - a) / passed.size)), passed.mean()
+
+
+shares = pytest.mark.parametrize("detector", [d for d in FOUND if "exposure" in d.initial(0)], ids=lambda d: d.kind)
+
+
+@shares
+def test_p_of_a_share_is_not_too_small_after_a_long_history_however_rare_it_is(detector):
+    n, windows, warm = 1200, 60, 1500
+    p = p_on_noise(detector, n, windows, warm)
+    for kind in range(15):  # shares repeat after three or five series
+        mine = p[:, kind::15]
+        for a in (0.01, 0.001):
+            error = max(np.std((mine <= a).mean(0)) / np.sqrt(mine.shape[1]), np.sqrt(a * (1 - a) / mine.size))
+            assert (mine <= a).mean() <= a + 3 * error, (kind, a, (mine <= a).mean())
 
 
 @every

@@ -2,22 +2,13 @@
 
 import numpy as np
 import pytest
+from support.windows import block
 
 from detectors import Detect, part_of
 from detectors.host_residual import HostResidual, joined
 from schemas import SeriesDef
-from schemas.core import NS, WindowBlock
 
 HOSTS, DIMENSIONS, FAULT = 3, 8, 2400
-
-
-def block(at, value):
-    n, blank = len(value), np.isnan(value)
-    return WindowBlock(
-        start_ns=at * 60 * NS, end_ns=(at + 1) * 60 * NS, series=np.arange(n, dtype=np.uint64), rows=np.arange(n),
-        total=value, mean=value, low=value, high=value, last=value, count=(~blank).astype(np.int64),
-        expected=np.full(n, np.nan), weight=np.full(n, np.nan), recorded=np.where(blank, 0.0, 1.0),
-    )  # fmt: skip
 
 
 def definitions():

@@ -5,12 +5,13 @@ import pkgutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.windows import block
 
 import detectors
 from detectors import Quick
-from schemas.core import NS, WindowBlock
+from schemas.core import NS
 
 pytest.importorskip("numba")
 ROWS = 12
@@ -28,16 +29,6 @@ QUICK = [
 ]
 
 
-def block(start_s, width_s, value):
-    blank = np.isnan(value)
-    return WindowBlock(
-        start_ns=start_s * NS, end_ns=(start_s + width_s) * NS, series=np.arange(ROWS, dtype=np.uint64),
-        rows=np.arange(ROWS), total=value, mean=value, low=value, high=value, last=value,
-        count=(~blank).astype(np.int64), expected=np.full(ROWS, np.nan), weight=np.full(ROWS, np.nan),
-        recorded=np.where(blank, 0.0, 1.0),
-    )  # fmt: skip
-
-
 def history(kind, values, hours):
     """Everything that it chose, and its last state, with and without kernels."""
     plain, fast = kind(), kind()
@@ -46,7 +37,7 @@ def history(kind, values, hours):
     for detector in (plain, fast):
         state, chosen = detector.initial(ROWS), []
         for at, value in enumerate(values):
-            now = block(at * detector.window_s * (60 if hours else 1), detector.window_s, value)
+            now = block(at * (60 if hours else 1), value, detector.window_s)
             with np.errstate(all="ignore"):
                 chosen += [detector.may_matter(state, now, p).tolist() for p in (0.5, 1e-3)]
                 state = detector.learn(state, now)
@@ -81,10 +72,24 @@ def test_compiled_and_plain_detectors_agree_over_days(kind):
         value = 5 + np.sin(at / 150) + 0.1 * rng.standard_normal(ROWS)
         value *= np.where(rng.random(ROWS) < 0.01, 100, 1)
         value = np.where((at % 400 < 30) & (np.arange(ROWS) < 3), 5.0 + 0.01 * (at % 400), value)  # interpolated
-        now = block(at * 90, plain.window_s, np.where(rng.random(ROWS) < 0.02, np.nan, value))
+        now = block(at, np.where(rng.random(ROWS) < 0.02, np.nan, value), plain.window_s, at * 90 * NS)
         matters = plain.may_matter(one, now, 1e-3)
         assert matters.tolist() == fast.may_matter(two, now, 1e-3).tolist()
         chosen += len(matters)
         one, two = plain.learn(one, now), fast.learn(two, now)
     assert chosen > 0
     assert all(one[name].tobytes() == two[name].tobytes() for name in one)
+
+
+@quick
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(VALUES, min_size=ROWS, max_size=ROWS), min_size=1, max_size=20))
+@example([[0.0] * ROWS] * 5 + [[1.7e308] * ROWS] + [[0.0] * ROWS] * 3)
+def test_no_value_however_large_blinds_a_series_for_good(kind, values):
+    """It would, if a scale became infinite once: then it is no number ever after, and nothing compares with that."""
+    detector = kind()
+    state = detector.initial(ROWS)
+    with np.errstate(all="ignore"):
+        for at, value in enumerate(values):
+            state = detector.learn(state, block(at, np.array(value), detector.window_s))
+    assert all(np.isfinite(column).all() for column in state.values())

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.windows import block
 
 from detectors.flat_line import FlatLine
 from detectors.replica_lag import ReplicaLag
@@ -9,18 +10,8 @@ from detectors.saturation import Saturation
 from detectors.trend import Trend, hours_left
 from detectors.variance import Variance
 from schemas import SeriesDef
-from schemas.core import NS, WindowBlock
 
 DAY = 1440
-
-
-def block(at, value):
-    n, blank = len(value), np.isnan(value)
-    return WindowBlock(
-        start_ns=at * 60 * NS, end_ns=(at + 1) * 60 * NS, series=np.arange(n, dtype=np.uint64), rows=np.arange(n),
-        total=value, mean=value, low=value, high=value, last=value, count=(~blank).astype(np.int64),
-        expected=np.full(n, np.nan), weight=np.full(n, np.nan), recorded=np.where(blank, 0.0, 1.0),
-    )  # fmt: skip
 
 
 def scored(detector, values):

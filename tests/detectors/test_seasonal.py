@@ -2,22 +2,12 @@
 
 import numpy as np
 import pytest
+from support.windows import block
 
 from detectors._tail_online import SHARE, initial_tail, is_known, learn_tail, upper
 from detectors.seasonal_local import SeasonalLocal
-from schemas.core import NS, WindowBlock
 
 HOUR = 3600
-
-
-def block(at, value, width_s=HOUR):
-    n, blank = len(value), np.isnan(value)
-    return WindowBlock(
-        start_ns=at * width_s * NS, end_ns=(at + 1) * width_s * NS, series=np.arange(n, dtype=np.uint64),
-        rows=np.arange(n), total=value, mean=value, low=value, high=value, last=value,
-        count=(~blank).astype(np.int64), expected=np.full(n, np.nan), weight=np.full(n, np.nan),
-        recorded=np.where(blank, 0.0, 1.0),
-    )  # fmt: skip
 
 
 def taught(values, width_s=HOUR):
@@ -56,9 +46,9 @@ def test_what_is_usual_at_this_hour_is_no_anomaly_and_at_another_hour_is_one():
     detector, state, _ = taught(daily(24 * 20, 1, lambda rng, shape: rng.normal(0, 0.5, shape)))
     noon, midnight = np.array([70.0]), np.array([30.0])
     at_six = 24 * 20 + 6
-    assert detector.score(state, block(at_six, noon)).p[0] > 0.05
-    assert detector.score(state, block(at_six, midnight)).p[0] < 1e-5
-    assert abs(detector.score(state, block(at_six, noon)).expected[0] - 70) < 2
+    assert detector.score(state, block(at_six, noon, HOUR)).p[0] > 0.05
+    assert detector.score(state, block(at_six, midnight, HOUR)).p[0] < 1e-5
+    assert abs(detector.score(state, block(at_six, noon, HOUR)).expected[0] - 70) < 2
 
 
 def test_a_spike_is_a_wonder_in_a_calm_series_and_none_in_one_that_has_them_daily():
@@ -66,7 +56,7 @@ def test_a_spike_is_a_wonder_in_a_calm_series_and_none_in_one_that_has_them_dail
     spikes = np.random.default_rng(8).random(24 * 60) < 0.04
     windows[spikes, 1] += 30
     detector, state, _ = taught(windows)
-    p = detector.score(state, block(24 * 60, windows[-24] + 25)).p
+    p = detector.score(state, block(24 * 60, windows[-24] + 25, HOUR)).p
     assert p[0] < 1e-6 and p[1] > 1e-3
 
 
@@ -74,7 +64,7 @@ def test_an_interpolated_line_tells_nothing_and_teaches_nothing():
     noise = daily(24 * 20, 1, lambda rng, shape: rng.normal(0, 0.5, shape))
     detector, state, _ = taught(noise)
     before = {name: column.copy() for name, column in state.items()}
-    line = [block(24 * 20 + at, np.array([50.0 + at])) for at in range(10)]
+    line = [block(24 * 20 + at, np.array([50.0 + at]), HOUR) for at in range(10)]
     for one in line[:-1]:
         state = detector.learn(state, one)
     assert detector.score(state, line[-1]).p[0] == 1.0
@@ -98,3 +88,10 @@ def test_one_long_fault_counts_once_in_the_tail():
         faulty = learn_tail(faulty, size + (20.0 if 4000 <= at < 4060 else 0.0), np.ones(1, bool))
     assert faulty["tail_peaks"][0] >= 10 and faulty["tail_mean"][0] < 1.5 * state["tail_mean"][0]
     assert upper(faulty, np.array([20.0]))[0] < 1e-6 < SHARE
+
+
+def test_a_sparse_series_that_was_calm_for_weeks_is_not_odd_when_it_is_as_busy_as_before():
+    rng, busy = np.random.default_rng(6), np.repeat([0.06, 0.06, 0.06, 0.01, 0.01, 0.06], 7 * 144)[:, None]
+    values = np.where(rng.random((len(busy), 40)) < busy, rng.exponential(20, (len(busy), 40)), 0.0)
+    _, _, p = taught(values, width_s=600)
+    assert (p[5 * 7 * 144 :] < 1e-5).mean() < 0.006  # 0.013 if the usual distance is forgotten within three days

@@ -66,6 +66,15 @@ def test_the_first_line_says_what_since_when_why_how_sure_and_what_is_proposed()
     )
 
 
+def test_what_is_only_foreseen_is_not_called_ill():
+    ahead = hypothesis()
+    ahead = ahead.model_copy(update={"cause": ahead.cause.model_copy(update={"family": "load_ahead"})})
+    assert (
+        "checkout and 1 more not ill yet, foreseen since 2027-01-15T07:59:30Z; "
+        in brief(Known(diagnosis(ahead))).headline
+    )
+
+
 def test_an_abstention_says_unknown_and_why():
     known = Known(diagnosis(hypothesis(confidence=None, state="UNCALIBRATED"), abstained="CLOSE_CALL"))
     assert "cause unknown (CLOSE_CALL); no proposal" in brief(known).headline
@@ -113,8 +122,25 @@ def test_evidence_against_and_questions_without_an_answer_are_told():
     known = Known(diagnosis(hypothesis(), found, unknown=[asked], completeness=0.75))
     assert lines(known, "Ruled out, or spoken against")[1] == "-1.50 its callers are as ill"
     assert lines(known, "Not known")[:2] == [
-        "25% of the expected telemetry is missing", "rate of cart (prometheus): QUERY_TIMEOUT",
+        "25% of the expected telemetry is missing or was asked for and not answered",
+        "rate of cart (prometheus): QUERY_TIMEOUT",
     ]  # fmt: skip
+
+
+def test_what_the_cause_was_is_one_line_to_copy():
+    said = lines(Known(diagnosis(hypothesis("checkout"), hypothesis("cart"))), "Look further")
+    name = Known(diagnosis()).diagnosis.incident_id[:8]
+    told = [line.partition(": ")[2] for line in said if "tidegate label" in line]
+    assert [line.split(" --family")[0] for line in told] == [
+        f"tidegate label {name} --cause checkout", f"tidegate label {name} --cause cart",
+        f"tidegate label {name} --no-fault, or --unknown",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a; rm -rf ~", "$(id)", "--all", "a b", "`id`", ""])
+def test_a_name_that_a_shell_would_run_is_not_offered_to_copy(name):
+    said = lines(Known(diagnosis(hypothesis(name))), "Look further")
+    assert not [line for line in said if "--cause" in line]
 
 
 def test_the_change_the_callers_and_the_exact_proposal_are_named():
@@ -194,6 +220,24 @@ def test_what_customers_notice_is_not_made_up(business, said):
     assert not any(
         "customers" in line for line in lines(Known(diagnosis(hypothesis()), business=(sold(),)), "Not known")
     )
+
+
+def incident(**more):
+    told = {"id": "0a1b2c3d-0000", "opened_ns": T, "updated_ns": T, "entities": [WHO], "severity": 9.0, "title": "x"}
+    return sc.Incident(**told | more)
+
+
+def test_the_owner_and_what_customers_lose_are_told_and_else_that_nobody_said():
+    missed = sc.ObjectiveMissed(service="checkout", of="error_ratio", most=0.001, observed=0.12, requests=400, end_ns=T)
+    known = incident(owner="Team payments", escalation=["ada", "head of trade"], customer_impact=[missed])
+    told = lines(Known(diagnosis(hypothesis()), known), "Impact")
+    assert "owner: Team payments; escalation: ada, then head of trade" in told
+    assert any("customers: checkout: 12.00% of 400 requests failed" in line and "120 times" in line for line in told)
+    told = lines(Known(diagnosis(hypothesis()), incident()), "Not known")
+    assert "owner: nobody has said whose these services are" in told
+    assert "objectives: none of these services is on record" in told
+    told = lines(Known(diagnosis(hypothesis()), incident(customer_impact=[])), "Not known")
+    assert "objectives: no window was seen to miss one" in told
 
 
 STATES = get_args(sc.ActionEvent.model_fields["state"].annotation)

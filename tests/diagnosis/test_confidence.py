@@ -21,7 +21,16 @@ CURVE = CalibrationMap(
     novel_parameters=[0.5, -1.0], novelty_parameters=[-10.0, 5.0],
     scored=[i / 40 for i in range(40)], right=[int(i > 20) for i in range(40)],
 )  # fmt: skip
-standings = st.builds(Standing, st.floats(-20, 20), st.floats(0, 1), st.floats(0, 1), st.integers(0, 3))
+BENT = CURVE.model_copy(
+    update={
+        "beta_parameters": [1.5, 0.4, 0.1], "scored": sorted([0.5] * 9 + [0.98] * 12 + [i / 20 for i in range(20)]),
+        "right": [int(i % 3 > 0) for i in range(41)],
+    }
+)  # fmt: skip
+standings = st.builds(
+    Standing, st.floats(-20, 20), st.floats(0, 1), st.floats(0, 1), st.integers(0, 3),
+    plain=st.none() | st.floats(-20, 20), lost=st.floats(0, 1), unheard=st.floats(0, 4 / 3),
+)  # fmt: skip
 
 
 @settings(deadline=None)
@@ -34,22 +43,40 @@ def test_a_confidence_lies_in_its_interval_and_both_between_zero_and_one(standin
 @settings(deadline=None)
 @given(standings, st.floats(0, 1), st.integers(0, 3))
 def test_less_telemetry_never_raises_a_confidence(standing, share, more):
-    worse = standing._replace(completeness=standing.completeness * share, missing=standing.missing + more)
+    worse = standing._replace(
+        completeness=standing.completeness * share, missing=standing.missing + more,
+        lost=1 - (1 - standing.lost) * share, unheard=standing.unheard + 1 - share,
+    )  # fmt: skip
     (before, (low, _)), (after, (less, _)) = confidence_of(CURVE, standing), confidence_of(CURVE, worse)
     assert after <= before and less <= low
 
 
 @settings(deadline=None)
 @given(standings, st.floats(0, 10))
-def test_a_higher_score_never_lowers_it(standing, more):
+@pytest.mark.parametrize("curve", [CURVE, BENT])
+def test_a_higher_score_never_lowers_it(curve, standing, more):
     better = standing._replace(odds=standing.odds + more)
-    assert confidence_of(CURVE, better)[0] >= confidence_of(CURVE, standing)[0] - 1e-9
+    assert confidence_of(curve, better)[0] >= confidence_of(curve, standing)[0] - 1e-9
+
+
+def test_nothing_is_said_more_surely_than_what_was_said_as_surely_was_right():
+    wrong = CURVE.model_copy(update={"right": [0] * 40})
+    high = [confidence_of(curve, Standing(9.0))[0] for curve in (CURVE, wrong)]
+    assert high == pytest.approx([19.5 / 21, 0.5 / 21])
+
+
+def test_a_bent_curve_is_used_in_place_of_the_straight_one():
+    straight = CURVE.model_copy(update={"scored": [], "right": []})
+    bent = straight.model_copy(update={"beta_parameters": [1.2, 0.5, 0.0]})
+    low, high = (confidence_of(bent, Standing(odds))[0] for odds in (-2.0, 2.0))
+    assert 0.05 < low < confidence_of(straight, Standing(-2.0))[0] < 0.13 and 0.5 < high < 0.76
 
 
 @settings(deadline=None)
 @given(standings)
-def test_what_is_like_nothing_known_is_not_more_certain(standing):
-    known, new = (confidence_of(CURVE, standing._replace(odds=abs(standing.odds), likeness=x))[0] for x in (1.0, 0.0))
+@pytest.mark.parametrize("curve", [CURVE, BENT])
+def test_what_is_like_nothing_known_is_not_more_certain(curve, standing):
+    known, new = (confidence_of(curve, standing._replace(odds=abs(standing.odds), likeness=x))[0] for x in (1.0, 0.0))
     assert new <= known
 
 

@@ -2,8 +2,10 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from diagnosis import KINDS, History, evidence_matrix, evidence_table, missing_signals, signs_of
+from diagnosis._kinds import kind_of_metric
 from learning import Past, fit_history
 from schemas import TopologyEdge
 
@@ -21,6 +23,18 @@ def edge(a, b):
 
 def gap(a, b, p=1e-8):
     return anomaly(b, 0, p, kind="edge_gap", name="edge.gap", labels={"caller": a, "callee": b})
+
+
+@pytest.mark.parametrize(
+    ("name", "up"),
+    [
+        ("http_server_duration_seconds_mean", "metric_latency"), ("http_server_duration_seconds_sum", None),
+        ("http_server_duration_seconds_count", None), ("go_gc_duration_seconds", "metric_other"),
+    ],
+)  # fmt: skip
+def test_what_grows_with_requests_is_traffic_whatever_it_is_called(name, up):
+    assert kind_of_metric(name, 1) == up
+    assert kind_of_metric("http_server_duration_seconds_count", -1) == "traffic"
 
 
 def cell(table, service, kind):
@@ -75,6 +89,13 @@ def test_a_busy_cpu_counts_whole_if_all_callers_notice_it_and_not_if_some_do():
 def test_busy_cpus_count_whole_where_nobody_notices_anything():
     first, second = (evidence_table(busy(*some), [], []) for some in (["a"], ["a", "b"]))
     assert cell(first, "a", "metric_cpu") == cell(second, "b", "metric_cpu") > 0
+
+
+def test_a_resource_that_is_short_only_after_most_clear_symptoms_counts_a_fifth():
+    felt = [anomaly(f"s{i}", second, 1e-40) for i, second in enumerate((-600, 0, 0, 10))]
+    early, late = ([*busy("s0"), *felt], [anomaly("s0", 90, 1e-6, kind="metric", name="cpu_usage_rate"), *felt])
+    cells = [cell(evidence_table(shown, [], []), "s0", "metric_cpu") for shown in (early, late)]
+    assert cells[1] == pytest.approx(0.2 * cells[0])
 
 
 def test_a_failed_call_speaks_of_both_ends():

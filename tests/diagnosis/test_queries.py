@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from diagnosis import Context, QueryFailed
-from diagnosis.queries.prometheus import TEMPLATES, Prometheus, Saturation, selector_of, values_of
+from diagnosis import Context, Onset, QueryFailed
+from diagnosis.queries.prometheus import TEMPLATES, Prometheus, selector_of, values_of
 from diagnosis.queries.topics import Compare, Topics
 from schemas import SeriesDef
 from schemas.core import NS
@@ -94,7 +94,7 @@ def test_only_enumerated_expressions_are_asked():
             self.asked.append((path, query["query"]))
             return {"status": "success", "data": {"resultType": "matrix", "result": []}}
 
-    asked = Saturation(service="cart", onset_ns=T - 60 * NS, end_ns=T)
+    asked = Onset(service="cart", onset_ns=T - 60 * NS, end_ns=T)
     asyncio.run(Prometheus().run(asked, "default", Context(prometheus=Keeps())))
     assert Keeps.asked == [("/api/v1/query_range", t % 'pod=~"cart(-.*)?"') for t in TEMPLATES.values()]
 
@@ -107,7 +107,7 @@ def test_memory_that_doubled_at_the_onset_speaks_for_memory():
             rose = [[t, "200" if "memory" in query["query"] and t >= T / NS - 60 else "100"] for t in times]
             return {"status": "success", "data": {"resultType": "matrix", "result": [{"values": rose}]}}
 
-    asked = Saturation(service="cart", onset_ns=T - 60 * NS, end_ns=T)
+    asked = Onset(service="cart", onset_ns=T - 60 * NS, end_ns=T)
     answer = asyncio.run(Prometheus().run(asked, "default", Context(prometheus=Doubled())))
     found = {finding.kind: finding.strength for finding in answer.findings}
     assert found == {"asked_cpu": 0.0, "asked_memory": pytest.approx(1 / 3), "asked_restarts": 0.0}

@@ -88,3 +88,44 @@ def test_the_order_of_what_a_rule_sees_does_not_matter(rule):
 def test_of_a_partition_the_healthy_end_is_not_restarted():
     words = said("network_partition", *CASES["network_partition"][:3])
     assert {w.service for w in words if w.weight < 0} == {"b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        ("pool_exhaustion", ["db.client.connection.wait_time"]),
+        ("replica_lag", ["mysql.replica.time_behind_source"]),
+        ("replica_lag", ["postgresql.wal.lag"]),
+        ("memory_leak", ["jvm.memory.used", "jvm.gc.overhead"]),
+    ],
+)
+def test_a_rule_knows_the_names_of_opentelemetry_with_their_dots(rule, names):
+    assert [w.service for w in said(rule, [slow, *(metric("a", name) for name in names)], [], [])] == ["a"]
+
+
+def lost_call(a, b):
+    return anomaly(b, 0, 1e-9, name="edge.errors", labels={"caller": a, "callee": b}, series=None)
+
+
+def test_who_cannot_be_reached_by_most_that_call_it_is_cut_off_and_its_callers_are_not():
+    found = [lost_call(caller, "x") for caller in "ab"]
+    calls = [("a", "x"), ("b", "x"), ("web", "a"), ("web", "b")]
+    (word,) = said("network_partition", found, calls, [])
+    assert (word.service, word.family) == ("x", "network") and word.weight > 0
+    assert said("network_partition", found[:1], calls, []) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [("certificate_failure", "x509: certificate has expired"), ("replica_lag", "replication lag after <*> s")],
+)
+def test_a_line_that_is_known_by_its_location_is_read_as_well(rule, text):
+    plain = line("a", "Client.java#17")
+    located = plain.model_copy(update={"labels": {"template": "Client.java#17", "text": text}})
+    assert said(rule, [plain], [], []) == [] and [w.service for w in said(rule, [located], [], [])] == ["a"]
+
+
+def test_a_line_alone_does_not_make_a_service_run_out_of_memory():
+    typed = line("a", 'display name refused: "java.lang.OutOfMemoryError"')
+    assert said("memory_leak", [typed], [], []) == []
+    assert [w.service for w in said("memory_leak", [typed, failing], [], [])] == ["a"]

@@ -93,7 +93,7 @@ def investigated(seconds):
         state, _ = stage.step(state, message(edge(*pair), sc.TOPOLOGY, T - 900 * NS))
     for service in ("front", "cart", "redis", "orders", "ledger"):
         state, _ = stage.step(state, message(anomaly(service), sc.ANOMALIES, T))
-    for at_s in (5, 35, 70, 101, 140):
+    for at_s in (5, 15, 25, 35, 70):
         state, more = stage.step(state, Tick(T + at_s * NS))
         out += more
         if asked := records(more, sc.Inquiry):

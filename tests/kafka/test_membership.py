@@ -42,13 +42,13 @@ def finals(deployed: Deployed) -> list[Message]:
 
 
 def test_in_a_group_that_the_broker_manages_kills_and_rebalances_change_nothing(alone: Broker, tmp_path: Path) -> None:
+    """How soon a killed stage speaks again is measured by `make kills`, not here: that depends on the machine."""
     whole = replay(recorded_shop(14), build(Settings()))
     found = chaos(
         alone, tmp_path, whole, prefix="kip848", minutes=14, seconds=60, kills=3, stops=2,
         kafka={"group_protocol": "consumer"},
     )  # fmt: skip
     assert found.wrong == ""
-    assert found.resume_p99_s < 30
 
 
 def test_a_corrupt_snapshot_is_passed_over_for_the_one_before(deployed: Deployed) -> None:

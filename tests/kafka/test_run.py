@@ -1,5 +1,7 @@
 """The pipeline on Apache Kafka: the digest of one process, whatever is killed."""
 
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -35,6 +37,15 @@ def test_the_digest_on_kafka_is_that_of_one_process(deployed: Deployed, whole: R
     deployed.stop()
     assert run.digest == whole.digest
     assert deployed.totals()[0].dump() == whole.ledger.dump()
+
+
+def test_a_process_that_is_told_to_stop_again_and_again_ends_cleanly(deployed: Deployed) -> None:
+    process = deployed.start("normalise")
+    deployed.wait_until(lambda: b'"process started"' in deployed.file_of(process).read_bytes())
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    assert process.returncode == 0, deployed.logs()
 
 
 def test_every_process_killed_twice_stopped_and_rebalanced_changes_nothing(alone: Broker, tmp_path: Path) -> None:

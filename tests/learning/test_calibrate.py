@@ -43,6 +43,21 @@ def test_what_is_unlike_the_known_is_judged_by_the_curve_of_the_new():
     assert knownness(curve, 0.9) > knownness(curve, 0.1) and strange < known
 
 
+def test_where_certain_ones_are_right_less_often_than_a_line_says_the_known_curve_bends():
+    rng = np.random.default_rng(3)
+    odds = rng.normal(0, 4, 600)
+    right = rng.random(600) < 1 / (1 + np.exp(-np.where(odds < 0, 1.2, 0.2) * odds))
+    pairs = list(zip(odds, right, strict=True))
+    found = [Outcome(f"b{i}", f"g{i % 7}", Standing(float(o), 0.9), bool(r)) for i, (o, r) in enumerate(pairs)]
+    curve = fit_calibration(found[:300], outcomes(30, likeness=0.2), data="made")
+    bent, straight = (
+        reliability(*said(one.model_copy(update={"scored": [], "right": []}), found[300:])).brier
+        for one in (curve, curve.model_copy(update={"beta_parameters": []}))
+    )
+    below, above, _ = curve.beta_parameters
+    assert below > 2 * above and bent < straight
+
+
 def test_an_interval_narrows_with_outcomes():
     widths = []
     for n in (20, 400):

@@ -23,6 +23,16 @@ def test_a_threshold_keeps_its_budget_on_other_series():
         assert got == pytest.approx(per_window, rel=0.25), per_window
 
 
+def test_a_tail_heavier_than_exponential_is_followed_halfway_the_rest_is_taken_for_faults():
+    def heavy(seed, n):
+        u = np.random.default_rng(seed).random(n)
+        return (u**-0.2 - 1.0) / 0.2 / np.log(10)
+
+    fit = fit_tail("d", {"a": heavy(1, 400_000), "b": heavy(2, 400_000)}, "noise")
+    got = onsets(heavy(3, 2_000_000), surprise_for(fit, 1e-4)).mean()
+    assert fit.shape > 0 and 1e-4 < got < 3e-4  # an exponential tail gets 3.6e-4
+
+
 def test_faults_in_the_stretch_hardly_move_the_threshold():
     ill, calm = (fit_tail("d", {"a": surprises(4, faults=n)}, "noise") for n in (200, 0))
     assert abs(surprise_for(ill, 1e-4) - surprise_for(calm, 1e-4)) < 0.1

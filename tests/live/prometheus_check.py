@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support.kafka import free_ports
 
-from diagnosis import Context, QueryFailed
-from diagnosis.queries.prometheus import Prometheus, Saturation
+from diagnosis import Context, Onset, QueryFailed
+from diagnosis.queries.prometheus import Prometheus
 from schemas.core import NS
 from tidegate._prometheus import PrometheusReader
 
@@ -75,7 +75,7 @@ def _is_ready(address):
 
 
 def found(url, service):
-    asked = Saturation(service=service, onset_ns=ONSET_S * NS, end_ns=(ONSET_S + 600) * NS)
+    asked = Onset(service=service, onset_ns=ONSET_S * NS, end_ns=(ONSET_S + 600) * NS)
     answer = asyncio.run(Prometheus().run(asked, "default", Context(prometheus=PrometheusReader(url))))
     return {finding.kind: round(finding.strength, 3) for finding in answer.findings}
 

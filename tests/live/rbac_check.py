@@ -11,8 +11,23 @@ from pathlib import Path
 import pytest
 from support.gateway import KEY
 from support.kube import Cluster
-from support.kubernetes_cases import APPS, DO, NODE, deployment, effect, empty, fill, scale, settings, template
+from support.kubernetes_cases import (
+    APPS,
+    BATCH,
+    DO,
+    JOB,
+    NODE,
+    again,
+    deployment,
+    effect,
+    empty,
+    fill,
+    scale,
+    settings,
+    template,
+)  # fmt: skip
 
+from actions.executors._jobs import name_of
 from actions.executors.kubernetes import Kubernetes
 from schemas.signatures import public_text
 from tidegate._action_gateway_settings import ActGateway
@@ -89,7 +104,7 @@ def test_with_what_is_rendered_every_verb_works_and_nothing_else(api):
     hands = Kubernetes(settings(api))
     told = [scale(), effect("kubernetes.restart", restart_id="i-1"), scale("undo"),
             effect("kubernetes.rollback", from_hash="5d9c", to_hash="7f6b"),
-            effect("kubernetes.cordon", target=NODE, node="node-1"),
+            again(), effect("kubernetes.cordon", target=NODE, node="node-1"),
             effect("kubernetes.uncordon", target=NODE, node="node-1")]  # fmt: skip
     for one in told:
         reading = hands.read(one)
@@ -99,6 +114,7 @@ def test_with_what_is_rendered_every_verb_works_and_nothing_else(api):
     for method, path, body in (
         ("DELETE", f"{APPS}/deployments/checkout", None), ("GET", f"{APPS}/deployments", None),
         ("POST", f"{APPS}/deployments", {"metadata": {"name": "x"}}),
+        ("DELETE", JOB, None), ("GET", f"{BATCH}/jobs", None), ("PATCH", f"{BATCH}/cronjobs/nightly-copy", {}),
         ("GET", "/apis/apps/v1/namespaces/search/deployments/checkout", None),
         ("GET", "/api/v1/namespaces/shop/secrets", None), ("GET", "/api/v1/namespaces/shop/pods", None),
         ("DELETE", "/api/v1/namespaces/shop/persistentvolumeclaims/x", None), ("DELETE", "/api/v1/nodes/node-1", None),
@@ -123,3 +139,19 @@ def test_even_with_the_stolen_token_only_small_changes_of_known_fields_pass(api,
     spec = {"spec": {"replicas": before["replicas"] + 1}}
     assert status(api, "PATCH", f"{APPS}/deployments/checkout", spec) == 200
     api.ask("PATCH", f"{APPS}/deployments/checkout", {"spec": {"replicas": before["replicas"]}})
+
+
+def test_even_with_the_stolen_token_only_a_suspended_job_of_a_cronjob_is_made_and_what_it_runs_stays(api):
+    apply(api, "kubernetes.scale", "kubernetes.run_job")
+    owner = [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly-copy", "uid": "u", "controller": True}]
+    pods = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "evil:v1"}]}
+    for meta, more in (({}, {"suspend": True}), ({"ownerReferences": owner}, {"suspend": False})):
+        notes = {"annotations": {"tidegate.io/template": "x"}}
+        body = {"metadata": {"name": "evil", **notes, **meta}, "spec": {"template": {"spec": pods}, **more}}
+        assert status(api, "POST", f"{BATCH}/jobs", body) == 422
+    hands = Kubernetes(settings(api))
+    hands.fence(again(run_id="i-2"), 1)
+    name = f"{BATCH}/jobs/{name_of(again(run_id='i-2'))}"
+    assert status(api, "PATCH", name, {"spec": {"template": {"spec": pods}}}) == 422
+    assert hands.write(again(run_id="i-2"), DO, hands.read(again(run_id="i-2"))).outcome == "written"
+    api.ask("DELETE", name)

@@ -17,9 +17,11 @@ import schemas
 from schemas import (
     Feedback,
     Hypothesis,
+    Matcher,
     ProposedChange,
     Record,
     RecordInvalid,
+    Silence,
     canonical,
     record_id,
     rfc3339,
@@ -27,8 +29,9 @@ from schemas import (
     sha256,
 )
 from schemas._artefacts import CalibrationMap, EvidenceHistory, RankerWeights, TailFit
+from schemas._services import ServiceBook
 
-ALL = (*schemas.RECORDS.values(), CalibrationMap, EvidenceHistory, RankerWeights, TailFit)
+ALL = (*schemas.RECORDS.values(), CalibrationMap, EvidenceHistory, RankerWeights, ServiceBook, TailFit)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
@@ -86,7 +89,11 @@ _CHOSEN = st.dictionaries(_WORD, _WORD | st.integers(-9, 9) | st.booleans(), max
 EXACT: dict[type[Record], dict[str, Any]] = {
     ProposedChange: {
         "target": st.builds("t/service/{}".format, _WORD), "parameters": _CHOSEN, "undo_parameters": _CHOSEN,
-    }
+    },
+    Silence: {
+        "matchers": st.lists(st.builds(Matcher, name=_WORD, value=_WORD), min_size=1, max_size=2),
+        "start_ns": st.integers(-(2**63), 0), "end_ns": st.integers(0, 2**63 - 1),
+    },
 }  # fmt: skip
 """Fields whose values are held to more than their type."""
 
@@ -186,6 +193,7 @@ def test_a_series_id_hashes_the_canonical_json_of_its_identity(labels: dict[str,
 HARD = st.recursive(
     JSON
     | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(0.00005, 2e15)
     | st.sampled_from('\x00\b\x1f\x7f"\\/\u2028\U0001f600\uffff'),
     lambda inner: st.tuples(inner) | st.dictionaries(st.sampled_from(["a", "B", "\uffff", "\U0001f600"]), inner),
 )

@@ -1,12 +1,8 @@
 """The context store in a real PostgreSQL holds to what it holds to in a file."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 from support.context_rules import NOW, RULES, entry
-from support.postgres import NOBODY, Server
+from support.postgres import alone
 
 from tidegate._context import open_store
 from tidegate._errors import RunError
@@ -14,17 +10,8 @@ from tidegate._errors import RunError
 
 @pytest.fixture(scope="module")
 def server():
-    folder = Path(tempfile.mkdtemp(prefix="tidegate-pgc-"))
-    if NOBODY:
-        folder.chmod(0o755)
-        shutil.chown(folder, **NOBODY)
-    found = Server(folder, "context")
-    found.tool("initdb", "-D", str(found.data), "-U", "tidegate", "--auth=trust")
-    found.configure(listen_addresses="127.0.0.1", port=str(found.port), unix_socket_directories=str(folder))
-    found.start()
-    yield found
-    found.stop()
-    shutil.rmtree(folder)
+    with alone() as found:
+        yield found
 
 
 @pytest.fixture

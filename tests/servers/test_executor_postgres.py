@@ -1,9 +1,5 @@
 """The executor of PostgreSQL on a real server, with the credentials that it needs and no more."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import psycopg
 import pytest
 from support.effects import (
@@ -12,7 +8,7 @@ from support.effects import (
     check_what_somebody_changed_since_is_not_undone,
 )
 from support.gateway import VERBS
-from support.postgres import NOBODY, Server
+from support.postgres import alone
 from support.rigs import Rig
 
 from actions._executor import Mark, TargetAway
@@ -25,24 +21,15 @@ TARGET = "default/service/orders-db"
 
 @pytest.fixture(scope="module")
 def server():
-    folder = Path(tempfile.mkdtemp(prefix="tidegate-pg-"))
-    if NOBODY:
-        folder.chmod(0o755)
-        shutil.chown(folder, NOBODY["user"], NOBODY["group"])
-    one = Server(folder, "primary")
-    one.tool("initdb", "-D", str(one.data), "-A", "trust", "-U", "tidegate", "--no-sync")
-    one.configure(port=str(one.port), listen_addresses="127.0.0.1", unix_socket_directories="", max_connections="30")
-    one.start()
-    one.run("create role gateway login createrole")
-    one.run("grant pg_signal_backend, pg_read_all_stats to gateway")
-    one.run("create role orders login connection limit 20")
-    one.run("create role other login connection limit 20")
-    one.run("grant orders to gateway with admin option, inherit false, set false")
-    one.run(SET_UP)
-    one.run("grant usage on schema tidegate to gateway; grant select, insert, update on tidegate.mark to gateway")
-    yield one
-    one.stop()
-    shutil.rmtree(folder)
+    with alone() as one:
+        one.run("create role gateway login createrole")
+        one.run("grant pg_signal_backend, pg_read_all_stats to gateway")
+        one.run("create role orders login connection limit 20")
+        one.run("create role other login connection limit 20")
+        one.run("grant orders to gateway with admin option, inherit false, set false")
+        one.run(SET_UP)
+        one.run("grant usage on schema tidegate to gateway; grant select, insert, update on tidegate.mark to gateway")
+        yield one
 
 
 @pytest.fixture

@@ -1,39 +1,27 @@
 """The query of PostgreSQL activity on a real server: who waits for whom, read without being able to write."""
 
 import asyncio
-import shutil
-import tempfile
 import threading
-from pathlib import Path
 
 import psycopg
 import pytest
-from support.postgres import NOBODY, Server
+from support.postgres import alone
 
-from diagnosis import Context, QueryFailed
-from diagnosis.queries.postgres import Activity, Postgres
+from diagnosis import Context, Onset, QueryFailed
+from diagnosis.queries.postgres import Postgres
 from tidegate._investigate_readers import PostgresReader
 
 
 @pytest.fixture(scope="module")
 def server():
-    folder = Path(tempfile.mkdtemp(prefix="tidegate-pgq-"))
-    if NOBODY:
-        folder.chmod(0o755)
-        shutil.chown(folder, **NOBODY)
-    found = Server(folder, "asked")
-    found.tool("initdb", "-D", str(found.data), "-U", "tidegate", "--auth=trust")
-    found.configure(listen_addresses="127.0.0.1", port=str(found.port), unix_socket_directories=str(folder))
-    found.start()
-    yield found
-    found.stop()
-    shutil.rmtree(folder)
+    with alone() as found:
+        yield found
 
 
 def asked(server, service):
     query = Postgres()
     answer = asyncio.run(
-        query.run(Activity(service=service, onset_ns=1, end_ns=2), "default",
+        query.run(Onset(service=service, onset_ns=1, end_ns=2), "default",
                   Context(postgres=PostgresReader(server.place)))
     )  # fmt: skip
     return {finding.kind: finding.now for finding in answer.findings}

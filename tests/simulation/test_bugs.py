@@ -18,6 +18,12 @@ def test_the_catalogue_has_at_least_thirty_bugs_each_with_a_name_of_its_own():
     assert len(set(names)) == len(names)
 
 
+def test_every_bug_of_the_catalogue_still_has_the_place_that_it_is_put_into():
+    for one in catalogue():
+        with planted(one):
+            pass
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_a_bug_put_in_is_found(name):
     assert hunt(bug(name), seeds=15, directed=0, enough=1).caught_seeds >= 1

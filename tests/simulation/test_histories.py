@@ -21,7 +21,13 @@ def test_nothing_that_may_never_happen_happens(sim_seed, sim_faults):
     assert not outcome.violations, "\n".join(told(outcome) + outcome.timeline[-200:])
 
 
-@pytest.mark.parametrize("seed", [202, 307, 1153, 1394, 1911, 20064, 20069])
+FOUND = (
+    202, 307, 1153, 1394, 1911, 2511, 3378, 4771, 6646, 7713, 10308, 10887, 11013, 12973, 20064, 20069, 25324, 28318,
+    41170,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", FOUND)
 def test_a_history_that_once_found_something_finds_nothing_now(seed):
     outcome = run_seed(seed, "full")
     assert not outcome.violations, told(outcome)

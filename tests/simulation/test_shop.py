@@ -11,7 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from schemas import Change, Watermark, read, record_type
 from schemas.core import NS, Emit, Message
-from simulation._shop import ERROR_RATIO, BadDeploy, shop, truth
+from simulation import BadDeploy, shop, truth
+from simulation._shop import ERROR_RATIO
 
 START = 1_700_000_000 * NS
 FAULT = BadDeploy(at_s=300, innocent_s=120)

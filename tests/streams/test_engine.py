@@ -189,8 +189,8 @@ def test_a_live_run_with_a_pause_a_new_partition_and_a_dead_source_equals_its_re
     assert len(windows(live_log)) > 20
 
 
-def test_a_gap_is_said_once_and_does_not_depend_on_how_often_time_moves():
-    def gaps(chunk: int) -> list[tuple[int, int]]:
+def test_a_gap_and_its_end_are_said_once_and_do_not_depend_on_how_often_time_moves():
+    def gaps(chunk: int) -> list[tuple[int, int, bool]]:
         rows = [toy_message([(1, float(s), 1.0)]) for s in [*range(0, 60, 5), *range(300, 330, 5)]]
         rows += [toy_message([(2, float(s), 1.0)]) for s in range(0, 330, 5)]
         log, found = MemoryLog(), []
@@ -204,9 +204,9 @@ def test_a_gap_is_said_once_and_does_not_depend_on_how_often_time_moves():
             engine.run()
         log.append(FINAL, writer="outside")
         engine.run()
-        return [(g.since_ns // NS, g.until_ns // NS) for g in found]
+        return [(g.since_ns // NS, g.until_ns // NS, g.is_over) for g in found]
 
-    assert gaps(1) == gaps(500) == [(55, 90)]
+    assert gaps(1) == gaps(500) == [(55, 90, False), (55, 310, True)]
 
 
 def test_a_repeated_sample_with_another_value_stands_once_and_the_smaller_value_counts():

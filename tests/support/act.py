@@ -20,6 +20,7 @@ from actions._ports import (
     Illness,
     Indicator,
     Notice,
+    Ports,
     Reservation,
     Seen,
     Survey,
@@ -28,7 +29,7 @@ from actions._ports import (
     Window,
 )
 from actions._safety import SafetySettings
-from actions._worker import Asked, Ports, Worker, WorkerSettings
+from actions._worker import Asked, Worker, WorkerSettings
 from schemas import ActionEvent, Cause, Hypothesis
 from schemas.core import Emit
 
@@ -72,13 +73,14 @@ class Gateway:
     marks: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
     effects: list[tuple[int, str, str]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    newest: list[tuple[str, int]] = field(default_factory=list)
     latency_ns: int = 0
     is_away: bool = False
 
     async def dry_run(self, key: str, step: int, change: Any) -> DryRun | Unavailable:
         if self.is_away:
             return Unavailable("GATEWAY_AWAY")
-        return DryRun(f"set {change.parameters}", "sha256:" + "d" * 64, "1", b"before")
+        return DryRun(f"set {change.parameters}", "sha256:" + "d" * 64, "1", b"before", tuple(self.newest))
 
     async def apply(self, request: Any) -> Answer:
         await self.clock.sleep(self.latency_ns)
@@ -91,6 +93,7 @@ class Gateway:
         if request.epoch < self.epochs.get(request.target, 0):
             return Answer("not_applied", "STALE_EPOCH")
         self.epochs[request.target] = request.epoch
+        self.newest.insert(0, (request.target, request.epoch))
         marks, mark = self.marks.setdefault(request.target, {}), (request.key, request.step)
         if request.direction == "do":
             marks[mark] = self.clock.now_ns()
@@ -149,6 +152,8 @@ class Telemetry:
     cures: str = "recovered"
     missing: float = 0.0
     groups: tuple[Illness, ...] = ()
+    unwell_until_ns: int = 0
+    is_ill: bool = True
 
     async def read(self, look: Any) -> Seen:
         through_ns, fault_ns = self.clock.now_ns(), BEGIN_NS - 120 * NS
@@ -156,7 +161,7 @@ class Telemetry:
         windows, peers = [], []
         for start in range(fault_ns - 300 * NS, look.until_ns, WINDOW_NS):
             is_cured = any(at_ns <= start for at_ns in marked)
-            value = 0.01 if start < fault_ns else 0.2
+            value = 0.2 if start >= fault_ns and self.is_ill else 0.01
             if is_cured:
                 value = {"recovered": 0.01, "regressed": 0.6}.get(self.cures, 0.2)
             value += 0.0001 * (start // WINDOW_NS % 7)
@@ -169,6 +174,9 @@ class Telemetry:
 
     async def illness(self, target: str) -> tuple[Illness, ...]:
         return self.groups
+
+    async def is_well(self, target: str, since_ns: int) -> bool:
+        return since_ns >= self.unwell_until_ns
 
 
 @dataclass
@@ -254,8 +262,9 @@ class Stand:
 
     async def ask(self, target: str = "t/service/a", value: str = "v1", incident: str = "i1", **rest: Any) -> str:
         """Ask for a change of the target; the code of the answer."""
+        family = rest.pop("family", "code")
         plan = rest.pop("plan", None) or plan_of(step_of(target, value, undo_on_no_effect=True), **rest)
-        return await self.worker.take(Asked(plan, Origin("a1", incident, "standard", "v1", asked=asked(plan))))
+        return await self.worker.take(Asked(plan, Origin("a1", incident, "standard", "v1", asked=asked(plan, family))))
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -270,9 +279,9 @@ class Stand:
         return [self.worker.read(row.key).reason for row in self.ledger.contents().actions]
 
 
-def asked(plan: Any) -> str:
+def asked(plan: Any, family: str = "code") -> str:
     """The record that asks, as decide writes it."""
-    hypothesis = Hypothesis(cause=Cause(entity="a", entity_id="t/service/a", family="code"), score=1.0, reason="test")
+    hypothesis = Hypothesis(cause=Cause(entity="a", entity_id="t/service/a", family=family), score=1.0, reason="test")
     return ActionEvent(
         id="e1", action_id="a1", incident_id="i1", diagnosis_id="d1", tenant="t", sequence=0, state="approved",
         at_ns=BEGIN_NS, change=plan.steps[0].change, hypothesis=hypothesis,

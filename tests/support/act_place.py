@@ -49,13 +49,18 @@ def git(*told, cwd):
 
 def bare_repository(place):
     """`bare.git`, in which checkout runs v42."""
-    bare, work = place / "bare.git", place / "work"
-    git("init", "-q", "--bare", "-b", "main", str(bare), cwd=place)
-    git("clone", "-q", str(bare), str(work), cwd=place)
-    (work / "apps/checkout").mkdir(parents=True)
-    (work / "apps/checkout/kustomization.yaml").write_text("images:\n  - newTag: v42\n")
+    git("init", "-q", "--bare", "-b", "main", str(place / "bare.git"), cwd=place)
+    git("clone", "-q", str(place / "bare.git"), str(place / "work"), cwd=place)
+    add_app(place, "checkout")
+
+
+def add_app(place, name):
+    """Another service in the repository, at v42 as well."""
+    work = place / "work"
+    (work / f"apps/{name}").mkdir(parents=True)
+    (work / f"apps/{name}/kustomization.yaml").write_text("images:\n  - newTag: v42\n")
     git("add", "-A", cwd=work)
-    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first", cwd=work)
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", f"add {name}", cwd=work)
     git("push", "-q", "origin", "HEAD:main", cwd=work)
 
 

@@ -46,10 +46,13 @@ PLANS = [
 ]
 
 
-def main(path: Path, point: str, count: int) -> None:
+def main(path: Path, point: str, count: int, passed: Counter[str] | None = None) -> None:
+    """Drive all plans to their end, or to the kill; `passed` counts the passings of each point."""
     left = [count]
 
     def at_point(name: str) -> None:
+        if passed is not None:
+            passed[name] += 1
         if name == point:
             left[0] -= 1
             if left[0] == 0:
@@ -95,9 +98,20 @@ def follow(ledger, log, at_point, key, commands, number) -> None:
         commands += more
 
 
-def kill_and_resume(path: Path, point: str, count: int) -> list[str]:
-    """Kill it there, start it again, and say what is wrong with the targets and the ledger; empty is right."""
-    killed, resumed = (_start(path, *told) for told in ((point, count), ("", 0)))
+def places(path: Path) -> list[tuple[str, int]]:
+    """Each passing of each point in a run that nobody kills: the points in turn, earlier passings first."""
+    passed = Counter[str]()
+    main(path, "", 0, passed)
+    return [(point, n) for n in range(1, max(passed.values()) + 1) for point in POINTS if n <= passed[point]]
+
+
+def kill_and_resume(path: Path, point: str, count: int, fork: bool = False) -> list[str]:
+    """Kill it there, start it again, and say what is wrong with the targets and the ledger; empty is right.
+
+    `fork`: a process that is a copy of this one, which must have no threads.
+    """
+    start = _fork if fork else _start
+    killed, resumed = (start(path, *told) for told in ((point, count), ("", 0)))
     wrong = [f"ended with {killed}, then {resumed}"] if (killed, resumed) != (-signal.SIGKILL, 0) else []
     log, ledger = path.with_suffix(".effects"), SqliteLedger(path, seal)
     logical = Counter(tuple(line.split()[:3]) for line in log.read_text().splitlines())
@@ -117,6 +131,17 @@ def _start(path: Path, point: str, count: int) -> int:
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     told = [sys.executable, "-m", "support.actions_dying", str(path), point, str(count)]
     return subprocess.run(told, env=environment, cwd=ROOT, timeout=60).returncode
+
+
+def _fork(path: Path, point: str, count: int) -> int:
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        main(path, point, count)
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def append(log: Path, line: str) -> None:

@@ -134,11 +134,6 @@ class Report:
     redelivered: int = 0
     wrong: str = ""
 
-    @property
-    def resume_p99_s(self) -> float:
-        ordered = sorted(self.resume_s)
-        return ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] if ordered else 0.0
-
 
 def chaos(
     cluster: Cluster, place: Path, whole: Run, *, prefix: str, minutes: int, seconds: float, kills: int = 0,

@@ -45,7 +45,7 @@ class KubeDouble:
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_PATCH = do_GET
+            do_PATCH = do_POST = do_GET
 
             def log_message(self, *told):
                 return
@@ -62,13 +62,17 @@ class KubeDouble:
         return self.answer(method, path, copy.deepcopy(body), False)
 
     def answer(self, method: str, path: str, body, dry: bool) -> dict:
+        if method == "POST" and f"{path}/{body['metadata']['name']}" in self.objects:
+            raise Refused(409, f"{body['metadata']['name']} already exists")
+        if method == "POST" and dry:
+            return body
         if method == "POST":
             return self._save(f"{path}/{body['metadata']['name']}", {"spec": {}, "status": {}} | body, path)
         if method == "DELETE":
-            return self.objects.pop(path, {})
+            return self.objects.pop(path.partition("?")[0], {})
         if method == "GET" and path not in self.objects:
             listed = [copy.deepcopy(v) for k, v in sorted(self.objects.items()) if k.rsplit("/", 1)[0] == path]
-            if listed:
+            if listed or path.endswith("/jobs"):
                 return {"items": listed}
         if method == "PUT":
             path = path.removesuffix("/status")

@@ -3,6 +3,8 @@
 `api` is a fixture: an object with `url`, `token_file`, `ca_file`, and `ask(method, path, body)` with all rights.
 """
 
+import hashlib
+
 import pytest
 from support.gateway import VERBS
 
@@ -13,7 +15,7 @@ from actions.executors.kubernetes import HASH, Kubernetes, KubernetesSettings
 
 DO, UNDO = Mark("sha256:a", 0, "do", 3), Mark("sha256:a", 0, "undo", 4)
 TARGET, NODE = "default/service/checkout", "default/host/node-1"
-APPS = "/apis/apps/v1/namespaces/shop"
+APPS, BATCH = "/apis/apps/v1/namespaces/shop", "/apis/batch/v1/namespaces/shop"
 DEPLOYMENT = {"namespace": "shop", "deployment": "checkout"}
 
 
@@ -42,6 +44,12 @@ def fill(api):
             "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "checkout", HASH: name}}, "template": told},
         })  # fmt: skip
     settle(api)
+    pods = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "copy:v7"}]}
+    job = {"metadata": {"labels": {"app": "checkout"}}, "spec": {"template": {"spec": pods}}}
+    api.ask("POST", f"{BATCH}/cronjobs", {
+        "metadata": {"name": "nightly-copy", "labels": {"app": "checkout"}},
+        "spec": {"schedule": "0 3 * * *", "jobTemplate": job},
+    })  # fmt: skip
     for number in (1, 2, 3):
         api.ask("POST", "/api/v1/nodes", {"metadata": {"name": f"node-{number}"}})
         path = f"/api/v1/nodes/node-{number}"
@@ -62,6 +70,9 @@ def settle(api):
 
 
 def empty(api):
+    api.ask("DELETE", f"{BATCH}/cronjobs/nightly-copy")
+    for one in api.ask("GET", f"{BATCH}/jobs")["items"]:
+        api.ask("DELETE", f"{BATCH}/jobs/{one['metadata']['name']}?propagationPolicy=Background")
     for name in ("deployments/checkout", "replicasets/checkout-7f6b", "replicasets/checkout-5d9c"):
         api.ask("DELETE", f"{APPS}/{name}")
     for number in (1, 2, 3):
@@ -83,6 +94,14 @@ def settings(api, **more):
 def effect(verb, direction="do", target=TARGET, **parameters):
     told = parameters if "node" in parameters else DEPLOYMENT | parameters
     return effect_of(VERBS, VERBS.change(verb, target, told, "r"), direction)
+
+
+JOB = f"{BATCH}/jobs/nightly-copy-{hashlib.sha256(b'i-1').hexdigest()[:10]}"
+
+
+def again(**more):
+    told = {"namespace": "shop", "cronjob": "nightly-copy", "run_id": "i-1"} | more
+    return effect_of(VERBS, VERBS.change("kubernetes.run_job", TARGET, told, "r"), "do")
 
 
 def scale(direction="do"):
@@ -179,13 +198,68 @@ def test_a_node_is_closed_and_opened_and_the_others_are_counted(api, hands):
     assert hands.read(close).version == before.version
 
 
+def test_a_job_runs_once_more_from_the_template_of_its_cronjob_with_our_mark(api, hands):
+    before = hands.read(again())
+    assert before.state == {"run_id": None, "is_running": False} and before.mark is None
+    assert hands.check(again(), before) is None and hands.read(again()) == before, "nothing was made"
+    assert hands.write(again(), DO, before).outcome == "written"
+    made, after = api.ask("GET", JOB), hands.read(again())
+    assert made["spec"]["suspend"] is False and made["spec"]["template"]["spec"]["containers"][0]["image"] == "copy:v7"
+    owner = made["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("CronJob", "nightly-copy", before.uid)
+    assert (after.state["run_id"], after.mark, after.version) == ("i-1", DO, before.version)
+
+
+def test_the_same_run_twice_is_one_job_whoever_read_before(api, hands):
+    reading = hands.read(again())
+    assert hands.write(again(), DO, reading).outcome == "written"
+    assert hands.write(again(), DO._replace(epoch=9), reading)[:2] == ("refused", "CONFLICT")
+    assert hands.read(again()).mark == DO
+
+
+def test_a_job_of_a_cronjob_that_moved_since_it_was_read_is_not_run(api, hands):
+    reading = hands.read(again())
+    api.ask("PATCH", f"{BATCH}/cronjobs/nightly-copy", {"metadata": {"annotations": {"somebody": "else"}}})
+    assert hands.write(again(), DO, reading)[:2] == ("refused", "CONFLICT")
+    assert hands.read(again()).version == reading.version, "what the verb is about has not moved"
+    api.ask("PATCH", f"{BATCH}/cronjobs/nightly-copy", {"spec": {"jobTemplate": {"spec": {"backoffLimit": 1}}}})
+    assert hands.read(again()).version != reading.version
+
+
+def test_a_run_that_is_on_its_way_when_it_is_fenced_starts_nothing(api, hands):
+    reading = hands.read(again())
+    hands.fence(again(), 4)
+    assert hands.write(again(), DO, reading)[:2] == ("refused", "CONFLICT")
+    fenced = hands.read(again())
+    assert fenced.state["run_id"] is None and api.ask("GET", JOB)["spec"]["suspend"] is True
+    hands.fence(again(), 5)
+    assert hands.write(again(), DO, fenced)[:2] == ("refused", "CONFLICT"), "fenced once more since"
+    assert hands.write(again(), DO, hands.read(again())).outcome == "written", "under the new epoch it may run"
+    assert hands.read(again()).mark == DO
+
+
+def test_a_fence_after_it_ran_leaves_our_mark_on_the_job(api, hands):
+    hands.write(again(), DO, hands.read(again()))
+    hands.fence(again(), 4)
+    assert hands.read(again()).mark == DO and hands.read(again()).state["run_id"] == "i-1"
+
+
+def test_a_cronjob_that_runs_is_seen_to_run(api, hands):
+    one = api.ask("GET", f"{BATCH}/cronjobs/nightly-copy")
+    one["status"] = {"active": [{"kind": "Job", "name": "nightly-copy-1", "namespace": "shop"}]}
+    api.ask("PUT", f"{BATCH}/cronjobs/nightly-copy/status", one)
+    assert hands.read(again()).state["is_running"] is True
+
+
 @pytest.mark.parametrize(
     "told",
-    [lambda: effect("kubernetes.scale", target="default/service/cart", from_replicas=4, to_replicas=6),
+    [lambda: again(namespace="kube-system"), lambda: again(cronjob="no-such"),
+     lambda: effect("kubernetes.scale", target="default/service/cart", from_replicas=4, to_replicas=6),
      lambda: effect("kubernetes.scale", namespace="kube-system", from_replicas=4, to_replicas=6),
      lambda: effect("kubernetes.scale", deployment="cart", from_replicas=4, to_replicas=6),
      lambda: effect("kubernetes.cordon", target=NODE, node="node-2")],
-    ids=["another service", "another namespace", "no such deployment", "another node"],
+    ids=["a job of another namespace", "no such cronjob",
+         "another service", "another namespace", "no such deployment", "another node"],
 )  # fmt: skip
 def test_what_is_not_of_the_target_is_absent(api, hands, told):
     with pytest.raises(TargetAway) as refused:

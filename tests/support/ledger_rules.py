@@ -262,6 +262,12 @@ class LedgerRules:
         assert [ledger.target(name).blocked for name in "tu"] == ["WHY", "MARK"]
         assert code(write(ledger, Transaction(3, targets=(Reread("t", 9),)))) == "STALE_EPOCH"
 
+    def test_a_target_that_never_had_an_epoch_takes_the_one_that_was_found(self, ledger):
+        writes = (Reread("new", 4), Reread("new", 9), Hold("held", "k"), Reread("held", 4), Renew("held", "k", 5))
+        results = [code(write(ledger, Transaction(0, targets=(one,)))) for one in writes]
+        assert results == ["COMMITTED", "STALE_EPOCH", *["COMMITTED"] * 3]
+        assert ledger.target("new") == ("new", 4, "", 0, "", False) and ledger.target("held").holder == "k"
+
     def test_whoever_does_not_hold_a_target_frees_nothing(self, ledger):
         write(ledger, Transaction(0, targets=(Hold("t", "k"), Free("t", "other", False, "WHY"))))
         assert ledger.target("t") == ("t", 0, "k", 0, "", False)

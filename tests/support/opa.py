@@ -6,14 +6,13 @@ The build takes about two minutes of one core once; the binary is kept in `.serv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from support.servers import free_port, wait_until_it_answers
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = "1.22.0"
@@ -55,9 +54,7 @@ class Opa:
         if revision:
             manifest = {"revision": revision, "roots": ["tidegate"]}
             (self._bundle / ".manifest").write_text(json.dumps(manifest))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._arguments = ["--bundle", str(self._bundle)] if revision else [str(self._bundle)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,16 +66,12 @@ class Opa:
             self._process = subprocess.Popen(
                 [*command, "--disable-telemetry", *self._arguments], stdout=log, stderr=log
             )
-        end = time.monotonic() + 30
-        while time.monotonic() < end and self._process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{self.url}/health?bundles=true", timeout=2) as answer:
-                    if answer.status == 200:
-                        return self
-            except OSError:
-                time.sleep(0.05)
-        self.stop()
-        raise RuntimeError(f"OPA does not run: {self._log.read_text(errors='replace')[-1500:]}")
+        try:
+            wait_until_it_answers(self._process, f"{self.url}/health?bundles=true", self._log)
+        except RuntimeError:
+            self.stop()
+            raise
+        return self
 
     def stop(self) -> None:
         if self._process is not None:

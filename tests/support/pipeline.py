@@ -156,10 +156,14 @@ class Deployed:
         assert process.wait(60) == 0, self.logs()
         self.processes.remove(process)
 
+    def file_of(self, process: subprocess.Popen[bytes]) -> Path:
+        """What it wrote, to both outputs."""
+        return self._files[process.pid]
+
     def _terminate(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM, once it is far enough to hear it: Python itself dies of one."""
-        file = self._files[process.pid]
-        self.wait_until(lambda: process.poll() is not None or b"process started" in file.read_bytes())
+        file = self.file_of(process)
+        self.wait_until(lambda: process.poll() is not None or b'"process started"' in file.read_bytes())
         process.send_signal(signal.SIGTERM)
 
     def waits(self, stage: str) -> int:

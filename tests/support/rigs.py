@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 from support.kube_double import KubeDouble
-from support.kubernetes_cases import APPS, fill, settings, settle, template
+from support.kubernetes_cases import APPS, BATCH, fill, settings, settle, template
 
 from actions.executors.alertmanager import Alertmanager, AlertmanagerSettings
 from actions.executors.envoy import Envoy, EnvoySettings
@@ -105,6 +105,9 @@ def kubernetes(place):
         if "cordon" in verb:
             now = double.ask("GET", "/api/v1/nodes/node-3")["spec"].get("unschedulable", False)
             double.ask("PATCH", "/api/v1/nodes/node-3", {"spec": {"unschedulable": not now}})
+        elif verb == "kubernetes.run_job":
+            told = {"jobTemplate": {"spec": {"backoffLimit": 1}}}
+            double.ask("PATCH", f"{BATCH}/cronjobs/nightly-copy", {"spec": told})
         else:
             told = {"replicas": 9, "template": template("shop:v43")}
             double.ask("PATCH", f"{APPS}/deployments/checkout", {"spec": told})

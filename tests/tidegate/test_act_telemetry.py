@@ -14,7 +14,7 @@ from actions import Illness, Look, Notice, View
 from actions._brakes import mass_illness
 from actions._budget import Limits, takes
 from actions._verify import judge
-from schemas import DIAGNOSES, INCIDENTS, TOPOLOGY, Diagnosis, Incident, TopologyEdge, emit
+from schemas import DIAGNOSES, INCIDENTS, TOPOLOGY, Cause, Diagnosis, Hypothesis, Incident, TopologyEdge, emit
 from schemas.core import NS, Message
 from tidegate._act_ports import Hooks
 from tidegate._act_settings import Measure
@@ -138,6 +138,26 @@ def test_the_fleet_is_as_ill_as_its_open_incidents():
     assert asyncio.run(telemetry.illness(TARGET))[0] == Illness("fleet", 4, 10)
 
 
+def test_who_is_only_foreseen_is_not_ill_but_not_well_either_and_what_nobody_has_explained_is_ill():
+    found, seen_ill = View(through_ns=T0), []
+    telemetry = PrometheusTelemetry("", (), 15, found, services=10, now_ns=lambda: T0 + NS)
+    entity = "default/service/checkout"
+    incident = Incident(id="i", opened_ns=T0, updated_ns=T0, entities=[entity], severity=0, title="x")
+    told = [emit(INCIDENTS, incident, id="i", key="i", source="test", event_ns=T0)]
+    for revision, family in enumerate(("load_ahead", "change")):
+        cause = Cause(entity="checkout", entity_id=entity, family=family)
+        said = Diagnosis(
+            id=f"d{revision}", incident_id="i", revision=revision, as_of_ns=T0, opened_ns=T0, entities=[entity],
+            severity=0.0, hypotheses=[Hypothesis(cause=cause, score=1.0, reason="x")],
+        )  # fmt: skip
+        told.append(emit(DIAGNOSES, said, id=said.id, key="i", source="test", event_ns=T0))
+    for one in told:
+        found.take(Message(one.topic, 0, 0, one.key, one.value, one.headers, T0, T0))
+        seen_ill.append(asyncio.run(telemetry.illness(TARGET))[0])
+        assert not asyncio.run(telemetry.is_well(TARGET, T0))
+    assert seen_ill == [Illness("fleet", 1, 10), Illness("fleet", 0, 10, 1), Illness("fleet", 1, 10)]
+
+
 def test_sizes_come_from_the_topology_and_what_nobody_knows_is_held_to_the_strictest():
     found, groups = View(), []
     telemetry = PrometheusTelemetry("", (), 15, found, now_ns=lambda: T0 + NS)
@@ -163,3 +183,13 @@ def test_one_address_that_takes_a_notice_is_enough_and_none_is_not():
         assert asyncio.run(Hooks((broken, works)).tell(notice))
         assert not asyncio.run(Hooks((broken,)).tell(notice))
     assert [one["text"] for one in taken] == ["text"]
+
+
+def test_a_page_that_went_up_is_told_there_and_below():
+    taken = []
+    heard = lambda name: lambda path, body: (taken.append(name), (200, {}))[1]
+    with server(heard("team")) as team, server(heard("lead")) as lead, server(heard("head")) as head:
+        hooks = Hooks((team,), escalation=((lead,), (head,)))
+        for level in range(4):
+            assert asyncio.run(hooks.tell(Notice(f"n{level}", "page", "g", "text", "k", T0, level, "n0")))
+    assert [taken.count(name) for name in ("team", "lead", "head")] == [4, 3, 2]

@@ -316,7 +316,8 @@ def test_who_is_logged_in_may_click_and_counts_as_the_person_of_the_token(tmp_pa
     assert click(f"Bearer {token()}")[1]["reason"] == "ACCEPTED" and office.people() == [person]
     assert click(f"Bearer {token(sub='stranger')}")[1]["error"]["code"] == "NOBODY"
     assert click("Basic abc")[0] == click("Bearer ")[0] == click("Bearer x.y.z")[0] == 401
-    assert office.call("GET", "/v1/approvals")[0] == 401
+    assert office.call("GET", "/v1/approvals")[0] == office.call("GET", "/v1/pages")[0] == 401
+    assert office.call("POST", "/v1/pages/n1/acknowledgements", {"person": "ada"})[0] == 401
     assert office.call("GET", "/v1/approvals", authorization=f"Bearer {token()}")[0] == 200
 
 

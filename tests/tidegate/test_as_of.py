@@ -1,6 +1,8 @@
 """What is changed afterwards (topology, policies, calibration) does not change what an old stretch says."""
 
+import base64
 import json
+import zlib
 
 import pytest
 from typer.testing import CliRunner
@@ -9,8 +11,8 @@ import schemas as sc
 from schemas.core import NS
 from simulation import BadDeploy, shop
 from streams import MemoryLog, Recording, RecordingWriter
-from tidegate import _as_of, _pipeline, _replay, _run
-from tidegate._errors import RunError
+from tidegate import _as_of, _as_of_kafka, _pipeline, _replay, _run
+from tidegate._errors import NotFoundError, RunError
 from tidegate._live import Live
 from tidegate._settings import Settings
 from tidegate.cli import app
@@ -132,3 +134,21 @@ def test_what_was_changed_or_is_none_is_refused(tmp_path):
         with pytest.raises(RunError) as refused, _as_of.settings_of(tmp_path):
             pass
         assert refused.value.code == code
+
+
+def in_force(at, text):
+    data = text.encode()
+    packed = base64.b64encode(zlib.compress(data)).decode()
+    return sc.InForce(id=f"i{at}", at_ns=at, code="0", shaped_by="s", sha256=sc.sha256(data), document=packed)
+
+
+def test_of_what_was_in_force_on_kafka_the_last_before_the_end_counts_or_the_one_that_is_named():
+    first, second, back = in_force(10, "a"), in_force(20, "b"), in_force(30, "a")
+    known = [first, second, back]
+    for until, right in ((5, first), (10, first), (29, second), (30, back), (0, back)):
+        assert _as_of_kafka.chosen(known, "kafka", until) is right
+    assert _as_of_kafka.chosen(known, f"kafka:{second.sha256[7:15]}", 5) is second
+    assert _as_of_kafka.data_of(back) == b"a"
+    for name, where in (("kafka:zz", known), ("kafka", [])):
+        with pytest.raises(NotFoundError):
+            _as_of_kafka.chosen(where, name)

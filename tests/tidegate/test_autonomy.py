@@ -47,6 +47,7 @@ def test_it_says_what_is_missing_and_leaves_the_ledger_as_it_is(tmp_path):
 
 
 def test_without_any_outcome_people_approve_everything(tmp_path):
+    SqliteLedger(tmp_path / "ledger", seal)
     result = CliRunner().invoke(app, ["autonomy", "--ledger", str(tmp_path / "ledger")])
     assert result.exit_code == 0 and "approved by people" in result.stdout
 
@@ -60,7 +61,7 @@ CHANGE = VERBS.change("gitops.revert", TARGET, PARAMETERS, "r")
 PERMIT = load_policies({"all.yaml": POLICY})
 STRICT = load_policies({"all.yaml": POLICY.replace("effect: permit", "effect: deny")})
 RENAMED = load_policies({"all.yaml": POLICY.replace("permit_all", "permit_everything")})
-OLD = version_of(VERBS.get("gitops.revert"), "r", PERMIT.digest)
+OLD = version_of([VERBS.get("gitops.revert")], "r", PERMIT.digest)
 
 
 def decided(number, end="succeeded"):

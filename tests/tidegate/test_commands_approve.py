@@ -1,5 +1,6 @@
 """`tidegate approve`, `reject`, `waiting` and `people`: typed as a person would, over real HTTP."""
 
+import asyncio
 import json
 import threading
 import time
@@ -13,9 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from support.passkey import ORIGIN, RP, authenticator
 from typer.testing import CliRunner
 
-from actions import ApprovalsError
+from actions import ApprovalsError, Notice
+from actions._acknowledge import opened
+from actions._ledger import Transaction
 from bench._approval_office import ADA, GRACE, Office
 from bench._forgery import KEYS, NOW_S
+from schemas.core import NS
 from tidegate._approve_settings import Approvals, read_key
 from tidegate._errors import ApproveError, SettingsError
 from tidegate._people_file import PeopleFile
@@ -97,6 +101,18 @@ def test_what_waits_is_listed(tmp_path, office):
     rows = document(run("waiting", "--to", office.url, "--json"))["approvals"]
     assert [row["id"] for row in rows] == [office.id] and rows[0]["standing"]["missing"] == ["anyone", "anyone"]
     assert office.id in run("waiting", "--to", office.url).stdout
+
+
+def test_a_page_is_listed_until_somebody_takes_it(office):
+    page = Notice("n1", "page", "g", "checkout fails since 12:20", "", NOW_S * NS)
+    keeps, timers = opened([page], NOW_S * NS, 900 * NS)
+    asyncio.run(office.desk._commit(Transaction(NOW_S * NS, keeps=keeps, timers=timers)))
+    assert document(run("waiting", "--to", office.url, "--json"))["pages"][0]["id"] == "n1"
+    assert "checkout fails since 12:20" in run("waiting", "--to", office.url).stdout
+    taken = run("acknowledge", "n1", "--to", office.url, "--person", "ada")
+    assert taken.stdout == "n1 is taken by ada\n"
+    assert document(run("waiting", "--to", office.url, "--json"))["pages"] == []
+    assert run("acknowledge", "n1", "--to", office.url).exception.code == "NO_PAGE"
 
 
 LIES = {

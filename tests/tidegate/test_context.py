@@ -1,19 +1,20 @@
 """The context store in a file, and `tidegate context` on a real run."""
 
-import json
-
 import pytest
+from support.cli import call
 from support.context_rules import NOW, RULES, entry
-from typer.testing import CliRunner
 
 import schemas as sc
-from tidegate import _demo, _run
+from simulation import BadDeploy, shop
+from streams import MemoryLog
+from tidegate import _demo, _pipeline, _replay, _run
 from tidegate._context import SqliteStore, open_store
-from tidegate._context_records import documents, entries_of
+from tidegate._context_documents import documents, load_book
+from tidegate._context_records import entries_of
 from tidegate._errors import RunError
 from tidegate._labels import Place, Told
 from tidegate._run import Kept
-from tidegate.cli import app
+from tidegate._settings import Settings
 
 DOCUMENTS = {
     "postmortems/2026-03-checkout.md": "# Checkout refused cards\nservice: checkout\nA deploy broke the card check.",
@@ -22,12 +23,6 @@ DOCUMENTS = {
     "slos/checkout.yaml": "title: 99.9 % of orders\nservice: checkout\n",
     "slos/notes.docx": "not read",
 }
-
-
-def call(*words):
-    answer = CliRunner().invoke(app, [*words, "--json"])
-    assert answer.exit_code == 0, answer.output
-    return json.loads(answer.output.splitlines()[-1])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -110,3 +105,60 @@ def test_a_store_of_another_format_is_refused(tmp_path):
         store._db.execute("UPDATE meta SET value = '9' WHERE name = 'format'")
     with pytest.raises(RunError, match="format 9"):
         SqliteStore(tmp_path / "c")
+
+
+STATED = {
+    "owners/checkout.yaml": "service: checkout\nowner: Team payments\nescalation: [pay@example.org, head of trade]\n"
+                            "business: [orders_per_minute]\n",
+    "slos/checkout.yaml": "service: checkout\nobjectives:\n  - {of: error_ratio, most: 0.001, title: 99.9 %}\n",
+    "owners/cart.md": "# Team shop\n",
+}  # fmt: skip
+
+
+def folder_of(place, texts):
+    for name, text in texts.items():
+        file = place / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return place
+
+
+def test_a_folder_a_store_and_a_kept_book_say_the_same_of_services(tmp_path):
+    folder = folder_of(tmp_path / "know", STATED)
+    book = load_book(str(folder))
+    cart, checkout = book.services
+    assert (cart.owner, cart.objectives, checkout.owner) == ("Team shop", [], "Team payments")
+    assert (checkout.escalation[0], checkout.objectives[0].most) == ("pay@example.org", 0.001)
+    with SqliteStore(tmp_path / "context.sqlite") as store:
+        store.feed(documents(folder), [], NOW)
+    (tmp_path / "book.json").write_bytes(book.to_bytes())
+    assert load_book(str(tmp_path / "context.sqlite")) == load_book(str(tmp_path / "book.json")) == book
+    assert load_book("") is None
+
+
+@pytest.mark.parametrize("text", ["owner: [a", "owner: {a: 1}", "objectives: [{of: luck, most: 1}]", "business: 7"])
+def test_what_an_owner_cannot_mean_is_a_sentence_with_the_name_of_the_document(tmp_path, text):
+    with pytest.raises(RunError, match=r"owners/x\.yaml") as said:
+        documents(folder_of(tmp_path, {"owners/x.yaml": text}))
+    assert said.value.code == "DOCUMENT_UNREADABLE"
+
+
+def test_a_demo_that_knows_owners_and_objectives_says_whose_the_incident_is_and_what_customers_lose(tmp_path):
+    folder = folder_of(tmp_path / "know", STATED)
+    pipeline = _pipeline.build(Settings.model_validate({"diagnosis": {"services": str(folder)}}))
+    run = _replay.replay(stretch(), pipeline)
+    (said,) = {i.id: i for i in run.incidents.values()}.values()
+    missed = said.customer_impact[0]
+    assert (said.owner, said.business) == ("Team payments", []) and said.escalation
+    assert (missed.service, missed.of) == ("checkout", "error_ratio") and 0.1 < missed.observed <= 1 and missed.requests
+    (plain,) = _replay.replay(stretch(), _pipeline.build(Settings())).incidents.values()
+    assert (plain.owner, plain.customer_impact, plain.business) == (None, None, None)
+    assert plain.severity < said.severity and plain.opened_ns == said.opened_ns
+
+
+def stretch():
+    log, messages = MemoryLog(), []
+    for emit in shop(5, NOW, 420, fault=BadDeploy(at_s=240, error_ratio=0.5, innocent_s=60), rate=10):
+        log.append([emit], writer="shop")
+        messages.append(log.read([emit.topic], log.last() - 1, 1)[0].message)
+    return messages

@@ -67,12 +67,13 @@ def test_a_verb_alone_gets_exactly_the_permissions_that_it_declares(name):
     assert granted(name) == dict.fromkeys(places, declared)
 
 
-def test_all_verbs_together_get_the_union_and_never_delete_create_or_everything():
+def test_all_verbs_together_get_the_union_and_never_delete_or_everything_and_create_only_jobs():
     allowed = granted()
     assert set(allowed) == {"everywhere", "search", "shop"}
     assert allowed["everywhere"] == {("", "nodes", verb) for verb in ("get", "list", "patch")}
     assert allowed["shop"] == {
         ("apps", "deployments", "get"), ("apps", "deployments", "patch"), ("apps", "replicasets", "list"),
+        ("batch", "cronjobs", "get"), ("batch", "jobs", "create"), ("batch", "jobs", "get"), ("batch", "jobs", "patch"),
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import schemas as sc
 from schemas.core import NS, Emit, Message
 from simulation import BadDeploy, shop
 from streams import Engine, MemoryLog, Recording, RecordingWriter, Runner, Task, imbalance
+from tidegate import _history, _run
 from tidegate._pipeline import build, ledger_of
 from tidegate._replay import KEPT, Run, collect, replay
 from tidegate._settings import Settings
@@ -130,7 +131,7 @@ def test_a_live_run_with_a_pause_a_dead_source_and_a_new_partition_has_the_diges
         live.append([emit], writer="outside", received_ns=message.received_ns)
         engine.run()
     raw = replay(_through_a_recording(live, SENT, tmp_path / "raw"), build(many), partitions=2)
-    frames = (sc.FRAMES, sc.HISTOGRAMS, sc.CHANGES, sc.TOPOLOGY, sc.CALENDAR)
+    frames = (sc.FRAMES, sc.HISTOGRAMS, sc.CHANGES, sc.TOPOLOGY, sc.CALENDAR, sc.ALERTS)
     behind = replay(_through_a_recording(live, frames, tmp_path / "frames"), build(many, first="detect"), partitions=2)
     assert digest_of(live) == raw.digest == behind.digest
     assert [h.cause.entity for d in raw.diagnoses.values() for h in d.hypotheses[:1]] == ["checkout"]
@@ -169,3 +170,14 @@ def _through_a_recording(log: MemoryLog, topics: tuple[str, ...], place: Path) -
         for stored in log.read(topics, 0, 1 << 30):
             writer.append(stored.message)
     return Recording.open(place).messages()
+
+
+def test_a_recording_of_before_a_topic_was_read_is_replayed_as_if_nothing_were_there(tmp_path):
+    _run.save(straight(), tmp_path / "run")
+    with RecordingWriter(tmp_path / "old", created_by="test") as writer:
+        for message in Recording.open(tmp_path / "run").messages():
+            if message.topic not in (sc.ALERTS, sc.CALENDAR):
+                writer.append(message)
+    pipeline, partitions = _history.in_recording(build(WIDE, first="diagnose"), WIDE, Recording.open(tmp_path / "old"))
+    again = replay(Recording.open(tmp_path / "old").messages(), pipeline, partitions=partitions)
+    assert again.digest == straight().digest and again.actions

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from support.up import START_NS, Clock, serving, settings
 from typer.testing import CliRunner
 
@@ -55,6 +56,27 @@ def test_one_that_fell_silent_or_lags_behind_is_what_the_doctor_complains_of(gat
     (row,) = json.loads(said.output.splitlines()[-1])["rows"]
     assert (said.exit_code, row["state"]) == (4, "bad")
     assert "silent" in row["todo"] and "152 s away" in row["todo"] and "of the last minutes" in row["todo"]
+
+
+def test_which_schemas_a_sender_names_is_told_and_what_is_not_known_is_marked(gate):
+    live, call = gate
+    for url in ("https://opentelemetry.io/schemas/1.26.0", "https://example.com/schemas/2", ""):
+        told = ExportMetricsServiceRequest()
+        told.resource_metrics.add(schema_url=url)
+        assert call("POST", "/v1/metrics", told.SerializeToString(), **PROTO).status == 200
+        live.now_ns.ns += 61 * NS
+    said = " ".join(doctor(call).output.split())
+    assert "schema_url none 1 times, https://example.com/schemas/2 1 times (not known here), 1.26.0 1 times" in said
+
+
+def test_one_body_a_minute_is_looked_at_and_schemas_are_bounded():
+    book = SourceBook()
+    book.heard("shop/metrics", SHOP, 10, 0)
+    assert [book.looks("shop/metrics", at * NS) for at in (0, 59, 60)] == [True, False, True]
+    assert not book.looks("nobody", 0)
+    book.names("shop/metrics", {f"https://example.com/{n}": 1 for n in range(50)})
+    (row,) = book.rows(0)
+    assert len(row.schemas) == 21 and row.schemas["<other>"] == 30
 
 
 def test_where_nothing_was_heard_the_doctor_says_where_to_look(gate):

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import trustme
 from support.up import START_NS, Caller, Clock, serving, settings
@@ -22,6 +23,7 @@ from tidegate._errors import SettingsError
 from tidegate._gateway import Gateway
 from tidegate._http import Refused
 from tidegate._live import Live
+from tidegate._new_series import NewSeries
 from tidegate._principals import Principal, Principals
 from tidegate._proofs import OURS, Proofs
 from tidegate._tls import server_options
@@ -262,6 +264,35 @@ def test_one_who_brings_too_many_new_series_in_a_minute_waits_until_it_is_over_a
         assert send(QUIET, 90, 5000).status == 200
         clock.ns += 56 * NS
         assert send(LOUD, 1, 0).status == 200
+
+
+def test_new_series_are_counted_when_they_come_in_so_a_burst_passes_the_limit_by_one_request_at_most(place):
+    live = place(tokens=TOKENS, max_new_series_per_minute=100)
+    with serving(live) as call:  # nothing is worked off in between
+        said = [call("POST", "/v1/metrics", crowd(40, 40 * k), **PROTO, **LOUD).status for k in range(6)]
+        assert said == [200, 200, 200, 429, 429, 429]
+        assert call("POST", "/v1/metrics", crowd(40, 0), **PROTO, **QUIET).status == 200
+    assert len(raw(live)) == 4
+
+
+def test_series_that_came_before_are_not_new(place):
+    live = place(tokens=TOKENS, max_new_series_per_minute=50)
+    with serving(live) as call:
+        assert {call("POST", "/v1/metrics", crowd(40, 0), **PROTO, **LOUD).status for _ in range(5)} == {200}
+
+
+def test_what_cannot_be_decoded_is_kept_for_the_dead_letters_and_counts_nothing(place):
+    live = place(tokens=TOKENS, max_new_series_per_minute=1)
+    with serving(live) as call:
+        assert [call("POST", "/v1/metrics", b"\xff" * 9, **PROTO, **LOUD).status for _ in range(3)] == [200] * 3
+
+
+def test_a_sender_is_known_by_so_many_series_only_and_what_comes_beyond_is_always_new():
+    new = NewSeries(limit=10, most=4)
+    for _ in range(3):
+        new.count("loud", np.arange(8, dtype=np.uint64), START_NS)
+    assert new.over("loud", START_NS) == (8 + 4 + 4, 60)
+    assert new.over("loud", START_NS + 60 * NS) == (0, 0)
 
 
 def test_whoever_is_at_the_limit_of_series_and_goes_on_is_told_so_as_well(place):

@@ -121,9 +121,13 @@ def test_a_failure_is_an_observation(query, asked, status, reason):
 
 
 def test_who_waited_beyond_the_deadline_is_not_asked_any_more():
-    _, sent = answered([inquiry(n, patience_s=2) for n in range(8)], Slow(1.5), size=1)
-    assert [o.status for _, o in sent] == ["answered"] * 2 + ["timeout"] * 6
-    assert sent[-1][0] == 3.0 and sent[-1][1].reason == "WAITED_TOO_LONG"
+    _, sent = answered([inquiry(n, patience_s=2) for n in range(8)], Slow(0.9), size=1)
+    assert [o.reason for _, o in sent] == ["", "", "QUERY_TIMEOUT", *["WAITED_TOO_LONG"] * 5]
+
+
+def test_a_query_that_began_late_is_cut_where_its_time_ends():
+    _, sent = answered([inquiry(n, patience_s=2) for n in range(3)], Slow(1.5), size=1)
+    assert [(at, o.status) for at, o in sent] == [(1.5, "answered"), (2.0, "timeout"), (2.0, "timeout")]
 
 
 def test_when_too_many_wait_the_least_severe_are_told_so_at_once():

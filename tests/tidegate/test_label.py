@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
+from support.cli import call
 from typer.testing import CliRunner
 
 from schemas import CalibrationMap
@@ -12,12 +13,6 @@ from tidegate._labels import Place
 from tidegate._live import Live
 from tidegate._settings import Settings
 from tidegate.cli import app
-
-
-def call(*words):
-    answer = CliRunner().invoke(app, [*words, "--json"])
-    assert answer.exit_code == 0, answer.output
-    return json.loads(answer.output.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,11 @@ def test_a_reply_by_the_schema_is_an_answer_and_its_tokens_are_counted(serve: An
     assert body["response_format"]["json_schema"]["strict"] is True and "tools" not in body
 
 
+def test_what_an_incident_cost_is_counted_where_prices_are_said(serve: Any) -> None:
+    server = serve((200, completion(CHOICE)), (200, completion(AGREES)))
+    assert judged(server, prices=(3.0, 15.0)).spent["price"] == pytest.approx((100 * 3 + 18 * 15) / 1e6)
+
+
 LIES = {
     "not json": (200, b"<html>"), "empty": (200, b""), "null": (200, b"null"), "no choices": (200, b'{"choices": []}'),
     "a list": (200, b"[1, 2]"), "no content": (200, completion(CHOICE).replace(b'"content"', b'"c"')),

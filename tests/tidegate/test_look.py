@@ -122,3 +122,12 @@ def test_metrics_that_do_not_fit_are_left_and_nothing_at_all_is_said() -> None:
         assert History(url).plan(START * NS, 11).series == 10
         with pytest.raises(LookError, match="no metric has 3 series"):
             History(url).plan(START * NS, 3)
+
+
+def test_buckets_are_read_where_there_is_room_after_everything_else() -> None:
+    rows = [({"__name__": "a_seconds_bucket", "job": "a", "le": le}, lambda t: t) for le in ("1", "2", "+Inf")]
+    fake = FakePrometheus([*series(), *rows], KINDS)
+    with serving(fake) as url:
+        plans = {most: History(url).plan(START * NS, most).metrics for most in (15, 17, 18)}
+    assert [list(plan)[-1:] == ["a_seconds_bucket"] for plan in plans.values()] == [False, False, True]
+    assert {name for name in plans[18] if name != "a_seconds_bucket"} == set(plans[17])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.sleeping import Time
 from support.up import START_NS, Clock, feed, receiving, serving, settings, shop_recording
 
 import schemas as sc
@@ -15,20 +16,6 @@ from tidegate._play import play, record, request_of
 from tidegate._settings import Settings
 
 TOKEN = "a-token-0123456789"
-
-
-class Time:
-    """Seconds that pass only in sleep."""
-
-    def __init__(self) -> None:
-        self.s, self.slept = 0.0, []
-
-    def now(self) -> float:
-        return self.s
-
-    def sleep(self, s: float) -> None:
-        self.slept.append(round(s, 3))
-        self.s += s
 
 
 @pytest.fixture

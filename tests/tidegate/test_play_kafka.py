@@ -1,6 +1,7 @@
 """What is put into the source topics of Kafka, when, and in which partition; without a broker."""
 
 import pytest
+from support.sleeping import Time
 
 import schemas as sc
 from schemas.core import NS, Message
@@ -29,20 +30,6 @@ class Writer:
         self.got.append((partition, message))
 
     def flush(self) -> None: ...
-
-
-class Time:
-    """Seconds that pass only in sleep."""
-
-    def __init__(self) -> None:
-        self.s, self.slept = 0.0, []
-
-    def now(self) -> float:
-        return self.s
-
-    def sleep(self, s: float) -> None:
-        self.slept.append(round(s, 3))
-        self.s += s
 
 
 def at(second: int, partition: int = 0, topic: str = sc.OTLP_LOGS, headers=(), value: bytes = b"{}") -> Message:

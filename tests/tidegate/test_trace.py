@@ -95,9 +95,9 @@ FRAMES = [
 
 def test_hops_are_the_first_writings_in_order_and_add_up() -> None:
     found = way()
-    hops, writer = _trace.telemetry_hops(found, FRAMES, 1)
+    hops, framed = _trace.telemetry_hops(found, FRAMES, 1)
     document = _trace.traced(found, hops).document()
-    assert writer == "normalise@otlp_metrics/3"
+    assert list(framed) == ["normalise@otlp_metrics/3"]
     assert [(h["hop"], h["since_s"]) for h in document["hops"]] == [
         ("fault", 0), ("framed", 11), ("time passed", 22), ("anomaly", 23), ("incident", 24), ("diagnosis", 25),
         ("decision", 30),
@@ -131,6 +131,21 @@ def test_a_writer_that_was_idle_and_came_back_held_it_back_until_it_passed() -> 
     assert [hop.at_ns for hop in hops] == [T + 11 * NS, T + 22 * NS]
 
 
+def test_a_series_that_the_windower_made_was_framed_with_its_parts() -> None:
+    of = {"entity_id": ANOMALY.entity_id, "service": "cart", "unit": "s", "kind": "count"}
+    ids = [sc.series_id("default", ANOMALY.entity_id, name, {}) for name in ("took_sum", "took_mean")]
+    made = ANOMALY.model_copy(update={"name": "took_mean", "series": f"{ids[1]:016x}"})
+    part = sc.SeriesDef(id=f"{ids[0]:016x}", name="took_sum", **of)
+    value = sc.encode_frame(
+        np.array(ids[:1], np.uint64), np.array([T + 9 * NS]), np.ones(1), shards=np.zeros(1, np.int64), defs=[part]
+    )
+    framed = stored(11, Emit(sc.FRAMES, b"", value, ((FROM, b"normalise@otlp_metrics/3"),), T, 1))
+    found = _trace.way_of([at(24, sc.INCIDENTS, OPENED), at(25, sc.DIAGNOSES, DIAGNOSIS)],
+                          [at(23, sc.ANOMALIES, made)], INCIDENT)  # fmt: skip
+    hops, writers = _trace.telemetry_hops(found, [framed, mark(21, 10, "a")], 1)
+    assert [hop.name for hop in hops] == ["framed", "time passed"] and list(writers) == ["normalise@otlp_metrics/3"]
+
+
 def test_budgets_are_until_the_anomaly_and_until_the_decision() -> None:
     budget = _trace.traced(way(), ()).document()["budget"]
     assert [(b["until"], b["took_s"], b["is_kept"]) for b in budget] == [
@@ -145,11 +160,12 @@ def test_the_fault_is_the_last_pane_of_the_first_anomalous_window_unless_it_is_k
     assert _trace.traced(way(fault_ns=T - 3 * NS), ()).hops[0].at_ns == T - 3 * NS
 
 
-def test_the_source_message_is_the_last_that_held_a_point_before_the_frame() -> None:
-    sent = [(4.0, b"in"), (10.0, b"in"), (10.5, b"other"), (12.0, b"in")]
-    messages = [stored(after_s, Emit("otlp_metrics", b"", value, (), T)) for after_s, value in sent]
-    found = _trace.last_of(messages, lambda message: message.value == b"in", T + 11 * NS)
-    assert found is messages[1]
+def test_of_the_messages_of_each_log_the_last_that_is_meant_counts() -> None:
+    sent = [(4.0, b"in"), (10.0, b"in"), (10.5, b"other"), (9.0, b"in")]
+    messages = [stored(after_s, Emit("otlp_metrics", b"", value, (), T, 0)) for after_s, value in sent]
+    there = stored(12, Emit("otlp_metrics", b"", b"in", (), T, 1))
+    found = _trace.last_by([*messages, there], lambda m: str(m.partition), lambda m: m.value == b"in")
+    assert found == {"0": messages[1], "1": there} and _trace.newest(found) is there
 
 
 def test_of_played_telemetry_the_trace_begins_with_our_own_records() -> None:

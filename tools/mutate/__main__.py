@@ -52,7 +52,12 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "audit": (
         ("_audit", "_audit_verify", "_checkpoint", "_merkle", "_seal"),
-        ("tests/actions/test_audit.py", "tests/actions/test_checkpoint.py", "tests/tidegate/test_audit.py"),
+        (
+            "tests/actions/test_audit.py",
+            "tests/actions/test_checkpoint.py",
+            "tests/actions/test_merkle.py",
+            "tests/tidegate/test_audit.py",
+        ),
     ),
 }
 """Group -> modules of `actions`, tests that are to notice."""

@@ -1,0 +1,1 @@
+"""Days in the shop, one file each: `PLUGIN = TheClass`, a `Day`."""

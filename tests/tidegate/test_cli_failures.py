@@ -1,0 +1,110 @@
+"""What people type wrong, name wrong or leave empty: one sentence with a stable code, and nothing that looks well."""
+
+import json
+import sys
+
+import pytest
+
+from tidegate.cli import main
+
+NOISE = b"\x92\xfe\x00\xa6{\x1b[2J\n\xff"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "noise").write_bytes(NOISE)
+    (tmp_path / "cut.yaml").write_text("a: [1\n")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def typed(place, monkeypatch, capsys):
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tidegate", *words])
+        with pytest.raises(SystemExit) as ending:
+            main()
+        told = capsys.readouterr()
+        return ending.value.code, told.out, told.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("replay x --settings noise", "noise: cannot be read: it is no text in UTF-8. Pass a YAML file, or none."),
+        ("replay x --settings cut.yaml", "cut.yaml: cannot be read: line 2 is no YAML: expected ',' or ']'"),
+        ("replay x --settings list.yaml", "list.yaml: no settings: a mapping is due. See docs/settings.md."),
+        ("replay x --settings gone", "gone: cannot be read: No such file or directory."),
+        ("boundaries --gateway noise", "noise: cannot be read: it is no text in UTF-8. See docs/gateway.md."),
+        ("policy check noise", "noise: cannot be read: it is no text in UTF-8."),
+        ("policy check empty", "empty: no policies are here."),
+        ("import prometheus noise --out r", "noise: no samples of Prometheus are here."),
+        ("import csv noise --out r -o time", "-o: 'time' is no option of an importer. Write -o NAME=VALUE."),
+        ("schema check --against empty", "empty: no committed version is here."),
+        ("schema render --out noise", "noise/generated"),
+        ("simulate --bug nosuch", "--bug: there is no bug 'nosuch'. Bugs: any_signature,"),
+        ("autonomy --ledger gone", "gone: there is no ledger. Give the file of the worker,"),
+        ("audit verify --log gone", "gone: there is no audit log. Give its directory with --log."),
+        ("doctor --sources gone", "'gone' is not a URL. Give --sources http://host:4318."),
+        ("doctor --sources http://127.0.0.1:1", "does not tell of its sources: Connection refused. Is `tidegate up`"),
+        ("waiting --to http://127.0.0.1:1", "Connection refused. Does `tidegate act` run there? [NO_ANSWER]"),
+        ("up --dir noise/log", "noise/log: Not a directory. Give a path that can be used. [PLACE_UNUSABLE]"),
+        ("silence list", "tidegate-log: no pipeline would read it there."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_one_sentence_with_where_and_a_code(typed, words, sentence):
+    code, out, err = typed(*words.split())
+    assert (code, out) == (3, "")
+    assert sentence in err
+    assert err.count("\n") == 1 and err.endswith("]\n")
+
+
+def test_a_ledger_that_is_not_there_is_not_made_by_asking_for_it(typed, place):
+    typed("autonomy", "--ledger", "gone")
+    assert not (place / "gone").exists()
+
+
+@pytest.mark.parametrize("command", ["up", "gateway --brokers 127.0.0.1:1"])
+def test_a_port_that_does_not_exist_is_refused_and_no_other_is_taken(typed, command):
+    code, _, err = typed(*command.split(), "--port", "99999")
+    assert code == 2 and "less than or equal to 65535" in err
+
+
+def test_a_command_typed_wrong_is_an_object_too_where_json_is_asked_for(typed):
+    code, out, err = typed("detect", "drift", "--nosuch", "--json")
+    assert code == 2 and "No such option" in err
+    assert json.loads(out)["error"] == {
+        "code": "TYPED_WRONG", "what": "No such option: --nosuch", "where": "", "todo": "See --help"
+    }  # fmt: skip
+
+
+def test_what_a_sentence_quotes_cannot_move_the_cursor(typed, place):
+    (place / "noise.csv").write_bytes(NOISE)
+    _, _, err = typed("import", "csv", "noise.csv", "--out", "r")
+    assert "\x1b" not in err and "there are:" in err
+
+
+def test_a_row_of_a_csv_in_another_encoding_is_a_dead_letter_and_the_others_are_taken(typed, place):
+    (place / "mixed.csv").write_bytes(b"time,value,service\n1700000000,2,caf\xe9\n1700000001,3,cart\n")
+    code, out, _ = typed("import", "csv", "mixed.csv", "--out", "r", "-o", "service=service", "--json")
+    found = json.loads(out)
+    assert (code, found["samples"], found["dead_lettered"]) == (0, 1, 1)
+    _, out, _ = typed("dead-letters", "list", "r", "--json")
+    assert "is no text in UTF-8" in json.loads(out)["rows"][0]["example"]
+
+
+def test_a_line_of_a_prometheus_dump_in_another_encoding_is_a_dead_letter(typed, place):
+    (place / "dump").write_bytes(b'up{x="\xe9"} 1 1700000000000\nup{x="a"} 1 1700000000000\n')
+    _, out, _ = typed("import", "prometheus", "dump", "--out", "r", "--json")
+    found = json.loads(out)
+    assert (found["samples"], found["dead_lettered"]) == (1, 1)
+
+
+def test_runbooks_are_checked_with_their_cases(typed):
+    _, out, _ = typed("runbook", "check", "--json")
+    found = json.loads(out)
+    assert found["errors"] == [] and found["cases"]["failed"] == 0 < found["cases"]["passed"]

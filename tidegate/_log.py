@@ -1,0 +1,19 @@
+"""How processes log: one event a line on stderr, JSON for machines, coloured columns where somebody looks."""
+
+import sys
+
+import structlog
+
+
+def log_to_stderr(*, for_people: bool | None = None) -> None:
+    """Set it up, once, at the start of a process. for_people: None: where stderr is a terminal."""
+    if for_people is None:
+        for_people = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
