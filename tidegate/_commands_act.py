@@ -7,7 +7,6 @@ import structlog
 import typer
 
 from tidegate import _commands_act_worker
-from tidegate._log import log_to_stderr
 
 Place = Annotated[Path, typer.Option("--settings", help="The gateway's own settings file; see docs/gateway.md.")]
 
@@ -26,7 +25,6 @@ def gateway(settings: Place) -> None:
     from tidegate._action_gateway_serve import run_action_gateway
     from tidegate._action_gateway_settings import ActGateway
 
-    log_to_stderr()
     log = structlog.get_logger()
     one = ActionGateway(ActGateway.read(settings), say=log.info)
     run_action_gateway(one, on_ready=lambda address: log.info("gateway ready", address=address))

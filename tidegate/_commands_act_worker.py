@@ -12,7 +12,6 @@ from schemas import Control, record_id
 from schemas.signatures import private_key, signed
 from tidegate._commands import Brokers, Config, Json, say
 from tidegate._errors import ActGatewayError, SettingsError, TidegateError
-from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
 
 Log = Annotated[Path | None, typer.Option("--log", help="The embedded log of `tidegate up` instead of Kafka.")]
@@ -35,7 +34,6 @@ def worker(config: Config = None, brokers: Brokers = "", log: Log = None) -> Non
     from tidegate._act_feed import Feed, LogFeed
     from tidegate._audit_follow import Anchor
 
-    log_to_stderr()
     settings = Settings.read(config)
 
     def feed_of(positions: dict[int, int]) -> Feed:

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from tidegate._commands import Brokers, Config, Json, say
-from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
 from tidegate._up import PORT
 
@@ -28,7 +27,6 @@ def gateway(
     """Takes telemetry, webhooks and events over HTTP and puts them on Kafka for `tidegate run`. SIGTERM stops it."""
     from tidegate._gateway_kafka import run_gateway  # only here, because it needs a server
 
-    log_to_stderr()
 
     def ready(url: str) -> None:
         said = json.dumps({"url": url}) if json_ else f"Tidegate takes what is posted to {url} and keeps it on Kafka"

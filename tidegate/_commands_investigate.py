@@ -10,7 +10,6 @@ from tidegate import _pipeline
 from tidegate._commands import Config
 from tidegate._errors import SettingsError
 from tidegate._investigate_settings import Llm
-from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
 
 Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
@@ -28,7 +27,6 @@ def investigate(
     settings: Config = None,
 ) -> None:
     """Answer what the diagnose stage asks, by reading our topics and Prometheus. SIGTERM stops it; nothing is lost."""
-    log_to_stderr()
     read = Settings.read(settings)
     queries = _pipeline.asked(read)
     known = sorted({query.subsystem for query in queries.values()})

@@ -12,7 +12,6 @@ from streams import Recording
 from tidegate import _as_of, _event_time, _history, _play
 from tidegate._commands import Begin, Brokers, Config, End, Json, say
 from tidegate._errors import PlayError, SettingsError
-from tidegate._log import log_to_stderr
 from tidegate._progress import bar
 from tidegate._settings import Settings
 from tidegate._up import PORT, run_up
@@ -42,7 +41,6 @@ def up(
     json_: Json = False,
 ) -> None:
     """The pipeline on your own telemetry: OTLP/HTTP in, events and webhooks out, no broker. Ctrl-C stops it."""
-    log_to_stderr()
     log = structlog.get_logger()
 
     def ready(url: str) -> None:

@@ -10,7 +10,6 @@ from schemas import rfc3339
 from schemas.signatures import public_key, public_text
 from tidegate._commands import Config, Json, say
 from tidegate._errors import SettingsError
-from tidegate._log import log_to_stderr
 from tidegate._settings import Settings
 from tidegate._signals import stop_when_told
 
@@ -38,7 +37,6 @@ def serve(
     """Publish the incidents, diagnoses and actions of the generation in force under the names that others read."""
     from tidegate._serve import Server
 
-    log_to_stderr()
     log = structlog.get_logger()
     stop = stop_when_told()
     read = Settings.read(settings)

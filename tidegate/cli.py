@@ -38,6 +38,7 @@ from tidegate._commands_topics import register as register_topics
 from tidegate._commands_trace import register as register_trace
 from tidegate._commands_upgrade import register as register_upgrade
 from tidegate._errors import PlaceError
+from tidegate._log import log_to_stderr
 from tidegate._signals import is_over
 
 FAILED, CHECK_FAILED = 3, 4
@@ -60,6 +61,7 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Telemetry to ranked causes to policy-gated actions; the same code live and in replay."""
+    log_to_stderr()
 
 
 register_main(app)
