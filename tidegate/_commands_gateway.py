@@ -27,7 +27,6 @@ def gateway(
     """Takes telemetry, webhooks and events over HTTP and puts them on Kafka for `tidegate run`. SIGTERM stops it."""
     from tidegate._gateway_kafka import run_gateway  # only here, because it needs a server
 
-
     def ready(url: str) -> None:
         said = json.dumps({"url": url}) if json_ else f"Tidegate takes what is posted to {url} and keeps it on Kafka"
         typer.echo(said)
