@@ -20,6 +20,7 @@ import zstandard
 
 from streams._errors import ImportError_
 
+_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _UNPACKED_BYTES = 8 << 30  # beyond this an archive is taken for a bomb
 
 
@@ -27,15 +28,30 @@ _UNPACKED_BYTES = 8 << 30  # beyond this an archive is taken for a bomb
 def unpacked(path: Path, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Path]:
     """The directory itself, or the wanted files of an archive in a temporary directory.
 
-    Raises ImportError_ with ARCHIVE_UNSAFE (a member outside, a link, a device), ARCHIVE_CUT_SHORT, ARCHIVE_TOO_LARGE
-    or ARCHIVE_UNREADABLE.
+    A directory of nothing but files, one of them an archive, stands for that archive, as data sets are downloaded.
+
+    Raises ImportError_ with ARCHIVE_UNSAFE (a member outside, a link, a device), ARCHIVE_CUT_SHORT, ARCHIVE_TOO_LARGE,
+    ARCHIVE_UNREADABLE or ARCHIVES_SEVERAL.
     """
     if path.is_dir():
-        yield path
-        return
+        archives = _archives(path, wanted)
+        if not archives:
+            yield path
+            return
+        if len(archives) > 1:
+            what = f"holds {len(archives)} archives: {', '.join(a.name for a in archives[:5])}"
+            raise ImportError_(what, where=path.name, todo="Name one of them", code="ARCHIVES_SEVERAL")
+        path = archives[0]
     with tempfile.TemporaryDirectory(prefix="tidegate-import-") as directory:
         _unpack(path, Path(directory), wanted)
         yield Path(directory)
+
+
+def _archives(directory: Path, wanted: Callable[[PurePosixPath], bool]) -> list[Path]:
+    entries = sorted(directory.iterdir())
+    if any(entry.is_dir() or wanted(PurePosixPath(entry.name)) for entry in entries):
+        return []
+    return [entry for entry in entries if entry.name.endswith(_SUFFIXES)]
 
 
 def _unpack(path: Path, into: Path, wanted: Callable[[PurePosixPath], bool]) -> None:

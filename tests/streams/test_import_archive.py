@@ -57,6 +57,31 @@ def test_only_wanted_files_are_unpacked_and_the_directory_is_removed(tmp_path: P
     assert not root.exists()
 
 
+def test_a_directory_with_one_archive_and_notes_stands_for_the_archive(tmp_path: Path) -> None:
+    archive(tmp_path / "a.tar.zst", tarfile.TarInfo("d/a.csv"))
+    (tmp_path / "README.md").write_text("notes")
+    with unpacked(tmp_path, lambda name: name.suffix == ".csv") as root:
+        assert [p.name for p in root.rglob("*") if p.is_file()] == ["a.csv"]
+
+
+def test_a_directory_with_two_archives_is_refused_and_names_them(tmp_path: Path) -> None:
+    for name in ("b.tar", "a.tar.gz"):
+        archive(tmp_path / name, tarfile.TarInfo("a.csv"))
+    sentence = r"holds 2 archives: a.tar.gz, b.tar. Name one of them"
+    with pytest.raises(ImportError_, match=sentence) as caught, unpacked(tmp_path, lambda name: name.suffix == ".csv"):
+        pass
+    assert caught.value.code == "ARCHIVES_SEVERAL"
+
+
+@pytest.mark.parametrize("beside", ["c.csv", "d/c.csv"])
+def test_a_directory_of_data_is_itself_whatever_archive_lies_beside(tmp_path: Path, beside: str) -> None:
+    archive(tmp_path / "a.tar", tarfile.TarInfo("a.csv"))
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).write_text("1")
+    with unpacked(tmp_path, lambda name: name.suffix == ".csv") as root:
+        assert root == tmp_path
+
+
 @pytest.mark.parametrize("suffix", [".tar.xz", ".tar.gz", ".tar.bz2", ".tar.zst"])
 def test_an_archive_cut_short_at_any_byte_is_refused(tmp_path: Path, suffix: str) -> None:
     path = archive(tmp_path / f"a{suffix}", tarfile.TarInfo("a.csv"), tarfile.TarInfo("b.csv"))
