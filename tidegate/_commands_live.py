@@ -1,7 +1,9 @@
 """Commands that live: up, record, play."""
 
 import json
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,11 +124,24 @@ def play(
         bool, typer.Option("--resume", help="On Kafka: go on behind what an earlier play has written.")
     ] = False,
     token: Annotated[str, typer.Option(envvar="TIDEGATE_TOKEN", help="Bearer token of the source.")] = "",
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, max=86_400, help="Seconds to try again where --to is not reached.")
+    ] = _play.WAIT_S,
     settings: Config = None,
     json_: Json = False,
 ) -> None:
     """Send a recording to a running `tidegate up`, or to Kafka, spaced as it was received."""
     opened, times = Recording.open(recording), _speed(speed)
+
+    def waits(what: str, left_s: float | None) -> None:
+        said = f"{what}; sent again until it is taken"
+        if left_s is not None:
+            until = datetime.now(UTC) + timedelta(seconds=left_s)
+            said = (
+                f"not reached: {what}. Is `tidegate up` running there? Tried again until {until:%H:%M:%S} UTC (--wait)"
+            )
+        typer.echo(f"tidegate: {to}: {said}.", err=True)
+
     with bar(f"playing {recording.name}", quiet=json_) as move:
 
         def moved(done: int, total: int) -> None:
@@ -145,7 +160,7 @@ def play(
         elif resume:
             raise SettingsError("--resume is for Kafka, which tells what it has", todo="Add --brokers, or leave it out")
         else:
-            played = _play.play(opened, to, speed=times, token=token, on_progress=moved)
+            played = _play.play(opened, to, speed=times, token=token, wait_s=wait, on_progress=moved, on_wait=waits)
     if json_:
         say(played.document())
         return
@@ -161,6 +176,9 @@ def play(
 def _speed(text: str) -> float:
     """How many times faster than it was; 0 for as fast as is accepted."""
     try:
-        return 0.0 if text == "max" else float(text)
-    except ValueError as error:
-        raise PlayError(f"'{text[:40]}' is no speed", todo="Give a number, or max") from error
+        times = 0.0 if text == "max" else float(text)
+    except ValueError:
+        times = math.nan
+    if not 0 <= times < math.inf:
+        raise PlayError(f"'{text[:40]}' is no speed", todo="Give a number from 0 on, or max")
+    return times

@@ -27,7 +27,9 @@ from tidegate._replay import REFERENCE
 SOURCE_TOPICS = (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.RAW)
 _PATHS = {kind: f"/v1/{signal}" for signal, kind in SIGNALS.items()} | {"records": "/v1/events"}
 _MADE_HERE = "tidegate/"
+WAIT_S = 60.0
 _TIMEOUT_S, _FIRST_S, _MOST_S = 30.0, 0.2, 10.0
+_NO_MORE_S = 1e-3  # less left than this is none
 _SKIPPABLE = frozenset({400, 413, 415})
 _PROGRESS = 100
 
@@ -65,19 +67,19 @@ class Post(NamedTuple):
 
 
 def play(
-    recording: Recording, url: str, *, speed: float = 1.0, token: str = "", patience_s: float = 60.0,
+    recording: Recording, url: str, *, speed: float = 1.0, token: str = "", wait_s: float = WAIT_S,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_wait: Callable[[str, float | None], None] = lambda what, left_s: None,
     now_s: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
 ) -> Played:  # fmt: skip
     """Send every recorded source message in its order, spaced as it was received, divided by `speed`.
 
     speed: 0 sends as fast as is accepted. Told to come again (429, 503) it waits as long as it is told, for ever; not
-    reached at all it tries for `patience_s`. on_progress: messages looked at, and how many there are.
+    reached at all it tries for `wait_s`. on_progress: messages looked at, and how many there are. on_wait: at the first
+    failure of a message, why it is sent again, and for how long that is tried; None is for ever.
     Raises PlayError: PLAY_UNREACHABLE, PLAY_REFUSED (no token will do), PLAY_EMPTY; RecordingError.
     """
-    if speed < 0:
-        raise PlayError(f"a speed of {speed} is none", todo="Give 0 for as fast as is accepted, 1 for as it was")
-    played, client = Played(), _Client(url, token, patience_s, now_s, sleep)
+    played, client = Played(), _Client(url, token, wait_s, on_wait, now_s, sleep)
     names = [name for name in recording.topics() if name in (*SOURCE_TOPICS, *REFERENCE)]
     total = sum(recording.topics()[name].rows for name in names)
     started_s, first_ns, done = now_s(), 0, 0
@@ -187,32 +189,42 @@ class _Client:
     """One connection, kept open; opened again when it breaks."""
 
     def __init__(
-        self, url: str, token: str, patience_s: float, now_s: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise PlayError(f"'{url[:200]}' is not a URL", todo="Give the address of `tidegate up`: http://host:4318")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        self, url: str, token: str, wait_s: float, on_wait: Callable[[str, float | None], None],
+        now_s: Callable[[], float], sleep: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        try:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("no scheme or no host")
+            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+            self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        except (ValueError, http.client.InvalidURL) as error:
+            todo = "Give the address of `tidegate up`: http://host:4318"
+            raise PlayError(f"'{url[:200]}' is not a URL", todo=todo) from error
+        if not (token.isascii() and token.isprintable()):
+            raise PlayError("the token holds what no header may hold", todo="Is there a line break in TIDEGATE_TOKEN?")
         self._url, self._base = url, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._patience_s, self._now_s, self._sleep = patience_s, now_s, sleep
+        self._wait_s, self._on_wait, self._now_s, self._sleep = wait_s, on_wait, now_s, sleep
 
     def send(self, post: Post, played: Played) -> None:
         """Until it is taken or refused for what it is."""
-        lost_s, backoff = self._now_s(), _FIRST_S
+        lost_s, left_s, backoff, is_told = self._now_s(), self._wait_s, _FIRST_S, False
         while True:
+            what = ""
             try:
-                status, after_s, said = self._once(post)
+                status, after_s, said = self._once(post, left_s)
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                if self._now_s() - lost_s >= self._patience_s:
+                left_s = self._wait_s - (self._now_s() - lost_s)
+                if left_s < _NO_MORE_S:
+                    lasting = f" for {self._wait_s:.0f} s" if self._wait_s else ""
                     todo = "Is `tidegate up` running there?"
-                    what = f"not reached for {self._patience_s:.0f} s: {why(error)}"
-                    raise PlayError(what, where=self._url, todo=todo, code="PLAY_UNREACHABLE") from error
-                after_s, status = backoff, 0
+                    said = f"not reached{lasting}: {why(error)}"
+                    raise PlayError(said, where=self._url, todo=todo, code="PLAY_UNREACHABLE") from error
+                after_s, status, what = min(backoff, left_s), 0, why(error)
             else:
-                lost_s = self._now_s()
+                lost_s, left_s = self._now_s(), self._wait_s
             if 200 <= status < 300:
                 played.sent, played.bytes = played.sent + 1, played.bytes + len(post.body)
                 return
@@ -224,15 +236,25 @@ class _Client:
                 todo = "Give --token one of gateway.tokens" if status in (401, 403) else "Is it `tidegate up`?"
                 raise PlayError(f"answered {status}: {said}", where=self._url, todo=todo, code="PLAY_REFUSED")
             played.waited += 1
+            if not is_told:
+                is_told = True
+                self._on_wait(what or f"asks to come again ({status})", left_s if what else None)
             self._sleep(after_s or backoff)
             backoff = min(backoff * 2, _MOST_S)
 
-    def _once(self, post: Post) -> tuple[int, float, str]:
+    def _once(self, post: Post, left_s: float) -> tuple[int, float, str]:
+        if self._connection.sock is None:
+            self._open(max(1.0, min(_TIMEOUT_S, left_s)))
         self._connection.request("POST", self._base + post.path, post.body, {**post.headers, **self._headers})
         response = self._connection.getresponse()
         body = response.read(65_536)
         said = response.headers.get("Retry-After", "")
         return response.status, float(said) if said.isdigit() else 0.0, _sentence(body) or response.reason
+
+    def _open(self, timeout_s: float) -> None:
+        self._connection.timeout = timeout_s
+        self._connection.connect()
+        self._connection.sock.settimeout(_TIMEOUT_S)
 
     def close(self) -> None:
         self._connection.close()

@@ -1,10 +1,12 @@
 """Playing a recording to a running `up`, and recording what an `up` took and made."""
 
+import re
 from pathlib import Path
 
 import pytest
 from support.sleeping import Time
 from support.up import START_NS, Clock, feed, receiving, serving, settings, shop_recording
+from typer.testing import CliRunner
 
 import schemas as sc
 from schemas.core import NS, Emit, Message
@@ -14,6 +16,7 @@ from tidegate._errors import LiveError, PlayError
 from tidegate._live import Live
 from tidegate._play import play, record, request_of
 from tidegate._settings import Settings
+from tidegate.cli import app
 
 TOKEN = "a-token-0123456789"
 
@@ -93,15 +96,50 @@ def test_a_wrong_token_stops_at_once_with_what_to_do(three, tmp_path):
     assert refused.value.code == "PLAY_REFUSED"
 
 
-def test_a_receiver_that_is_not_there_is_tried_for_a_while_and_then_a_sentence(three):
-    time = Time()
-    with pytest.raises(PlayError, match="60 s") as refused:
-        play(three, "http://127.0.0.1:1", speed=0, now_s=time.now, sleep=time.sleep)
+def test_a_receiver_that_is_not_there_is_told_at_once_tried_for_a_while_and_then_a_sentence(three):
+    time, told = Time(), []
+    with pytest.raises(PlayError, match="not reached for 20 s") as refused:
+        play(
+            three, "http://127.0.0.1:1", speed=0, wait_s=20, now_s=time.now, sleep=time.sleep,
+            on_wait=lambda what, left_s: told.append((what, left_s, time.s)),
+        )  # fmt: skip
     assert refused.value.code == "PLAY_UNREACHABLE"
-    assert time.s >= 60
+    assert told == [("Connection refused", 20, 0)]
+    assert time.s == pytest.approx(20)
 
 
-@pytest.mark.parametrize("url", ["localhost:4318", "ftp://x", ""])
+def test_without_patience_the_first_try_is_the_last(three):
+    time, told = Time(), []
+    with pytest.raises(PlayError, match="not reached: Connection refused"):
+        play(three, "http://127.0.0.1:1", wait_s=0, now_s=time.now, sleep=time.sleep, on_wait=told.append)
+    assert (time.slept, told) == ([], [])
+
+
+def test_a_receiver_that_asks_to_come_again_is_told_once_for_all_its_asking(three):
+    time, told = Time(), []
+    with receiving([429, 503], retry_after="7") as receiver:
+        play(three, receiver.url, speed=0, now_s=time.now, sleep=time.sleep, on_wait=lambda *said: told.append(said))
+    assert told == [("asks to come again (429)", None)]
+
+
+def test_play_says_on_standard_error_that_nobody_listens_and_until_when_it_tries(three):
+    told = CliRunner().invoke(app, ["play", str(three.path), "--to", "http://127.0.0.1:1", "--wait", "0.01"])
+    assert isinstance(told.exception, PlayError)
+    assert told.stdout == ""
+    assert re.fullmatch(
+        r"tidegate: http://127\.0\.0\.1:1: not reached: Connection refused\. Is `tidegate up` running there\? "
+        r"Tried again until \d\d:\d\d:\d\d UTC \(--wait\)\.\n",
+        told.stderr,
+    )
+
+
+@pytest.mark.parametrize("speed", ["-1", "nan", "inf", "fast"])
+def test_what_is_no_speed_is_a_sentence(three, speed):
+    told = CliRunner().invoke(app, ["play", str(three.path), "--wait", "0", f"--speed={speed}"])
+    assert re.match(f"'?{speed}.* no speed", str(told.exception))
+
+
+@pytest.mark.parametrize("url", ["localhost:4318", "ftp://x", "", "http://x:99999", "http://[x", "http://x y"])
 def test_what_is_no_url_is_a_sentence(three, url):
     with pytest.raises(PlayError, match="not a URL"):
         play(three, url)
