@@ -10,7 +10,7 @@ TEST_PROCESSES ?= auto
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup help demo test kafka kafka-stop test-kafka test-servers test-live kills soak latency flood types lint imports schema wheel prove bench bench-throughput bench-actions kills-1000 half-an-hour simulate simulate-2000 simulate-million simulate-bugs investigators fuzz fuzz-guided live-sources golden mutate tails growth pages-split check clean
+.PHONY: setup help demo test kafka kafka-stop test-kafka test-servers test-live kills soak latency flood types lint imports schema wheel prove bench bench-throughput bench-actions kills-1000 half-an-hour simulate simulate-2000 simulate-million simulate-bugs investigators fuzz fuzz-guided live-sources golden mutate tails growth pages-split properties check clean
 
 setup: $(STAMP)          ## .venv with everything that the targets below need
 
@@ -147,6 +147,9 @@ growth: setup          ## does a decoder that is fed forever grow? 200,000 damag
 
 pages-split: setup     ## what fits on the first half of a week are worth in the second: make pages-split DATA=path
 	@$(BIN)/python -m bench.pages_split --data "$(DATA)"
+
+properties: setup       ## the properties with examples that nobody has seen; `make test` draws the same ones every time
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=search --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 check: test types lint schema wheel ## tests, types, style, formats, wheel
 

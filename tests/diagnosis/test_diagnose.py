@@ -1,5 +1,6 @@
 import itertools
 import random
+from hashlib import blake2b
 
 import pytest
 
@@ -12,7 +13,7 @@ T = 1_700_000_000 * NS
 
 def anomaly(service, at_s, p, *, kind="error_ratio", name="span.errors", series=None, **more):
     end = T + int(at_s * NS)
-    series = series or f"{abs(hash((service, kind, name))) % 16**8:016x}"
+    series = series or blake2b(f"{service} {kind} {name}".encode(), digest_size=8).hexdigest()
     pointer = EvidencePointer(signal="traces", subject=series, t_min_ns=end - 10 * NS, t_max_ns=end, sha256="sha256:0")
     fields = {"direction": 1, "observed": 9.0, "expected": 1.0, "residual": 8.0} | more
     return Anomaly(

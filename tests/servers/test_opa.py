@@ -55,7 +55,7 @@ def test_every_case_of_the_shipped_policies_holds_in_rego(opa: Opa) -> None:
     assert run_policy_cases(TEXTS, OpaEngine(opa.url, timeout_s=PATIENT_S)) == []
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(given_=SNAPSHOTS)
 def test_both_engines_decide_alike(opa: Opa, own: Policies, given_: dict[str, Any]) -> None:
     engine_ = ENGINES.setdefault(opa.url, OpaEngine(opa.url, timeout_s=PATIENT_S))
