@@ -154,6 +154,20 @@ def test_what_began_since_for_the_target_of_a_later_step_keeps_all_steps_from_be
     assert world.reasons == ["FREEZE"] and world.shelf.writes == 0
 
 
+def test_a_later_step_is_judged_again_by_what_was_known_of_it_not_of_the_first():
+    policies = Policies([rule(), rule("deny", id="b", when="'billing' in human_classes", reason="BILLING", priority=9)])
+    event, other = gated(), "default/service/cart"
+    change = VERBS.change("gitops.revert", other, PARAMETERS | {"service": "cart"}, "r")
+    later = LaterStep(change=change, decision=event.decision, snapshot=event.snapshot | {"human_classes": ["billing"]})
+
+    async def scene(world):
+        await world.open(event.model_copy(update={"then": [later]}), policies)
+        await world.wait(20)
+
+    world = real(scene, policies)
+    assert world.reasons == ["BILLING"] and world.shelf.writes == 0
+
+
 def test_a_required_approval_is_asked_with_the_diff_and_counts_for_one_effect():
     policies = Policies([rule("require_approval", obligations=["quorum:1"])])
 
