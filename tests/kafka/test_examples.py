@@ -35,7 +35,7 @@ def deployed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def lines(name: str, deployed: Deployed) -> list[str]:
     command = [sys.executable, EXAMPLES / name, deployed.kafka.brokers, "--until-end", "--prefix", "examples"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/", env={}, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd="/", env={}, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.splitlines()
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 from support.gateway import VERBS
-from support.kafka import free_ports
+from support.servers import free_port
 
 from actions._executor import Mark, TargetAway
 from actions._gateway import differing, effect_of
@@ -22,7 +22,6 @@ from actions.executors.envoy import Envoy, EnvoySettings
 
 DO, UNDO = Mark("sha256:a", 0, "do", 3), Mark("sha256:a", 0, "undo", 4)
 TARGET = "default/service/checkout"
-PORTS = free_ports()
 ENVOY = """
 admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
 layered_runtime:
@@ -79,7 +78,7 @@ def alertmanager(tmp_path):
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     assert program, "alertmanager is not on the PATH"
     (tmp_path / "am.yml").write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
-    port = next(PORTS)
+    port = free_port()
     told = [program, "--config.file=am.yml", "--storage.path=data", f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address="]  # fmt: skip
     process = started(told, tmp_path, lambda: answers(port, "/-/ready"))
@@ -92,7 +91,7 @@ def alertmanager(tmp_path):
 def envoy(tmp_path):
     program = os.environ.get("ENVOY") or shutil.which("envoy")
     assert program, "envoy is not on the PATH"
-    admin, port = next(PORTS), next(PORTS)
+    admin, port = free_port(), free_port()
     text = ENVOY.format(admin=admin, port=port, pkg="type.googleapis.com/envoy.extensions.filters")
     (tmp_path / "envoy.yaml").write_text(text)
     told = [program, "-c", "envoy.yaml", "--concurrency", "1", "--base-id", str(port)]

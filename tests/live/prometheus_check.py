@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support.kafka import free_ports
+from support.servers import free_port
 
 from diagnosis import Context, Onset, QueryFailed
 from diagnosis.queries.prometheus import Prometheus
@@ -49,7 +49,7 @@ def url(tmp_path_factory):
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", place / "in.om", place / "data"], check=True,
         capture_output=True,
     )  # fmt: skip
-    address = f"127.0.0.1:{next(free_ports())}"
+    address = f"127.0.0.1:{free_port()}"
     with (place / "log").open("wb") as out:
         process = subprocess.Popen(
             ["prometheus", f"--config.file={place}/prometheus.yml", f"--storage.tsdb.path={place}/data",

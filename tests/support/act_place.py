@@ -90,7 +90,7 @@ def gateway_of(place):
         target=lambda: run_action_gateway(ActionGateway(told), on_ready=lambda address: ready.set(), stop=stop)
     )
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield place
     finally:
@@ -185,7 +185,7 @@ def run(place, scene, feed_of=None, anchors=(), **act):
     return asyncio.run(whole())
 
 
-async def until(holds, seconds=40.0):
+async def until(holds, seconds=120.0):
     for _ in range(int(seconds / 0.05)):
         if holds():
             return

@@ -130,7 +130,7 @@ def kill_and_resume(path: Path, point: str, count: int, fork: bool = False) -> l
 def _start(path: Path, point: str, count: int) -> int:
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     told = [sys.executable, "-m", "support.actions_dying", str(path), point, str(count)]
-    return subprocess.run(told, env=environment, cwd=ROOT, timeout=60).returncode
+    return subprocess.run(told, env=environment, cwd=ROOT, timeout=240).returncode
 
 
 def _fork(path: Path, point: str, count: int) -> int:

@@ -9,7 +9,7 @@ import random
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -26,25 +26,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the client'
 )
 from support.fault_proxy import FaultProxy
 from support.kafka_security import Security, Via
+from support.servers import free_port
 
 from tools.kafka.node import Node, wait_for
 
 HOST = "127.0.0.1"
-PORTS = range(15000, 32000)
-
-
-def free_ports() -> Iterator[int]:
-    """Ports on which nothing listens, each only once."""
-    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-        yield port
-
-
-_ports = free_ports()  # one for all, so that no two clusters of a run are given the same
 
 
 def is_produce(chunk: bytes) -> bool:
@@ -71,8 +57,8 @@ class Cluster:
         heap: str = "384m",
     ) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="tidegate-kafka-"))
-        self._ports = {n: (next(_ports), next(_ports), next(_ports)) for n in range(1, nodes + 1)}
-        self._proxies = {n: FaultProxy((HOST, at[0]), next(_ports), HOST) for n, at in self._ports.items() if proxied}
+        self._ports = {n: (free_port(), free_port(), free_port()) for n in range(1, nodes + 1)}
+        self._proxies = {n: FaultProxy((HOST, at[0]), free_port(), HOST) for n, at in self._ports.items() if proxied}
         self._security = Security(self.place / "security") if security == "secured" else None
         self._id = base64.urlsafe_b64encode(random.SystemRandom().randbytes(16)).decode().rstrip("=")
         self._nodes = {
@@ -255,4 +241,4 @@ class Broker(Cluster):
         super().__init__(1, **options)
 
 
-__all__ = ["HOST", "Broker", "Cluster", "free_ports", "is_produce"]
+__all__ = ["HOST", "Broker", "Cluster", "is_produce"]

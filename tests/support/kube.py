@@ -11,9 +11,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from support.kafka import free_ports
+from support.servers import free_port
 
-PORTS = free_ports()
 ADMIN = "admin-of-the-tests"
 
 
@@ -22,7 +21,7 @@ class Cluster:
 
     def __init__(self, server: Path, etcd: Path, place: Path, identities: dict[str, str] | None = None) -> None:
         self.server, self.etcd, self.place = server, etcd, place
-        self.port, self.store, self.peers = next(PORTS), next(PORTS), next(PORTS)
+        self.port, self.store, self.peers = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.token_file, self.ca_file = place / "token", place / "certs/apiserver.crt"
         self.token_file.write_text(ADMIN)

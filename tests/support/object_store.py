@@ -15,7 +15,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from support.kafka import HOST, free_ports
+from support.kafka import HOST
+from support.servers import free_port
 
 VERSION = "5.2.5"
 COMMAND = (
@@ -32,7 +33,7 @@ class ObjectStore:
     """`with ObjectStore("snapshots") as store:` has one bucket of that name; `store.address("x")` is in it."""
 
     def __init__(self, bucket: str) -> None:
-        self.bucket, self.port = bucket, next(free_ports())
+        self.bucket, self.port = bucket, free_port()
         self._place = Path(tempfile.mkdtemp(prefix="tidegate-s3-"))
         self._process: subprocess.Popen[bytes] | None = None
 

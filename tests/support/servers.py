@@ -1,5 +1,7 @@
 """A program that serves while a block runs: a free port, started, waited for, stopped; its log where it does not."""
 
+import os
+import random
 import socket
 import subprocess
 import time
@@ -8,12 +10,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+PORTS = range(15000, 32000)  # below those that systems give to whoever asks for any, as every connection does
+PROCESSES = 32
+
+
+def free_ports() -> Iterator[int]:
+    """Ports of 127.0.0.1 on which nothing listens, each only once, none that another test process is given.
+
+    A port that was let go of stays free for a restart: nobody who asks for any port is given one of these.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
+    mine = PORTS[process::PROCESSES]
+    for port in random.SystemRandom().sample(mine, len(mine)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+
+
+_ports = free_ports()  # one for all, so that no two servers of a process are given the same
+
 
 def free_port() -> int:
-    """Of 127.0.0.1; another may take it before it is used, which nothing can rule out."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """The next of `free_ports`."""
+    return next(_ports)
 
 
 def answers(url: str) -> bool:

@@ -121,7 +121,7 @@ class Caller:
 
     def __call__(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         """Names of headers are written with `_` for `-`."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()

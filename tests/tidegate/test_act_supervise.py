@@ -24,7 +24,7 @@ class People:
 
 
 def supervisor(place, url):
-    return Supervisor(place / "alive", url, GatewayClient(f"unix:{place / 'gw.sock'}", timeout_s=3), People())
+    return Supervisor(place / "alive", url, GatewayClient(f"unix:{place / 'gw.sock'}", timeout_s=60), People())
 
 
 def beside_a_worker(place, scene):

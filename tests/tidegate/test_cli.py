@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def tidegate(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from tidegate.cli import main; main()", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240)
 
 
 def last_json(done: subprocess.CompletedProcess[str]) -> dict:

@@ -269,7 +269,7 @@ class Stream:
     """A reader of server-sent events."""
 
     def __init__(self, call: Caller, **headers: str) -> None:
-        self.connection = http.client.HTTPConnection(urlsplit(call.url).netloc, timeout=10)
+        self.connection = http.client.HTTPConnection(urlsplit(call.url).netloc, timeout=60)
         self.connection.request("GET", "/v1/actions", headers={k.replace("_", "-"): v for k, v in headers.items()})
         self.response = self.connection.getresponse()
         assert self.next() == ["retry: 2000"]

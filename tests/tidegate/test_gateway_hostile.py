@@ -79,7 +79,7 @@ def test_what_a_real_sender_sends_is_taken_whole_packed_or_in_chunks(served: tup
 
 
 def in_chunks(url: str, path: str, body: bytes, headers: dict[str, str]) -> int:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     pieces = [body[i : i + 100] for i in range(0, len(body), 100)]
     connection.request("POST", path, iter(pieces), headers, encode_chunked=True)
     status = connection.getresponse().status

@@ -209,7 +209,7 @@ def certified(place, tmp_path):
 
 
 def posted(url, context):
-    connection = http.client.HTTPSConnection(urlsplit(url).netloc, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(urlsplit(url).netloc, context=context, timeout=60)
     try:
         connection.request("POST", "/v1/metrics", METRICS, {"content-type": PROTO["content_type"]})
         return connection.getresponse().status

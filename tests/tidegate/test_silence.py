@@ -128,7 +128,7 @@ def test_taking_again_and_again_outlives_a_failure_and_ends_when_told(place, ale
     with subprocess.Popen([*command, "--run", str(place), "--json"], **pipes) as process:
         assert len(json.loads(process.stdout.readline())["taken"]) == 1
         process.send_signal(signal.SIGTERM)
-        more, failures = process.communicate(timeout=20)
+        more, failures = process.communicate(timeout=60)
     assert (process.returncode, more) == (0, "")
     assert failures.count("503") == len(failures.splitlines()) == 1
 

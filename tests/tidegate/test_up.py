@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.servers import free_port
 from support.up import START_NS, Caller, Clock, feed, made, receiving, settings, shop_emits, shop_recording, undisturbed
 
 import schemas as sc
@@ -42,16 +43,16 @@ def up(place: Path, config: Settings | None = None, **options: object) -> Iterat
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield urls[0], said
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
-def until(fact: object, seconds: float = 10.0) -> None:
+def until(fact: object, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < end, "it did not happen"
@@ -85,7 +86,7 @@ def test_a_signal_stops_the_process_cleanly_and_what_it_took_is_in_the_snapshot(
     metrics = next(e.value for e in shop_emits() if e.topic == sc.OTLP_METRICS)
     assert call("POST", "/v1/metrics", metrics, content_type="application/x-protobuf").status == 200
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "1\n")
     log = EmbeddedLog(tmp_path / "log.sqlite")
     assert log.snapshot("normalise") is not None
@@ -97,7 +98,7 @@ def test_what_was_taken_before_kill_9_is_worked_off_after_the_next_start(tmp_pat
     url = process.stdout.readline().strip()
     taken = play(shop_recording(tmp_path / "shop"), url, speed=0).sent
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     clock = Clock(time.time_ns())
     live = Live(tmp_path, Settings(), now_ns=clock)
     live.pump()
@@ -249,10 +250,11 @@ def test_after_a_restart_a_receiver_goes_on_where_it_was_and_a_new_one_begins_no
 
 
 def test_what_was_under_way_when_the_process_died_is_sent_again_with_the_same_id(tmp_path, action):
-    with receiving([500] * 1000) as receiver, telling(tmp_path, receiver.url) as (log, _, _):
+    port = free_port()
+    with receiving([500] * 1000, port=port) as receiver, telling(tmp_path, receiver.url) as (log, _, _):
         log.append([numbered(action, 0)], writer="decide")
         until(lambda: receiver.got)
-    with receiving(port=int(receiver.url.rsplit(":", 1)[1])) as receiver, telling(tmp_path, receiver.url):
+    with receiving(port=port) as receiver, telling(tmp_path, receiver.url):
         until(lambda: receiver.got)
     assert [body["id"] for body in receiver.bodies()] == ["id-0"]
 
