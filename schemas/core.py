@@ -1,4 +1,4 @@
-"""What the cores hand to each other in memory: columns of windows, ticks of time, commands and results, stages.
+"""What the cores hand to each other in memory: columns of windows, ticks of time, stages.
 
 Nothing here touches a clock, a network or a file. A stage is a pure step function; live, replay, simulation and
 tests drive the same one. State is *linear*: the caller gives up the state that it passes to `step` and goes on with
@@ -7,9 +7,8 @@ the one that it gets back, so a stage may reuse its arrays; whoever wants the ol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,20 +187,3 @@ class Scores:
     direction: NDArray[np.int8]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """An effect that a core wants; the shell performs it once per idempotency key."""
-
-    verb: str
-    target: str
-    parameters: Mapping[str, Any]
-    idempotency_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a command. Expected failures are values; the reason is a closed, stable code."""
-
-    status: Literal["done", "failed", "unknown"]
-    reason: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
