@@ -23,6 +23,7 @@ from psycopg.pq import ExecStatus
 from actions._ledger import Seal
 from actions._ledger_sql import TABLES, SqlLedger
 from actions._machine_errors import LedgerFault
+from schemas import why
 
 FORMAT = 1
 SCHEMA = TABLES.replace(" bytes", " bytea").replace(" text", ' text collate "C"').replace(" strict;", ";")
@@ -156,7 +157,7 @@ class PostgresLedger(SqlLedger):
             self._fault = self._fault or fault.what
             raise
         except (psycopg.Error, OSError) as error:
-            self._fault = self._fault or str(error).splitlines()[0]
+            self._fault = self._fault or why(error)
             raise LedgerFault(
                 f"PostgreSQL says: {self._fault}", where=self._where, todo="Nothing may act until it opens again"
             ) from error

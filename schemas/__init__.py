@@ -10,7 +10,7 @@ from schemas._diagnosis import (
     Anomaly, AnomalyKind, BusinessMoved, Cause, ConfidenceState, Diagnosis, Evidence, Hypothesis, Incident, Inquiry,
     ObjectiveMissed, Observation, Standing, Unknown,
 )  # fmt: skip
-from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError, sentence
+from schemas._errors import FrameInvalid, Incompatible, RecordInvalid, SchemaError, sentence, why
 from schemas._events import emit, emit_texts, headers_of, read, record_type, rfc3339
 from schemas._frames import (
     FRAME_FIELDS, HISTOGRAM_FIELDS, LOG_FIELDS, SPAN_FIELDS, Frame, HistogramFrame, Order, decode_frame,
@@ -54,6 +54,6 @@ __all__ = [
     "decode_frame", "decode_histograms", "decode_rows", "emit", "emit_texts", "encode_frame", "encode_histograms",
     "encode_rows",
     "headers_of", "pattern_fault", "read", "record_id", "record_type", "rounded", "rfc3339", "series_hash",
-    "sentence", "series_id", "sha256",
+    "sentence", "series_id", "sha256", "why",
     "shard_of",
 ]  # fmt: skip

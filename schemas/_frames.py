@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas import why
 from schemas._errors import FrameInvalid
 from schemas._ipc import END, Layout
 from schemas._series import SeriesDefs
@@ -195,7 +196,7 @@ def _read(data: bytes, fields: dict[str, pa.DataType], what: str) -> tuple[pa.Re
         meta = (batch.schema.metadata or {}).get(_KEY, b"{}")
         json.loads(meta)
     except (pa.ArrowException, StopIteration, ValueError, OSError) as error:
-        raise FrameInvalid(f"not a {what}: {str(error)[:200]}", todo="See the dead letter for the bytes") from error
+        raise FrameInvalid(f"not a {what}: {why(error)[:200]}", todo="See the dead letter for the bytes") from error
     for name in (name for name in fields if name in _LATER and name not in batch.schema.names):
         unsaid = pa.DictionaryArray.from_arrays(np.zeros(len(batch), np.int32), _LATER[name])
         batch = batch.append_column(name, unsaid)

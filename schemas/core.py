@@ -185,5 +185,3 @@ class Scores:
     expected: F64
     residual: F64
     direction: NDArray[np.int8]
-
-

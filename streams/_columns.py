@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas import why
 from schemas.core import F64, I64
 from streams._errors import SourceError
 
@@ -43,5 +44,5 @@ def decode(body: bytes) -> tuple[bytes, NDArray[np.int32], I64, F64]:
             for (name, kind), dtype in zip(_FIELDS, (np.int32, np.int64, np.float64), strict=True)
         )
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        raise SourceError(f"no columns of samples: {str(error)[:120]}", code="COLUMNS_INVALID") from error
+        raise SourceError(f"no columns of samples: {why(error)[:120]}", code="COLUMNS_INVALID") from error
     return text, which, t, value

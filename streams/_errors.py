@@ -8,7 +8,7 @@ StreamsError
 └── SnapshotError      a snapshot is corrupt, foreign or from the future
 """
 
-from schemas import sentence
+from schemas import sentence, why
 
 
 class StreamsError(Exception):
@@ -28,6 +28,15 @@ class SourceError(StreamsError):
 
 class ImportError_(StreamsError):
     code = "IMPORT_UNREADABLE"
+
+
+def unreadable(name: str, error: Exception) -> ImportError_:
+    """Of an input that the system does not let us read, or that ends before its end."""
+    if isinstance(error, OSError) and error.errno:
+        what, todo = f"cannot be read: {why(error)}", "Give a file that can be read"
+        return ImportError_(what, where=name, todo=todo, code="IMPORT_UNREADABLE")
+    what = f"cannot be read to its end: {why(error)}"
+    return ImportError_(what, where=name, todo="Copy the file again", code="IMPORT_CUT_SHORT")
 
 
 class RecordingError(StreamsError):

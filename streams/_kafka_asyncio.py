@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from aiokafka.abc import AbstractTokenProvider  # type: ignore[import-untyped]
 
+from schemas import why
 from streams._errors import TransportError
 from streams._kafka_settings import KafkaSecurity, KafkaSettings
 from streams._kafka_wire import addresses, ssl_context
@@ -78,7 +79,7 @@ def fetch_token(security: KafkaSecurity) -> tuple[str, float]:
     except (URLError, TimeoutError) as error:
         refused = getattr(error, "code", 0) in (400, 401, 403)
         raise TransportError(
-            f"the token endpoint gives no token: {error}", where=oauth.token_url,
+            f"the token endpoint gives no token: {why(error)}", where=oauth.token_url,
             code="KAFKA_AUTHENTICATION" if refused else "KAFKA_UNREACHABLE", todo="Check kafka.security.oauth",
         ) from error  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:

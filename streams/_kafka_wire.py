@@ -10,6 +10,7 @@ import ssl
 import struct
 from typing import NamedTuple
 
+from schemas import why
 from streams._errors import TransportError
 from streams._kafka_errors import tls_error, unreachable
 from streams._kafka_settings import KafkaSecurity, KafkaSettings
@@ -53,7 +54,7 @@ def ssl_context(security: KafkaSecurity) -> ssl.SSLContext:
             context.load_cert_chain(str(security.cert_file), key, password=lambda: security.key_password)
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(str(f) for f in (security.ca_file, security.cert_file, security.key_file) if f)
-        raise tls_error(f"the certificates cannot be used: {error}", files) from error
+        raise tls_error(f"the certificates cannot be used: {why(error)}", files) from error
     return context
 
 
@@ -64,14 +65,14 @@ def connect(host: str, port: int, settings: KafkaSettings) -> socket.socket:
     try:
         plain = socket.create_connection((host, port), timeout=settings.timeout_s)
     except OSError as error:
-        raise unreachable(str(error), where) from error
+        raise unreachable(why(error), where) from error
     if context is None:
         return plain
     try:
         return context.wrap_socket(plain, server_hostname=host)
     except OSError as error:  # SSLError is one
         plain.close()
-        raise tls_error(str(error), where) from error
+        raise tls_error(why(error), where) from error
 
 
 def versions(host: str, port: int, settings: KafkaSettings) -> Versions:
@@ -84,13 +85,13 @@ def versions(host: str, port: int, settings: KafkaSettings) -> Versions:
                 return _read_old(_ask(link, 0, b""))
             return _read(answer)
         except ssl.SSLError as error:  # TLS 1.3 tells only now that it wanted a certificate
-            raise tls_error(str(error), where) from error
+            raise tls_error(why(error), where) from error
         except _SpeaksTls as error:
             raise tls_error(
                 f"it speaks TLS and kafka.security.protocol is {settings.security.protocol}", where
             ) from error
         except (OSError, ValueError, IndexError, struct.error) as error:
-            raise unreachable(f"what answers is not Kafka, or expects TLS ({error})", where) from error
+            raise unreachable(f"what answers is not Kafka, or expects TLS ({why(error)})", where) from error
 
 
 def wants_credentials(host: str, port: int, settings: KafkaSettings) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas import why
 from schemas.core import Message
 from streams._errors import RecordingError
 
@@ -149,7 +150,7 @@ class Recording:
         try:
             labels: list[dict[str, Any]] = json.loads((self.path / Path(name).name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise _cut_short(self.path, str(name), str(error)) from error
+            raise _cut_short(self.path, str(name), why(error)) from error
         return labels
 
     def messages(self, topics: Iterable[str] | None = None) -> Iterator[Message]:
@@ -170,7 +171,7 @@ class Recording:
                 try:
                     table = file.read_row_group(group)
                 except (pa.ArrowException, OSError) as error:
-                    raise _cut_short(self.path, f"{topic}.parquet", str(error)) from error
+                    raise _cut_short(self.path, f"{topic}.parquet", why(error)) from error
                 for message in _messages(topic, table):
                     newest = max(newest, message.received_ns)
                     yield (newest, topic, partition, message.offset), message
@@ -185,7 +186,7 @@ class Recording:
                 raise _cut_short(self.path, path.name, "its footer is not the one that was written")
             return pq.ParquetFile(path, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
-            raise _cut_short(self.path, path.name, str(error)) from error
+            raise _cut_short(self.path, path.name, why(error)) from error
 
 
 class _TopicWriter:
@@ -262,7 +263,7 @@ def _manifest(path: Path) -> Mapping[str, Any]:
         todo = "The recording was not finished: record or import it again"
         raise RecordingError(f"no {MANIFEST}", where=where, todo=todo, code="RECORDING_UNFINISHED") from error
     except (OSError, ValueError) as error:
-        raise _cut_short(path, MANIFEST, str(error)) from error
+        raise _cut_short(path, MANIFEST, why(error)) from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(found, int) or not isinstance(manifest.get("topics"), dict):
         raise RecordingError(f"{MANIFEST} is not the manifest of a recording", where=where)

@@ -10,6 +10,7 @@ import hashlib
 import zstandard
 from pyarrow import fs
 
+from schemas import why
 from streams._errors import SnapshotError, TransportError
 
 FORMAT = 1
@@ -53,7 +54,7 @@ class SnapshotStore:
                 packed = source.read()
         except OSError as error:
             raise SnapshotError(
-                f"the snapshot cannot be read: {error}", where=f"{self.address}/{name}", code="SNAPSHOT_MISSING",
+                f"the snapshot cannot be read: {why(error)}", where=f"{self.address}/{name}", code="SNAPSHOT_MISSING",
                 todo="Check shards.snapshots: every process must reach the same place; or start with --rebuild",
             ) from error  # fmt: skip
         if hashlib.sha256(packed).hexdigest() != sha256:
@@ -77,7 +78,7 @@ class SnapshotStore:
 
     def _failed(self, what: str, error: Exception) -> TransportError:
         return TransportError(
-            f"the snapshot store cannot be {what}: {error}", where=self.address, code="SNAPSHOT_STORE",
+            f"the snapshot store cannot be {what}: {why(error)}", where=self.address, code="SNAPSHOT_STORE",
             todo="Check shards.snapshots, its permissions and free space",
         )  # fmt: skip
 

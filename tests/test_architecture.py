@@ -72,6 +72,23 @@ def test_an_unprefixed_file_is_a_plug_in(folder):
         assert "PLUGIN = " in file.read_text(), f"{file.name} has no PLUGIN; machinery begins with an underscore"
 
 
+def test_what_the_system_says_is_told_without_its_number_and_the_path_once_more():
+    """`str()` of an OSError is `[Errno 2] No such file or directory: 'x'`, and a sentence has named x already."""
+    of_the_system = {"OSError", "SSLError", "URLError", "ClientError", "TimeoutError"}
+    for file in FILES:
+        for caught in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(caught, ast.ExceptHandler) or caught.name is None or caught.type is None:
+                continue
+            if not of_the_system & {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(caught.type)}:
+                continue
+            for node in ast.walk(caught):
+                told = node.value if isinstance(node, ast.FormattedValue) else None
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("str", "repr"):
+                    told = node.args[0]
+                is_bare = isinstance(told, ast.Name) and told.id == caught.name
+                assert not is_bare, f"{file.name}:{getattr(node, 'lineno', 0)} tells {caught.name}: use schemas.why"
+
+
 def test_nothing_is_swallowed():
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text())):

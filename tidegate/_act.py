@@ -49,7 +49,19 @@ from actions import (
     open_credit,
     open_ledger,
 )
-from schemas import ACTIONS, CHANGES, RAW, ActionEvent, Control, Feedback, RecordInvalid, read, record_id, record_type
+from schemas import (
+    ACTIONS,
+    CHANGES,
+    RAW,
+    ActionEvent,
+    Control,
+    Feedback,
+    RecordInvalid,
+    read,
+    record_id,
+    record_type,
+    why,
+)
 from schemas.core import NS, Emit, Message
 from schemas.signatures import private_key, public_key
 from streams import KIND, SOURCE, TRUST
@@ -347,7 +359,7 @@ def _private_key(settings: Settings) -> Any:
         return private_key(place.read_bytes())
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"the key for permits cannot be used: {error}", where=str(place),
+            f"the key for permits cannot be used: {why(error)}", where=str(place),
             todo="`tidegate control keygen FILE` makes one; its public key goes into the gateway's permit_keys",
         ) from error  # fmt: skip
 

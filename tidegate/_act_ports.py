@@ -13,7 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from actions import EVERYTHING, ORDER, Ledger, Notice, Watch, is_revoked, order_of, stopped
-from schemas import Control, RecordInvalid
+from schemas import Control, RecordInvalid, why
 from schemas.core import NS
 from schemas.signatures import verify
 
@@ -91,7 +91,7 @@ class Orders:
             ]
             self.fault, self._looked_ns = "", now_ns
         except (OSError, RecordInvalid) as error:
-            self.fault = str(error)
+            self.fault = f"{self._file}: {why(error)}"
         kept = [Control.from_bytes(body) for _, body in self._ledger.kept(ORDER)]
         self._looked_ns = now_ns
         orders = [order for one in (*self._in_file, *self.heard.values(), *kept) if (order := order_of(one))]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from actions import Notice
-from schemas import record_id
+from schemas import record_id, why
 from tidegate._act_ports import Hooks
 from tidegate._action_gateway_client import GatewayClient
 from tidegate._errors import SettingsError
@@ -48,7 +48,7 @@ class Supervisor:
             try:
                 self._file.touch()
             except OSError as error:
-                self.faults = {"file": str(error)}
+                self.faults = {"file": f"{self._file}: {why(error)}"}
         await self._tell(now_ns)
         return not self.faults
 
@@ -59,7 +59,7 @@ class Supervisor:
         except urllib.error.HTTPError as error:
             return f"it says {error.code}"
         except (OSError, ValueError) as error:
-            return f"it does not answer: {error}"
+            return f"it does not answer: {why(error)}"
         return "" if isinstance(told, dict) else "it says nothing that can be read"
 
     async def _tell(self, now_ns: int) -> None:

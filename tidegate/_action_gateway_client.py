@@ -20,7 +20,7 @@ from actions import (
     Unavailable,
     gateway_wire,
 )
-from schemas import Control, ProposedChange
+from schemas import Control, ProposedChange, why
 from tidegate._errors import ActGatewayError
 
 MOST_BYTES = 4 << 20
@@ -104,13 +104,13 @@ class GatewayClient:
                 try:
                     reader, writer = await self._connect()
                 except OSError as error:
-                    raise _NotSent(str(error)) from error
+                    raise _NotSent(why(error)) from error
                 try:
                     return await self._exchange(reader, writer, f"{method} {urljoin('/v1/', path)}", body)
                 finally:
                     writer.close()
         except (OSError, EOFError, ValueError, TimeoutError) as error:
-            raise _Unclear(f"{type(error).__name__}: {error}") from error
+            raise _Unclear(f"{type(error).__name__}: {why(error)}") from error
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._address.startswith("unix:"):

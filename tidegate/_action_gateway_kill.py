@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from actions import Watch, order_of, stopped
-from schemas import Control, RecordInvalid
+from schemas import Control, RecordInvalid, why
 from schemas.signatures import verify
 from tidegate._errors import ActGatewayError
 
@@ -35,7 +35,7 @@ class KillFile:
             for control in controls:
                 verify(control, self._keys)
         except (OSError, RecordInvalid) as error:
-            self.fault = str(error)
+            self.fault = f"{self.path}: {why(error)}"
             return self._last
         self.fault = ""
         orders = [order for order in map(order_of, controls) if order is not None]
@@ -57,4 +57,4 @@ class KillFile:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise ActGatewayError(f"the order cannot be kept: {error}", where=str(self.path)) from error
+            raise ActGatewayError(f"the order cannot be kept: {why(error)}", where=str(self.path)) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from schemas import why
 from tidegate._action_gateway import ActionGateway
 from tidegate._errors import ActGatewayError
 from tidegate._signals import stops
@@ -76,7 +77,7 @@ def _listener(listen: str) -> tuple[socket.socket, str]:
         except OSError as error:
             found.close()
             raise ActGatewayError(
-                f"cannot listen: {error}", where=str(path), todo="Stop the other gateway, or choose another path"
+                f"cannot listen: {why(error)}", where=str(path), todo="Stop the other gateway, or choose another path"
             ) from error
         return found, listen
     host, _, port = listen.rpartition(":")

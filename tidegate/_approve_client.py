@@ -13,10 +13,9 @@ from urllib.parse import quote, urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actions import Ask, challenge, faults_of, seal, sign_override
-from schemas import Approval
+from schemas import Approval, why
 from tidegate._approve_settings import Me
 from tidegate._errors import ApproveError
-from tidegate._reading import why
 
 _TIMEOUT_S = 20
 _MOST_BYTES = 4 << 20

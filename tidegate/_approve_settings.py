@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import Field, SecretStr, model_validator
 
+from schemas import why
 from schemas.signatures import public_key
 from tidegate._errors import SettingsError
 from tidegate._section import Section, not_both, secret_of
@@ -139,7 +140,7 @@ def read_key(path: Path, passphrase: bytes, what: str) -> Ed25519PrivateKey:
         raise SettingsError(f"{what}: it has a passphrase", where=str(path), code="KEY_LOCKED") from error
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
         code = "KEY_LOCKED" if passphrase else "KEY_UNREADABLE"
-        raise SettingsError(f"{what} cannot be read: {str(error)[:200]}", where=str(path), code=code) from error
+        raise SettingsError(f"{what} cannot be read: {why(error)[:200]}", where=str(path), code=code) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SettingsError(f"{what} is no Ed25519 key", where=str(path), code="KEY_UNREADABLE")
     return key

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import schemas as sc
+from schemas import why
 from tidegate import _pipeline
 from tidegate._context_documents import load_book
 from tidegate._errors import RunError
-from tidegate._reading import why
 from tidegate._settings import Settings
 
 FILE = "as-of.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from actions._ledger import Ledger
-from schemas import Checkpoint
+from schemas import Checkpoint, why
 from tidegate._audit_log import AuditLog
 from tidegate._errors import AuditLogError
 
@@ -128,13 +128,13 @@ class FileAnchor:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise AuditLogError(f"a checkpoint cannot be put there: {error}", where=str(self._path)) from error
+            raise AuditLogError(f"a checkpoint cannot be put there: {why(error)}", where=str(self._path)) from error
 
     def notes(self) -> Sequence[str]:
         try:
             return notes_in(self._path.read_text(), str(self._path)) if self._path.exists() else ()
         except (OSError, ValueError) as error:
-            raise AuditLogError(f"an anchor cannot be read: {error}", where=str(self._path)) from error
+            raise AuditLogError(f"an anchor cannot be read: {why(error)}", where=str(self._path)) from error
 
 
 class GitAnchor:
@@ -159,4 +159,4 @@ class GitAnchor:
             text = f"Checkpoint of {checkpoint.origin} over {checkpoint.size} entries"
             porcelain.commit(str(self._repository), message=text.encode(), author=who, committer=who)
         except (NotGitRepository, OSError, ValueError) as error:
-            raise AuditLogError(f"it cannot be committed: {error}", where=self.name) from error
+            raise AuditLogError(f"it cannot be committed: {why(error)}", where=self.name) from error

@@ -43,9 +43,8 @@ from actions import (
     sign_head,
     verify_log,
 )  # fmt: skip
-from schemas import Checkpoint, RecordInvalid, canonical
+from schemas import Checkpoint, RecordInvalid, canonical, why
 from tidegate._errors import AuditLogError
-from tidegate._reading import why
 
 ENTRIES, CHECKPOINTS, KEY, BODIES, TORN = "entries.jsonl", "checkpoints.jsonl", "key.vkey", "bodies", "torn"
 _LONGEST = 2_000
@@ -81,7 +80,7 @@ class AuditLog:
         except BlockingIOError as error:
             raise AuditLogError("another process writes it", where=str(place), todo="Stop it first") from error
         except OSError as error:
-            raise AuditLogError(f"it cannot be opened: {error}", where=str(place)) from error
+            raise AuditLogError(f"it cannot be opened: {why(error)}", where=str(place)) from error
         if not (place / CHECKPOINTS).stat().st_size:
             self.checkpoint()
         _sync_folder(place)
@@ -118,7 +117,7 @@ class AuditLog:
                 os.fsync(file.fileno())
             _sync_folder(path.parent)
         except OSError as error:
-            raise AuditLogError(f"a body cannot be kept: {error}", where=str(path)) from error
+            raise AuditLogError(f"a body cannot be kept: {why(error)}", where=str(path)) from error
         return digest
 
     def append(self, *what: Happening) -> list[bytes]:
@@ -188,7 +187,7 @@ class AuditLog:
             os.fsync(file.fileno())
         except OSError as error:
             raise AuditLogError(
-                f"it cannot be written: {error}", where=str(self.place), todo="Nothing may be done until it can"
+                f"it cannot be written: {why(error)}", where=str(self.place), todo="Nothing may be done until it can"
             ) from error
         self._is_broken = False
 

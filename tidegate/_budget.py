@@ -15,6 +15,7 @@ import numpy as np
 
 import schemas as sc
 from learning import TooShort, alarms_due, fit_tail, onsets, surprise_for
+from schemas import why
 from schemas.core import F64, I64, NS, Message
 from tidegate._errors import TidegateError
 
@@ -100,7 +101,7 @@ def read(place: Path) -> dict[str, Any]:
         sc.TailFit.model_validate(document["tail"])
         float(document["services"]), float(document["shift_h"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BudgetError(f"not a fit: {error}", where=str(place), todo="Write one: tidegate detect fit R --out F",
+        raise BudgetError(f"not a fit: {why(error)}", where=str(place), todo="Write one: tidegate detect fit R --out F",
                           code="BUDGET_UNREADABLE") from error  # fmt: skip
     return dict(document)
 

@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Another seed is other customers and other noise.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is other customers and other noise.")] = 7,
     day: Annotated[str, typer.Option("--day", help="What happens; --list says what there is.")] = _demo.USUAL,
     list_: Annotated[bool, typer.Option("--list", help="The days, one line each, and nothing else.")] = False,
     run: RunDir = _run.NEWEST,
@@ -126,6 +126,7 @@ def replay(
         read = found_settings.model_copy(update={"kafka": now.kafka})
         pipeline = _pipeline.build(read, first=from_stage)
         shaped = _as_of.kept(read)
+        _run.claim(run)
         if recording is None:
             if not (brokers or read.kafka.brokers):
                 raise SettingsError("nothing to replay is named", todo="Give a recording, or --brokers HOST:PORT")

@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from schemas import Control, record_id
+from schemas import Control, record_id, why
 from schemas.signatures import private_key, signed
 from tidegate._commands import Brokers, Config, Json, say
 from tidegate._errors import ActGatewayError, SettingsError, TidegateError
@@ -112,7 +112,7 @@ def revoke(
     try:
         order = signed(order, private_key(key.read_bytes()))
     except (OSError, ValueError) as error:
-        raise SettingsError(f"the key cannot be used: {error}", where=str(key)) from error
+        raise SettingsError(f"the key cannot be used: {why(error)}", where=str(key)) from error
     told = places(settings, order, brokers)
     if json_:
         say({"id": order.id, "kind": kind, "scope": scope, "told": told})

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import typer
 
+from schemas import why
 from tidegate._commands import Config, Json, say
 from tidegate._errors import ApproveError, SettingsError
 from tidegate._reading import text_of
@@ -220,7 +221,9 @@ def keygen(
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.PKCS8, lock))
     except OSError as error:
-        raise SettingsError(f"it cannot be written: {error}", where=str(out), todo="Choose another file") from error
+        raise SettingsError(
+            f"it cannot be written: {why(error)}", where=str(out), todo="Choose another file"
+        ) from error
     public = b64encode(key.public_key().public_bytes_raw()).decode()
     if json_:
         say({"public": public, "private": str(out)})

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from actions import LogKey, Report, Tree, includes, is_consistent, leaf_hash, leaf_of, log_key, read_note
+from schemas import why
 from tidegate._audit_follow import notes_in
 from tidegate._audit_log import body_of, kept_bodies, read_key, read_lines, read_notes, verify_place
 from tidegate._commands import Json, say
 from tidegate._commands_audit_follow import register as register_follow
 from tidegate._errors import AuditLogError
-from tidegate._reading import why
 
 EXIT = {"ok": 0, "tampered": 2, "incomplete": 3, "unanchored": 4}
 PROOF = "tidegate.proof/v1"
@@ -139,7 +139,7 @@ def check(
     try:
         rows = proofs.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise AuditLogError(f"it cannot be read: {error}", where=str(proofs)) from error
+        raise AuditLogError(f"it cannot be read: {why(error)}", where=str(proofs)) from error
     for number, row in enumerate(rows):
         try:
             row_ok = _holds(json.loads(row), reader)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from schemas import why
 from tidegate._commands import Brokers, Config, Json, say
 from tidegate._errors import AuditLogError
 from tidegate._settings import Settings
@@ -94,7 +95,7 @@ def anchors(
     try:
         out.write_text("\n".join(notes))
     except OSError as error:
-        raise AuditLogError(f"it cannot be written: {error}", where=str(out)) from error
+        raise AuditLogError(f"it cannot be written: {why(error)}", where=str(out)) from error
     if json_:
         say({"checkpoints": len(notes), "out": str(out)})
     else:
@@ -120,7 +121,7 @@ def reconstruct(
     try:
         record = Diagnosis.from_bytes(diagnosis.read_bytes()) if diagnosis else None
     except OSError as error:
-        raise AuditLogError(f"the diagnosis cannot be read: {error}", where=str(diagnosis)) from error
+        raise AuditLogError(f"the diagnosis cannot be read: {why(error)}", where=str(diagnosis)) from error
     document = put_together(SqliteLedger(ledger, Sealer("reader")), key, record)
     if json_:
         say(document)

@@ -25,6 +25,7 @@ from actions import (
     standings,
 )
 from actions._machine_types import load_action
+from schemas import why
 from schemas.signatures import private_key
 from tidegate import _pipeline, _run
 from tidegate._approve_client import Office
@@ -125,7 +126,7 @@ def _hand_over(
         try:
             secret = private_key(key.read_bytes())
         except (OSError, ValueError) as error:
-            raise SettingsError(f"the key cannot be used: {error}", where=str(key)) from error
+            raise SettingsError(f"the key cannot be used: {why(error)}", where=str(key)) from error
         envelope = seal_credit(credit, settings.approvals.deployment, issuer, time.time_ns(), secret)
         url = to or f"http://127.0.0.1:{settings.act.listen_port}"
         told["new"] = Office(url).call("POST", "/v1/autonomy/credits", envelope)[1]["new"]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from schemas import why
 from tidegate._action_gateway_settings import ActGateway
 from tidegate._boundaries import boundaries as bounds
 from tidegate._boundaries import told
@@ -39,7 +40,7 @@ def rbac(
             for name, text in texts.items():
                 (out / name).write_text(text)
         except OSError as error:
-            raise ActGatewayError(f"it cannot be written: {error}", where=str(out)) from error
+            raise ActGatewayError(f"it cannot be written: {why(error)}", where=str(out)) from error
     if json_:
         say({"files": files if out is None else sorted(files)})
     elif out is None:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 import schemas as sc
 from learning import GATE, OWN_OUTCOMES, Coverage, Curves, Judged, coverage, curves, judged, shrunk
+from schemas import why
 from tidegate import _pipeline, _run
 from tidegate._commands import Config, Json, say
 from tidegate._errors import NotFoundError, SettingsError
@@ -67,7 +68,7 @@ def label(
         try:
             text = tickets.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
-            raise SettingsError(f"the tickets cannot be read: {error}", where=str(tickets)) from error
+            raise SettingsError(f"the tickets cannot be read: {why(error)}", where=str(tickets)) from error
         matched = labels_of_tickets(told.kept, text.splitlines(), str(tickets))
         known = {label.id for label in told.labels}
         labels, unmatched = [one for one in matched.labels if one.id not in known], matched.unmatched

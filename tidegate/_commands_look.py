@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from schemas import why
 from schemas.core import NS
 from streams._prometheus_labels import service_of
 from streams.sources._webhook import time_ns as iso_ns
@@ -78,7 +79,7 @@ def _token(file: Path | None) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise LookError(f"the token cannot be read: {error}", where=str(file)) from error
+        raise LookError(f"the token cannot be read: {why(error)}", where=str(file)) from error
 
 
 def _export(file: Path) -> list[Raised]:
@@ -94,4 +95,4 @@ def _export(file: Path) -> list[Raised]:
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         todo = "Save the answer of GET /api/v2/alerts"
-        raise LookError(f"no export of Alertmanager: {error}", where=str(file), todo=todo) from error
+        raise LookError(f"no export of Alertmanager: {why(error)}", where=str(file), todo=todo) from error

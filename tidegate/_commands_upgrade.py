@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from schemas import rfc3339
+from schemas import rfc3339, why
 from schemas.signatures import public_key, public_text
 from tidegate._commands import Config, Json, say
 from tidegate._errors import SettingsError
@@ -115,7 +115,7 @@ def keygen(
             file.write(pem)
     except OSError as error:
         raise SettingsError(
-            f"the key cannot be written: {error}", where=str(out), todo="Choose another file"
+            f"the key cannot be written: {why(error)}", where=str(out), todo="Choose another file"
         ) from error
     if json_:
         say({"public": public_text(key), "private": str(out)})

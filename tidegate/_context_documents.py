@@ -19,6 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 import schemas as sc
+from schemas import why
 from tidegate._context import FOLDERS, SCHEMES, Entry, open_store
 from tidegate._errors import RunError
 
@@ -53,7 +54,7 @@ def documents(folder: Path, tenant: str = "") -> list[Entry]:
             try:
                 text = file.read_bytes()[:_MOST_BYTES].decode("utf-8", "replace")
             except OSError as error:
-                raise RunError(f"cannot be read: {error}", where=str(file), todo="Make it readable") from error
+                raise RunError(f"cannot be read: {why(error)}", where=str(file), todo="Make it readable") from error
             service = _SERVICE.search(text)
             entry = Entry(f"document/{tenant}/{name}/{file.relative_to(folder / name)}", kind, tenant,
                           service.group(1) if service else file.stem, title_of(text, file.stem), text, 0)  # fmt: skip
@@ -113,7 +114,7 @@ def load_book(place: str) -> sc.ServiceBook | None:
     try:
         return sc.ServiceBook.from_bytes(path.read_bytes(), strict=True)
     except (OSError, sc.RecordInvalid) as error:
-        raise RunError(f"is no service book: {error}", where=place, todo="Name a folder of documents") from error
+        raise RunError(f"is no service book: {why(error)}", where=place, todo="Name a folder of documents") from error
 
 
 def _unreadable(entry: Entry, why: str) -> RunError:

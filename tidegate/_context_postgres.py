@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import psycopg
 
+from schemas import why
 from tidegate._context import CONFIRMED, FORMAT, Entry, Store, words_of
 from tidegate._errors import RunError
 
@@ -55,7 +56,7 @@ class PostgresStore(Store):
             raise self._unusable(error) from error
         if found is None or found[0] != str(FORMAT):
             self._db.close()
-            raise self._unusable(f"it has another format than {FORMAT}, which this code reads")
+            raise self._unusable(ValueError(f"it has another format than {FORMAT}, which this code reads"))
 
     def close(self) -> None:
         self._db.close()
@@ -118,10 +119,10 @@ class PostgresStore(Store):
         services = self._db.execute("SELECT tenant, name FROM tidegate_context_service").fetchall()
         return sorted((tenant, name) for tenant, name in services), about
 
-    def _unusable(self, reason: object) -> RunError:
+    def _unusable(self, reason: Exception) -> RunError:
         return RunError(
-            f"the context store cannot be used: {str(reason).splitlines()[0][:300]}", where=self._where,
-            code="CONTEXT_UNREADABLE", todo="The user needs to create and write tables named tidegate_context_*",
+            f"the context store cannot be used: {why(reason)[:300]}", where=self._where, code="CONTEXT_UNREADABLE",
+            todo="Check the address, and that the user may create and write tables named tidegate_context_*",
         )  # fmt: skip
 
 

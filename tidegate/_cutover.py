@@ -7,6 +7,7 @@ from pathlib import Path
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 import schemas as sc
+from schemas import why
 from schemas.core import NS, Message
 from schemas.signatures import private_key, signed
 from streams import PANE_NS, PUBLIC, KafkaSettings, deployment_of, real_name
@@ -63,7 +64,7 @@ def order_cutover(
         order = signed(order, private_key(key.read_bytes()))
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"the key cannot be used: {error}", where=str(key), todo="`tidegate control keygen` makes one"
+            f"the key cannot be used: {why(error)}", where=str(key), todo="`tidegate control keygen` makes one"
         ) from error
     send(settings, order)
     return order

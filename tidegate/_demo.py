@@ -38,6 +38,7 @@ def demo(seed: int, run_dir: Path, *, quiet: bool, day: str = USUAL) -> dict[str
     day: a name of `listed`. Raises SettingsError for another one.
     """
     today = _named(day)
+    _run.claim(run_dir)
     out = console()
     recording = run_dir.parent / "demo-recording"
     if not quiet:

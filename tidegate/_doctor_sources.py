@@ -9,8 +9,8 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+from schemas import why
 from tidegate._errors import GatewayError
-from tidegate._reading import why
 
 _TIMEOUT_S = 10.0
 _SILENT_S, _USUAL = 60.0, 3

@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from schemas import why
+
 EVERY_S = 30.0
 _TIMEOUT_S = 10.0
 
@@ -56,7 +58,7 @@ class Heartbeat:
                 answer.read(1024)
         except (OSError, http.client.HTTPException) as error:
             self.failures += 1
-            reason = str(error)
+            reason = why(error)
         if bool(reason) != self._is_failing:
             self._is_failing = bool(reason)
             self._say("heartbeat not taken" if reason else "heartbeat taken again", reason=reason)

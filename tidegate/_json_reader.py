@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from diagnosis import QueryFailed
-from schemas import Json
+from schemas import Json, why
 
 MOST_BYTES = 4 << 20
 
@@ -46,7 +46,7 @@ class JsonReader:
                 if response.status != 200:
                     raise QueryFailed(f"{self._name}_REFUSED", f"{self.where} answers with status {response.status}")
         except (aiohttp.ClientError, OSError) as error:
-            raise QueryFailed(f"{self._name}_UNREACHABLE", f"{self.where}: {error!r}") from error
+            raise QueryFailed(f"{self._name}_UNREACHABLE", f"{self.where}: {why(error)}") from error
         try:
             document: Json = json.loads(body)
         except ValueError as error:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from schemas import why
 from schemas.core import NS
 from tidegate._broker_watch import BrokerWatch
 from tidegate._errors import SettingsError
@@ -157,7 +158,7 @@ def _listen(host: str, port: int, monitor: Monitor) -> ThreadingHTTPServer | Non
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise SettingsError(
-                    f"metrics cannot be served: {error}", where=f"{host}:{at}",
+                    f"metrics cannot be served: {why(error)}", where=f"{host}:{at}",
                     todo="Change shards.metrics_host or shards.metrics_port; 0 switches it off",
                 ) from error  # fmt: skip
     return None

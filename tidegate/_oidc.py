@@ -13,6 +13,7 @@ from typing import Any
 
 import jwt
 
+from schemas import why
 from tidegate._errors import ApproveError
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
@@ -96,7 +97,7 @@ class Oidc:
                 self._keys = {str(key.key_id): key for key in found.keys if key.key_id}
             except (OSError, ValueError, jwt.PyJWTError) as error:
                 if not self._keys:
-                    raise _invalid(f"the issuer's keys cannot be had: {str(error)[:200]}") from error
+                    raise _invalid(f"the issuer's keys cannot be had: {why(error)[:200]}") from error
         if kid not in self._keys:
             raise _invalid(f"the issuer has no key '{kid[:80]}'")
         return self._keys[kid]

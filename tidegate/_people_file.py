@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actions import KeyRing, PeopleHead, PersonRecord, append_record, need_library, read_people
 from actions._ledger import Ledger
+from schemas import why
 from tidegate._errors import ApproveError
 
 HEAD = "people/head"
@@ -49,7 +50,7 @@ class PeopleFile:
         except OSError as error:
             self._seen = None
             raise ApproveError(
-                f"the list of people cannot be read: {error}", where=str(self.path), code="PEOPLE_UNREADABLE",
+                f"the list of people cannot be read: {why(error)}", where=str(self.path), code="PEOPLE_UNREADABLE",
                 todo="Nobody counts until it can",
             ) from error  # fmt: skip
         self._seen = None
@@ -77,6 +78,6 @@ class PeopleFile:
                 os.fsync(file.fileno())
             os.replace(file.name, self.path)
         except OSError as error:
-            raise ApproveError(f"the list cannot be written: {error}", where=str(self.path)) from error
+            raise ApproveError(f"the list cannot be written: {why(error)}", where=str(self.path)) from error
         self.ring()
         return head

@@ -12,6 +12,7 @@ import schemas as sc
 from actions import NEUTRAL, Decide, DecideSettings, PolicyEngine, Verbs, load_policies, load_runbooks
 from diagnosis import Diagnose, Diagnosing, Foresee, Mode, Query, Trial
 from diagnosis import Settings as DiagnoseSettings
+from schemas import why
 from schemas.core import Stage
 from streams import DeriveLogs, DeriveSpans, Ledger, Normalise, Runner, Task, summed
 from tidegate import __version__, _catalogue
@@ -225,7 +226,7 @@ def _artefact(path: Path | None, shipped: str, kind: type[sc.Record]) -> bytes:
         data = path.read_bytes()
         kind.from_bytes(data, strict=True)
     except (OSError, sc.RecordInvalid) as error:
-        raise SettingsError(f"{kind.TYPE} cannot be read: {error}", where=str(path)) from error
+        raise SettingsError(f"{kind.TYPE} cannot be read: {why(error)}", where=str(path)) from error
     return data
 
 

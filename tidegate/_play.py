@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import schemas as sc
+from schemas import why
 from schemas.core import NS, Message
 from streams import KIND, EmbeddedLog, Recording, RecordingWriter
 from tidegate import __version__
@@ -21,7 +22,6 @@ from tidegate._errors import PlayError
 from tidegate._gateway import SIGNALS
 from tidegate._http import JSON, PROTOBUF
 from tidegate._live import open_existing
-from tidegate._reading import why
 from tidegate._replay import REFERENCE
 
 SOURCE_TOPICS = (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.RAW)

@@ -8,22 +8,8 @@ from typing import Any
 
 import yaml
 
+from schemas import why
 from tidegate._errors import SettingsError
-
-
-def why(error: Exception) -> str:
-    """What went wrong, on one line: without the type of the exception, and without the path once more.
-
-    >>> why(FileNotFoundError(2, "No such file or directory", "a.yaml"))
-    'No such file or directory'
-    """
-    if isinstance(error, UnicodeDecodeError):
-        return "it is no text in UTF-8"
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1} is no YAML: {error.problem}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def text_of(path: Path, *, todo: str = "") -> str:

@@ -22,13 +22,22 @@ DOCUMENT = "run.json"
 NEWEST = Path("runs/newest")
 
 
+def claim(out: Path) -> None:
+    """Make the place of a run before there is one to write: an hour's replay is not to end at a wrong path.
+
+    Raises RunError if `out` is something else, OSError.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not (out / DOCUMENT).exists():
+        raise RunError("is not a run directory and not empty", where=str(out), todo="Choose another --run")
+
+
 def save(run: Run, out: Path, shaped: Mapping[str, Any] | None = None) -> None:
     """Write a run directory, replacing the one that is there. Raises RunError if `out` is something else.
 
     shaped: what was in force, see `_as_of.kept`.
     """
-    if out.exists() and any(out.iterdir()) and not (out / DOCUMENT).exists():
-        raise RunError("is not a run directory and not empty", where=str(out), todo="Choose another --run")
+    claim(out)
     for file in out.glob("*"):
         file.unlink()
     with RecordingWriter(out, created_by=f"tidegate {__version__}") as writer:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import schemas as sc
-from schemas import _compat, _render
+from schemas import _compat, _render, why
 from tidegate._errors import SchemaRegistryError
 
 _TYPE = "application/vnd.schemaregistry.v1+json"
@@ -77,7 +77,7 @@ class SchemaRegistry:
             todo = "Its rule is stricter than ours; see docs/kafka.md" if code else "Check kafka.registry"
             raise SchemaRegistryError(what, where=f"{self._url}{path}", todo=todo, code=code) from error
         except (OSError, ValueError) as error:
-            raise self._odd(f"cannot be reached: {error}") from error
+            raise self._odd(f"cannot be reached: {why(error)}") from error
 
     def _odd(self, what: str) -> SchemaRegistryError:
         return SchemaRegistryError(what, where=self._url, todo="Check kafka.registry, or take it out")

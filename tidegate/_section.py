@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from schemas import why
 from tidegate._errors import SettingsError
-from tidegate._reading import why
 
 
 class Section(BaseModel):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 import schemas as sc
+from schemas import why
 from schemas.core import NS, Emit
 from tidegate._errors import SettingsError
 from tidegate._event_time import time_ns
@@ -110,7 +111,7 @@ def asked(url: str) -> Any:
             return json.loads(answer.read(MOST_BYTES))
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise SettingsError(
-            f"its silences cannot be read: {error}", where=place, code=UNREACHABLE,
+            f"its silences cannot be read: {why(error)}", where=place, code=UNREACHABLE,
             todo="Look whether Alertmanager listens there, and speaks API v2",
         ) from error  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from schemas import why
 from tidegate._errors import GatewayError
 from tidegate._gateway_settings import Tls
 
@@ -54,7 +55,9 @@ def server_options(tls: Tls) -> dict[str, Any]:
             ssl.create_default_context(cafile=str(tls.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise GatewayError(
-            f"the certificates cannot be used: {error}", where="gateway.tls", todo="Give PEM files that belong together"
+            f"the certificates cannot be used: {why(error)}",
+            where="gateway.tls",
+            todo="Give PEM files that belong together",
         ) from error
     return told
 

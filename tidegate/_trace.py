@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import schemas as sc
+from schemas import why
 from schemas._events import span_id, trace_id
 from schemas.core import NS, U64, Message
 from streams import FROM, PANE_NS, made_of
@@ -236,7 +237,7 @@ def send(trace: Trace, url: str, version: str) -> None:
             answer.read(1 << 16)
     except OSError as error:
         raise TidegateError(
-            f"the trace was not taken: {error}", where=place, todo="Check shards.otlp_url", code="TRACE_NOT_TAKEN"
+            f"the trace was not taken: {why(error)}", where=place, todo="Check shards.otlp_url", code="TRACE_NOT_TAKEN"
         ) from error
 
 

@@ -19,6 +19,7 @@ import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 
+from schemas import why
 from tidegate._errors import GatewayError
 from tidegate._gateway import Gateway
 from tidegate._gateway_settings import Webhook
@@ -123,7 +124,9 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(place[:2], family=family, backlog=512)
     except (OSError, OverflowError, UnicodeError) as error:
         raise GatewayError(
-            f"cannot listen: {error}", where=f"{host}:{port}", todo="Stop what listens there, or choose another --port"
+            f"cannot listen: {why(error)}",
+            where=f"{host}:{port}",
+            todo="Stop what listens there, or choose another --port",
         ) from error
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import schemas as sc
+from schemas import why
 from streams import EmbeddedLog, Stored, TransportError
 from tidegate._gateway_settings import Webhook
 from tidegate._show import cloud_event
@@ -200,7 +201,7 @@ def post(url: str, body: bytes, secret: str) -> Answer:
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(0, 0.0, f"{error!r}"[:200])
+        return Answer(0, 0.0, why(error)[:200])
     return Answer(response.status, float(said) if said.isdigit() and len(said) < 7 else 0.0, response.reason[:100])
 
 

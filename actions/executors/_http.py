@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from schemas import why
+
 MOST_BYTES = 8 << 20
 
 
@@ -54,7 +56,7 @@ def call(
             connection = http.client.HTTPConnection(parts.netloc, timeout=timeout_s)
         connection.connect()
     except (OSError, ssl.SSLError, socket.gaierror) as error:
-        return Answered(0, str(error).encode())
+        return Answered(0, why(error).encode())
     try:
         connection.request(method, path, body or None, told)
         answer = connection.getresponse()
@@ -64,6 +66,6 @@ def call(
             return Answered(0, text[:200], is_lost=True)
         return Answered(answer.status, text, at_s=int(date.timestamp()) if date else None)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Answered(0, str(error).encode(), is_lost=True)
+        return Answered(0, why(error).encode(), is_lost=True)
     finally:
         connection.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from actions._executor import Capabilities, Effect, ExecutorSettings, Mark, Reading, TargetAway, Written, read_mark
-from schemas import Json, canonical, sha256
+from schemas import Json, canonical, sha256, why
 
 if TYPE_CHECKING:
     import psycopg
@@ -72,7 +72,7 @@ class Postgres:
             with self._connected(effect) as db:
                 return _reading(db, effect)
         except psycopg.Error as error:
-            raise TargetAway(f"{effect.target} cannot be read: {error}") from error
+            raise TargetAway(f"{effect.target} cannot be read: {why(error)}") from error
 
     def check(self, effect: Effect, reading: Reading) -> str | None:
         return None
@@ -115,7 +115,7 @@ class Postgres:
                     "update tidegate.mark set epoch = greatest(epoch, %s) where name = %s", (epoch, _name(effect))
                 )
         except psycopg.Error as error:
-            raise TargetAway(f"{effect.target} cannot be fenced: {error}") from error
+            raise TargetAway(f"{effect.target} cannot be fenced: {why(error)}") from error
 
     @contextmanager
     def _connected(self, effect: Effect) -> "Iterator[psycopg.Connection[Any]]":

@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 
 import zstandard
 
+from schemas import why
 from streams._errors import ImportError_
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -72,8 +73,10 @@ def _unpack(path: Path, into: Path, wanted: Callable[[PurePosixPath], bool]) -> 
     except EOFError as error:
         raise ImportError_("is cut short", where=path.name, todo=again, code="ARCHIVE_CUT_SHORT") from error
     except (tarfile.TarError, lzma.LZMAError, zlib.error, OSError, ValueError) as error:
-        code = "ARCHIVE_CUT_SHORT" if "unexpected end" in str(error) else "ARCHIVE_UNREADABLE"
-        raise ImportError_(f"cannot be unpacked: {error}", where=path.name, todo=again, code=code) from error
+        if isinstance(error, OSError) and error.errno:
+            again = "Give a file that can be read"
+        code = "ARCHIVE_CUT_SHORT" if "unexpected end" in why(error) else "ARCHIVE_UNREADABLE"
+        raise ImportError_(f"cannot be unpacked: {why(error)}", where=path.name, todo=again, code=code) from error
 
 
 def _bounded(total: int, path: Path) -> int:

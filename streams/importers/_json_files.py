@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streams._errors import ImportError_
+from streams._errors import ImportError_, unreadable
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".log", ".txt")
 
@@ -37,8 +37,7 @@ def text_of(file: Path) -> bytes:
         data = file.read_bytes()
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError) as error:
-        what = f"cannot be read to its end: {error}"
-        raise ImportError_(what, where=file.name, todo="Copy the file again", code="IMPORT_CUT_SHORT") from error
+        raise unreadable(file.name, error) from error
 
 
 def documents(path: Path) -> Iterator[Document]:

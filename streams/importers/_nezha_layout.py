@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from schemas import why
 from schemas.core import NS
 from streams._errors import ImportError_
 
@@ -176,4 +177,4 @@ def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ImportError_(f"cannot be read: {error}", where=file.name, todo="Copy the data again") from error
+        raise ImportError_(f"cannot be read: {why(error)}", where=file.name, todo="Copy the data again") from error

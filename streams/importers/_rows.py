@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from schemas.core import NS
-from streams._errors import ImportError_
+from streams._errors import ImportError_, unreadable
 from streams._import import nearest
 
 _CELL_LIMIT = 16 << 20  # characters; the library's own limit of 128 KiB is too small for log lines
@@ -107,8 +107,7 @@ class CsvFile:
                     yield CsvRow(reader.line_num, "".join(taken).encode("utf-8", "surrogateescape"), cells, error)
                     taken.clear()
         except (OSError, EOFError) as failure:
-            what = f"cannot be read to its end: {failure}"
-            raise ImportError_(what, where=self.name, todo="Copy the file again", code="IMPORT_CUT_SHORT") from failure
+            raise unreadable(self.name, failure) from failure
 
     def _open(self) -> IO[str]:
         raw: IO[bytes] = self.path.open("rb")

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import schemas as sc
+from schemas import why
 from schemas.core import NS, Emit
 from streams._errors import ImportError_
 from streams._import import Options, check_options
@@ -101,7 +102,7 @@ def _case(file: Path) -> Case:
         at, cause = int(found["detect_timestamp"]) * NS, str(found["fault_release_service"])
         return Case(file.stem, file.parent, at, cause, str(found["fault"]), plan)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ImportError_(f"not a label of a case: {error!r}", where=file.name) from error
+        raise ImportError_(f"not a label of a case: {why(error)}", where=file.name) from error
 
 
 def _rows(case: Case, morgue: Morgue) -> tuple[list[Row], set[tuple[str, str]]]:

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas import rfc3339
+from schemas import rfc3339, why
 from schemas.core import Emit
-from streams._errors import ImportError_
+from streams._errors import ImportError_, unreadable
 from streams._import import Options, check_options, nearest
 from streams.importers._rows import CsvRow
 from streams.importers.csv import _OPTIONS, table
@@ -82,5 +82,7 @@ def _texts(column: Any) -> list[str]:
 
 
 def _unreadable(file: Path, error: Exception) -> ImportError_:
-    what = f"is no Parquet that can be read: {str(error)[:200]}"
+    if isinstance(error, OSError) and error.errno:
+        return unreadable(file.name, error)
+    what = f"is no Parquet that can be read: {why(error)[:200]}"
     return ImportError_(what, where=file.name, todo="Copy the file again", code="IMPORT_CUT_SHORT")

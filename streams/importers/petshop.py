@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import schemas as sc
+from schemas import why
 from schemas.core import NS, Emit
 from streams._errors import ImportError_
 from streams._import import Options, check_options
@@ -107,7 +108,7 @@ def _issue(root: Path, file: Path) -> Issue:
         at = int(float(target["timestamp"]) * NS)
         family = str(target["metric"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImportError_(f"not a label of an issue: {error!r}", where=str(file.relative_to(root))) from error
+        raise ImportError_(f"not a label of an issue: {why(error)}", where=str(file.relative_to(root))) from error
     return Issue("/".join(folder.relative_to(traffic.parent).parts), folder, traffic, at, cause, family)
 
 
@@ -129,7 +130,7 @@ def _rows(file: Path, morgue: Morgue, ends_ns: int | None = None) -> list[Row]:
         with file.open(newline="", encoding="utf-8") as lines:
             table = list(csv.reader(lines))
     except (OSError, ValueError, csv.Error) as error:
-        raise ImportError_(f"cannot be read: {error}", where=file.name) from error
+        raise ImportError_(f"cannot be read: {why(error)}", where=file.name) from error
     if len(table) < 4 or tuple(line[0] for line in table[:3]) != _HEADER:
         raise ImportError_(f"the first three lines are not {', '.join(_HEADER)}", where=file.name)
     columns: dict[str, list[int]] = {}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import schemas as sc
+from schemas import why
 from schemas.core import F64, I64, NS, Emit
 from streams._columns import KIND as COLUMNS
 from streams._columns import encode
@@ -160,7 +161,7 @@ def _kinds(file: str) -> Mapping[str, str]:
         kinds = {name: told[0]["type"] for name, told in found.items()}
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         todo = "Save the answer of /api/v1/metadata"
-        raise ImportError_(f"no metadata of Prometheus: {error!r}", where=file, todo=todo) from error
+        raise ImportError_(f"no metadata of Prometheus: {why(error)}", where=file, todo=todo) from error
     parts = {
         f"{n}{e}": k for n, k in kinds.items() if k in ("histogram", "summary") for e in ("_sum", "_count", "_bucket")
     }

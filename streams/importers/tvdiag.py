@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import schemas as sc
+from schemas import why
 from schemas.core import NS, Emit
 from streams._errors import ImportError_
 from streams._import import Options, check_options
@@ -93,7 +94,7 @@ def _incidents(root: Path, options: Options, kind: str) -> list[Incident]:
                 with file.open(newline="", encoding="utf-8") as lines:
                     rows = [(r["index"], r["instance"], r["anomaly_type"].strip("[]")) for r in csv.DictReader(lines)]
             except (OSError, KeyError, ValueError, csv.Error) as error:
-                raise ImportError_(f"labels cannot be read: {error!r}", where=f"{name}/label.csv") from error
+                raise ImportError_(f"labels cannot be read: {why(error)}", where=f"{name}/label.csv") from error
             found += [Incident(f"{name}/{i}", name, i, len(found) + n, *rest) for n, (i, *rest) in enumerate(rows)]
     chosen = [i for i in found if options.get("set") in (None, i.set) and options.get("incident") in (None, i.name)]
     if not chosen:
@@ -109,7 +110,7 @@ def _views(root: Path, name: str) -> dict[str, Mapping[str, list[Any]]]:
         try:
             views[view] = json.loads(files[0].read_text(encoding="utf-8")) if files else {}
         except (OSError, ValueError) as error:
-            raise ImportError_(f"cannot be read: {error}", where=f"{name}/{view}.json") from error
+            raise ImportError_(f"cannot be read: {why(error)}", where=f"{name}/{view}.json") from error
     return views
 
 

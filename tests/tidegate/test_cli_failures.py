@@ -43,6 +43,7 @@ def typed(place, monkeypatch, capsys):
         ("policy check noise", "noise: cannot be read: it is no text in UTF-8."),
         ("policy check empty", "empty: no policies are here."),
         ("import prometheus noise --out r", "noise: no samples of Prometheus are here."),
+        ("import csv empty --out r", "empty: cannot be read: Is a directory. Give a file that can be read."),
         ("import csv noise --out r -o time", "-o: 'time' is no option of an importer. Write -o NAME=VALUE."),
         ("schema check --against empty", "empty: no committed version is here."),
         ("schema render --out noise", "noise/generated"),
@@ -80,6 +81,21 @@ def test_a_command_typed_wrong_is_an_object_too_where_json_is_asked_for(typed):
     assert json.loads(out)["error"] == {
         "code": "TYPED_WRONG", "what": "No such option: --nosuch", "where": "", "todo": "See --help"
     }  # fmt: skip
+
+
+def test_a_place_for_the_run_that_cannot_be_used_is_told_before_the_replay_and_not_after_it(typed, place, monkeypatch):
+    (place / "one.csv").write_text("time,value\n1700000000,2\n")
+    typed("import", "csv", "one.csv", "--out", "r")
+    (place / "own").mkdir()
+    (place / "own" / "letter").touch()
+    monkeypatch.setattr("tidegate._replay.replay", lambda *a, **k: pytest.fail("it was replayed first"))
+    assert "noise: File exists." in typed("replay", "r", "--run", "noise")[2]
+    assert "own: is not a run directory and not empty." in typed("replay", "r", "--run", "own")[2]
+    assert "own: is not a run directory and not empty." in typed("demo", "--run", "own")[2]
+
+
+def test_a_seed_below_zero_is_refused_as_typed_wrong(typed):
+    assert typed("demo", "--seed=-1")[0] == 2
 
 
 def test_what_a_sentence_quotes_cannot_move_the_cursor(typed, place):
