@@ -19,9 +19,8 @@ from tidegate._show import show_explanation, show_letters, show_run
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Config = Annotated[Path | None, typer.Option("--settings", help="YAML file with settings; defaults without.")]
-RunDir = Annotated[
-    Path, typer.Option("--run", help="Run directory to write or read; `explain` also reads the --dir of `up`.")
-]
+RunDir = Annotated[Path, typer.Option("--run", help="A run directory, or the --dir of `up`, also while it runs.")]
+RunOut = Annotated[Path, typer.Option("--run", help="Run directory to write; one that is there is replaced.")]
 
 Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT of Kafka; wins over kafka.brokers.")]
 Begin = Annotated[str | None, typer.Option("--from", help="Event time: 2026-01-01T12:00:00Z or epoch seconds.")]
@@ -47,7 +46,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another seed is other customers and other noise.")] = 7,
     day: Annotated[str, typer.Option("--day", help="What happens; --list says what there is.")] = _demo.USUAL,
     list_: Annotated[bool, typer.Option("--list", help="The days, one line each, and nothing else.")] = False,
-    run: RunDir = _run.NEWEST,
+    run: RunOut = _run.NEWEST,
     json_: Json = False,
 ) -> None:
     """A simulated shop, a bad day, the whole pipeline: telemetry, anomaly, ranked causes, decision, CloudEvent."""
@@ -63,12 +62,13 @@ def demo(
 
 def import_command(
     kind: Annotated[
-        str, typer.Argument(help="Format, for example csv, parquet, prometheus, otlp_json, loki, elasticsearch.")
+        str, typer.Argument(help="csv, parquet, prometheus, otlp_json, loki, elasticsearch, or a data set.")
     ],
     src: Annotated[Path, typer.Argument(help="File, archive or directory.")],
     out: Annotated[Path, typer.Option("--out", help="Directory of the new recording.")],
     option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE for the importer; may be repeated.")
+        list[str] | None,
+        typer.Option("--option", "-o", help="NAME=VALUE for the importer (docs/cli.md); may be repeated."),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -107,7 +107,7 @@ def replay(
     final: Annotated[
         bool, typer.Option("--final", help="On Kafka: end each source at the end, so that every window closes.")
     ] = False,
-    run: RunDir = _run.NEWEST,
+    run: RunOut = _run.NEWEST,
     settings: Config = None,
     as_of: Annotated[
         Path | None,

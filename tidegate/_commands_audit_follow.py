@@ -31,7 +31,7 @@ def follow(
     ] = None,
     anchor_git: Annotated[list[Path] | None, typer.Option(help="And committed in this repository; repeat it.")] = None,
     anchor_kafka: Annotated[bool, typer.Option(help="And put on the topic of the audit log.")] = False,
-    every_s: Annotated[float, typer.Option(min=0, help="Again after so many seconds; 0: once.")] = 0,
+    every_s: Annotated[float, typer.Option(min=0, max=86_400, help="Again after so many seconds; 0: once.")] = 0,
     settings: Config = None,
     brokers: Brokers = "",
     json_: Json = False,

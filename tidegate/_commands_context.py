@@ -42,13 +42,17 @@ def build(
     ] = None,
     tenant: Annotated[str, typer.Option("--tenant", help="Whose the documents are; everybody's if empty.")] = "",
     every_s: Annotated[
-        float, typer.Option("--every-s", min=0, help="Again every so many seconds, until interrupted; 0: once.")
+        float,
+        typer.Option("--every-s", min=0, max=86_400, help="Again after so many seconds, until interrupted; 0: once."),
     ] = 0.0,
     keep_days: Annotated[
-        float, typer.Option("--keep-days", min=1, help="What happened is forgotten after; known causes stay.")
+        float,
+        typer.Option(
+            "--keep-days", min=1, max=36_500, help="Days after which what happened is forgotten; causes stay."
+        ),
     ] = Keep().days,
     most: Annotated[
-        int, typer.Option("--most", min=1, help="Entries of what happened, at most; the oldest go.")
+        int, typer.Option("--most", min=1, max=100_000_000, help="Entries of what happened, at most; the oldest go.")
     ] = Keep().most,
     settings: Config = None,
     json_: Json = False,
@@ -81,7 +85,7 @@ def search(
     kind: Annotated[list[str] | None, typer.Option(help=f"{', '.join(KINDS)}; may be repeated.")] = None,
     service: Annotated[str, typer.Option(help="Only of this service, or of none in particular.")] = "",
     tenant: Annotated[str, typer.Option(help="Only of this tenant, or of nobody in particular.")] = "",
-    most: Annotated[int, typer.Option(min=1, max=200)] = 10,
+    most: Annotated[int, typer.Option(min=1, max=200, help="Entries to show, at most.")] = 10,
     json_: Json = False,
 ) -> None:
     """Changes, past incidents, postmortems, runbooks, owners, SLOs that hold these words."""

@@ -51,7 +51,9 @@ def rbac(
 
 def boundaries(
     settings: Config = None,
-    gateway: Annotated[Path | None, typer.Option("--gateway", help="Settings file of the gateway; none acts.")] = None,
+    gateway: Annotated[
+        Path | None, typer.Option("--gateway", help="Settings file of the gateway; without one nothing is changed.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """What it may read, ask and change, and who may stop it or must approve."""

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def fit(
     recording: Annotated[Path, typer.Argument(help="A recording of ordinary days: from `import` or `record`.")],
     pages: Annotated[
-        float, typer.Option("--pages-per-shift", min=1e-6, help="False pages a team takes in a shift.")
+        float, typer.Option("--pages-per-shift", min=1e-6, max=1_000, help="False pages a team takes in a shift.")
     ] = (0.05),
     shift_h: Annotated[float, typer.Option("--shift-h", min=0.1, max=168, help="Hours of a shift.")] = 8.0,
     out: Annotated[Path | None, typer.Option("--out", help="File to write the fit to, for `detect explain`.")] = None,

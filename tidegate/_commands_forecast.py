@@ -37,10 +37,14 @@ def forecast(
     end: End = None,
     series: Annotated[str, typer.Option("--series", help="Part of `service name`; all series if empty.")] = "",
     most: Annotated[int, typer.Option("--most", min=1, max=10_000, help="So many of the busiest.")] = 50,
-    ahead_s: Annotated[float, typer.Option("--ahead-s", min=1, help="How far ahead, in seconds.")] = 900.0,
-    step_s: Annotated[float, typer.Option("--step-s", min=1, help="Means over so many seconds are forecast.")] = 300.0,
+    ahead_s: Annotated[float, typer.Option("--ahead-s", min=1, max=604_800, help="How far ahead, in seconds.")] = 900.0,
+    step_s: Annotated[
+        float, typer.Option("--step-s", min=1, max=86_400, help="Means over so many seconds are forecast.")
+    ] = 300.0,
     quick: Annotated[bool, typer.Option("--quick", help="Without statsmodels and Prophet.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that fit.")] = max((os.cpu_count() or 2) - 1, 1),
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=1_024, help="Processes that fit.")] = max(
+        (os.cpu_count() or 2) - 1, 1
+    ),
     publish: Annotated[
         bool, typer.Option("--publish", help="Write them to tidegate.forecasts.v1 of the brokers, or of `up`.")
     ] = False,

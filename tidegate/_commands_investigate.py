@@ -12,7 +12,7 @@ from tidegate._errors import SettingsError
 from tidegate._investigate_settings import Llm
 from tidegate._settings import Settings
 
-Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
+Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT of Kafka; wins over kafka.brokers.")]
 
 
 def register(app: typer.Typer) -> None:

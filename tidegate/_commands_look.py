@@ -31,11 +31,13 @@ def register(app: typer.Typer) -> None:
 
 def look_command(
     prometheus: Annotated[str, typer.Option("--prometheus", help="Address of a Prometheus, or what speaks its API.")],
-    days: Annotated[float, typer.Option(min=0.05, max=400, help="How far back.")] = 28.0,
+    days: Annotated[float, typer.Option(min=0.05, max=400, help="Days of history to read.")] = 28.0,
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("look.html"),
-    until: Annotated[str | None, typer.Option("--until", help="End instead of now: 2026-01-01T12:00:00Z.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Its end, now if left out: 2026-01-01T12:00:00Z or epoch seconds.")
+    ] = None,
     step_s: Annotated[int, typer.Option("--step-s", min=10, max=3600, help="Seconds between samples.")] = 60,
-    max_series: Annotated[int, typer.Option("--max-series", min=1, help="Most series to read.")] = 5_000,
+    max_series: Annotated[int, typer.Option("--max-series", min=1, max=1_000_000, help="Most series to read.")] = 5_000,
     match: Annotated[str, typer.Option("--match", help='Selector, for example {namespace="shop"}.')] = "",
     token_file: Annotated[Path | None, typer.Option("--token-file", help="File with a bearer token.")] = None,
     alerts: Annotated[

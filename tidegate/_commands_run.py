@@ -28,7 +28,7 @@ _WARNINGS = {
 }  # fmt: skip
 _GARBAGE = 20_000
 """Objects more than freed after which cycles are looked for: a batch of messages is thousands, and makes none."""
-Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT of the brokers; over the settings.")]
+Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT of Kafka; wins over kafka.brokers.")]
 
 
 def register(app: typer.Typer) -> None:

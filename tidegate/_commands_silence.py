@@ -40,7 +40,9 @@ def register(app: typer.Typer) -> None:
 def add(
     match: Annotated[list[str], typer.Option("--match", help="LABEL=VALUE, or !=, =~, !~; all must hold.")],
     length: For,
-    begin: Annotated[str, typer.Option("--from", help="When it begins; now if left out.")] = "",
+    begin: Annotated[
+        str, typer.Option("--from", help="When it begins, now if left out: 2026-01-01T12:00:00Z or epoch seconds.")
+    ] = "",
     tenant: Tenant = "default",
     comment: Why = "",
     by: By = "",
@@ -113,7 +115,9 @@ def list_(
 
 def take(
     url: Annotated[str, typer.Option("--alertmanager", help="http://HOST:9093")],
-    every_s: Annotated[float, typer.Option("--every-s", min=0, help="Again every so many seconds; 0: once.")] = 0.0,
+    every_s: Annotated[
+        float, typer.Option("--every-s", min=0, max=86_400, help="Again every so many seconds; 0: once.")
+    ] = 0.0,
     tenant: Tenant = "default",
     run: RunOrLog = LOG,
     brokers: OnKafka = "",

@@ -31,7 +31,7 @@ def simulate(
     seeds: Annotated[int, typer.Option(min=0, help="How many histories of 20 incidents.")] = 100,
     start: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     faults: Annotated[_Faults, typer.Option(help="none, light (a bad ordinary day) or full.")] = "full",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=1_024, help="Processes.")] = 1,
     bugs: Annotated[bool, typer.Option("--bugs", help="Put each known bug in and say which seeds find it.")] = False,
     bug: Annotated[list[str] | None, typer.Option("--bug", help="Only this one; may be repeated.")] = None,
     json_: Json = False,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streams import kafka
 
 CHECK_FAILED = 4
-Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT; wins over kafka.brokers.")]
+Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT of Kafka; wins over kafka.brokers.")]
 Partitions = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="Of the telemetry topics; without it as they are, or streams.partitions."),

@@ -22,7 +22,7 @@ def trace(
     ] = "",
     brokers: Brokers = "",
     fault_at: Annotated[
-        str | None, typer.Option("--fault-at", help="When the fault began, if you know it: a drill, a deploy.")
+        str | None, typer.Option("--fault-at", help="When the fault began: 2026-01-01T12:00:00Z or epoch seconds.")
     ] = None,
     send: Annotated[bool, typer.Option("--send", help="Post the spans to shards.otlp_url as well.")] = False,
     settings: Config = None,

@@ -14,7 +14,7 @@ from tidegate._settings import Settings
 from tidegate._signals import stop_when_told
 
 CHECK_FAILED = 4
-Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT; wins over kafka.brokers.")]
+Brokers = Annotated[str, typer.Option("--brokers", help="HOST:PORT,HOST:PORT of Kafka; wins over kafka.brokers.")]
 Two = Annotated[tuple[str, str], typer.Option("--generations", help="The two that run side by side.")]
 
 
@@ -78,7 +78,9 @@ def cutover(
     to: Annotated[str, typer.Option(help="The one that is to be public.")],
     issuer: Annotated[str, typer.Option(help="Your name in control.keys.")],
     key: Annotated[Path, typer.Option(help="Your private key, from `tidegate control keygen`.")],
-    lead_s: Annotated[float, typer.Option(min=1, help="How far ahead of both, in seconds of event time.")] = 120,
+    lead_s: Annotated[
+        float, typer.Option(min=1, max=86_400, help="How far ahead of both, in seconds of event time.")
+    ] = 120,
     settings: Config = None,
     brokers: Brokers = "",
     json_: Json = False,

@@ -2,10 +2,11 @@
 
 import json
 import sys
+from typing import get_type_hints
 
 import pytest
 
-from tidegate.cli import main
+from tidegate.cli import app, main
 
 NOISE = b"\x92\xfe\x00\xa6{\x1b[2J\n\xff"
 
@@ -124,3 +125,26 @@ def test_runbooks_are_checked_with_their_cases(typed):
     _, out, _ = typed("runbook", "check", "--json")
     found = json.loads(out)
     assert found["errors"] == [] and found["cases"]["failed"] == 0 < found["cases"]["passed"]
+
+
+def commands(group, *above):
+    for one in group.registered_commands:
+        yield " ".join((*above, one.name or "")), one.callback
+    for inner in group.registered_groups:
+        yield from commands(inner.typer_instance, *above, inner.name or "")
+
+
+def options():
+    for name, callback in commands(app):
+        for option, hint in get_type_hints(callback, include_extras=True).items():
+            for told in getattr(hint, "__metadata__", ()):
+                yield f"{name} {option}", hint.__origin__, told
+
+
+def test_every_number_with_a_fraction_that_people_type_has_bounds_so_none_is_without_end():
+    free = {name for name, kind, told in options() if kind is float and None in (told.min, told.max)}
+    assert free == set()
+
+
+def test_every_option_says_what_it_is_for():
+    assert {name for name, _, told in options() if not told.help} == set()
