@@ -5,16 +5,12 @@ rest), over panes one after the other. No fastmath, no fused multiply-add. Rows 
 samples are only brought in order (a counting sort by row, then by time) where a row has several in one pane.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.core import F64, I64, U64, Bool
+from streams._jit import jit
 
-F = TypeVar("F", bound=Callable[..., Any])
 I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
@@ -22,14 +18,6 @@ _MOST = float(np.finfo(np.float64).max)
 _LEAST_PATIENCE_NS = 30_000_000_000
 _CHUNK = 1024
 """Rows whose sums stay in the nearest cache."""
-
-
-def jit(function: F) -> F:
-    """Compile on first call; keep the result beside the source, unless that (and the user's cache) is read-only."""
-    try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast(F, numba.njit(nogil=True)(function))
 
 
 @jit

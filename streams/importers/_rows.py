@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -67,13 +67,8 @@ class CsvFile:
         return first.cells
 
     def columns(self, *wanted: str) -> list[int]:
-        """Positions of the wanted columns; raises ImportError_ naming the first that is not there."""
-        header = self.header()
-        for name in wanted:
-            if name not in header:
-                what = f"unknown column '{name}', there are: {', '.join(header)}{nearest(name, header)}"
-                raise ImportError_(what, where=self.name, code="IMPORT_COLUMN_UNKNOWN")
-        return [header.index(name) for name in wanted]
+        """See `columns_of`."""
+        return columns_of(self.header(), wanted, where=self.name)
 
     def __iter__(self) -> Iterator[CsvRow]:
         """All rows after the header; empty lines are passed over. A row of another width has an error."""
@@ -115,3 +110,12 @@ class CsvFile:
         raw.seek(0)
         plain = gzip.GzipFile(fileobj=raw) if packed else raw
         return io.TextIOWrapper(plain, "utf-8-sig", errors="surrogateescape", newline="")
+
+
+def columns_of(header: Sequence[str], wanted: Sequence[str], *, where: str) -> list[int]:
+    """Positions of the wanted columns; raises ImportError_ naming the first that is not there."""
+    for name in wanted:
+        if name not in header:
+            what = f"unknown column '{name}', there are: {', '.join(header)}{nearest(name, header)}"
+            raise ImportError_(what, where=where, code="IMPORT_COLUMN_UNKNOWN")
+    return [header.index(name) for name in wanted]

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from schemas import rfc3339, why
 from schemas.core import Emit
 from streams._errors import ImportError_, unreadable
-from streams._import import Options, check_options, nearest
-from streams.importers._rows import CsvRow
+from streams._import import Options, check_options
+from streams.importers._rows import CsvRow, columns_of
 from streams.importers.csv import _OPTIONS, table
 
 _SOURCE = "import.parquet"
@@ -52,12 +52,7 @@ class _Files:
             raise _unreadable(self._files[0], error) from error
 
     def columns(self, *wanted: str) -> list[int]:
-        header = self.header()
-        for name in wanted:
-            if name not in header:
-                what = f"unknown column '{name}', there are: {', '.join(header)}{nearest(name, header)}"
-                raise ImportError_(what, where=self.name, code="IMPORT_COLUMN_UNKNOWN")
-        return [header.index(name) for name in wanted]
+        return columns_of(self.header(), wanted, where=self.name)
 
     def __iter__(self) -> Iterator[CsvRow]:
         number, header = 0, self.header()

@@ -5,7 +5,8 @@ The questions are those of the shipped queries and run in the real pool, on a vi
 
 import asyncio
 
-from support.query_answers import ONSET, T, argocd, kubernetes
+from support.query_answers import T, argocd, kubernetes
+from support.scenario_503 import anomaly, message, records
 from support.virtual_loop import run
 
 import schemas as sc
@@ -13,7 +14,7 @@ from diagnosis import Context, Diagnose, equal_weights
 from diagnosis.queries.argocd import ArgoCd
 from diagnosis.queries.kubernetes import Kubernetes
 from diagnosis.queries.postgres import Postgres
-from schemas.core import NS, Message, Tick
+from schemas.core import NS, Tick
 from tidegate._investigate import Pool
 
 QUERIES = {query.kind: query for query in (ArgoCd(), Kubernetes(), Postgres())}
@@ -38,28 +39,9 @@ class Slow:
                 for name in ("cart", "ledger", "redis")]  # fmt: skip
 
 
-def message(record, topic, at):
-    emit = sc.emit(topic, record, id=record.id, key="k", source="t", event_ns=at)
-    return Message(topic, 0, 0, emit.key, emit.value, emit.headers, at, at)
-
-
-def anomaly(service):
-    pointer = sc.EvidencePointer(signal="traces", subject=service, t_min_ns=ONSET, t_max_ns=T, sha256="s")
-    return sc.Anomaly(
-        id=service, entity_id=f"default/service/{service}", service=service, series=f"{sum(map(ord, service)):016x}",
-        name="span.errors", signal="traces", kind="error_ratio", detector="t@1", start_ns=ONSET, end_ns=T, p_value=1e-9,
-        observed=0.5, expected=0.0, residual=0.5, unit="1", direction=1, pointer=pointer,
-    )  # fmt: skip
-
-
 def edge(caller, callee):
     return sc.TopologyEdge(id=f"{caller}>{callee}", caller=f"default/service/{caller}",
                            callee=f"default/service/{callee}", first_ns=T - 900 * NS, last_ns=T)  # fmt: skip
-
-
-def records(out, kind):
-    read = (sc.read(Message(e.topic, 0, 0, e.key, e.value, e.headers, e.event_ns, 0)) for e in out)
-    return [record for record in read if isinstance(record, kind)]
 
 
 def answered(inquiries, seconds):
@@ -92,7 +74,7 @@ def investigated(seconds):
     for pair in CALLS:
         state, _ = stage.step(state, message(edge(*pair), sc.TOPOLOGY, T - 900 * NS))
     for service in ("front", "cart", "redis", "orders", "ledger"):
-        state, _ = stage.step(state, message(anomaly(service), sc.ANOMALIES, T))
+        state, _ = stage.step(state, message(anomaly(service, 1e-9), sc.ANOMALIES, T))
     for at_s in (5, 15, 25, 35, 70):
         state, more = stage.step(state, Tick(T + at_s * NS))
         out += more
