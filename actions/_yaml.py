@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from actions._errors import ActionsError
+from schemas import why
 
 Path = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
@@ -27,8 +28,10 @@ class Located:
         except yaml.MarkedYAMLError as problem:
             line = problem.problem_mark.line + 1 if problem.problem_mark else 1
             raise error(f"not YAML: {problem.problem}", where=f"{where}:{line}") from problem
+        except RecursionError as problem:
+            raise error("not YAML: it holds itself, or is nested too deep", where=where) from problem
         except (yaml.YAMLError, ValueError) as problem:
-            raise error(f"not YAML: {str(problem)[:200]}", where=where) from problem
+            raise error(f"not YAML: {why(problem)[:200]}", where=where) from problem
 
     def at(self, path: Path) -> str:
         """`file:line` of the part, or of the nearest part around it."""

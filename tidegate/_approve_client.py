@@ -8,7 +8,7 @@ import http.client
 import json
 from base64 import b64encode
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -16,6 +16,7 @@ from actions import Ask, challenge, faults_of, seal, sign_override
 from schemas import Approval, why
 from tidegate._approve_settings import Me
 from tidegate._errors import ApproveError
+from tidegate._reading import address_of, bearer
 
 _TIMEOUT_S = 20
 _MOST_BYTES = 4 << 20
@@ -25,11 +26,11 @@ class Office:
     """The HTTP interface at `url`; token: of the identity provider, where the interface wants one."""
 
     def __init__(self, url: str, token: str = "") -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts = address_of(url)
+        if parts is None:
             raise ApproveError(f"'{url[:200]}' is not a URL", todo="http://host:8791")
         self._url, self._parts = url, parts
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = bearer(token)
 
     def call(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
         """Raises ApproveError where there is no answer, or one that is a refusal with a code."""

@@ -89,9 +89,12 @@ def anchors(
     json_: Json = False,
 ) -> None:
     """Read the checkpoints that lie on the topic of the audit log."""
+    from streams import kafka
     from tidegate._anchor_kafka import anchored
 
-    notes = anchored(Settings.read(settings).kafka.plain(brokers))
+    plain = Settings.read(settings).kafka.plain(brokers)
+    kafka.probe(plain)
+    notes = anchored(plain)
     try:
         out.write_text("\n".join(notes))
     except OSError as error:

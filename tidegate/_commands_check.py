@@ -126,7 +126,10 @@ def runbook_check(where: Where = None, json_: Json = False) -> None:
 
 def runbook_test(where: Where = None, json_: Json = False) -> None:
     """Run the cases that stand in the runbooks; ties are shown by `check`."""
-    _report(*_cases(_pipeline.texts(where, "runbooks")), json_)
+    texts = _pipeline.texts(where, "runbooks")
+    if not texts:
+        raise SettingsError("no runbooks are here", where=str(where), todo="Give a directory with *.yaml")
+    _report(*_cases(texts), json_)
 
 
 def _cases(texts: dict[str, str]) -> tuple[list[str], dict[str, int]]:

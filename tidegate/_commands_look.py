@@ -19,6 +19,7 @@ from tidegate._look import Look, look
 from tidegate._look_page import page
 from tidegate._look_read import History, Raised
 from tidegate._progress import bar
+from tidegate._reading import text_of
 from tidegate._settings import Settings
 
 _DAY_NS = 86_400 * NS
@@ -51,6 +52,8 @@ def look_command(
     read = Settings.read(settings)
     history = History(prometheus, token=_token(token_file), match=match)
     end_ns = time_ns(until) if until else time.time_ns()
+    if out.is_dir() or not out.parent.is_dir():
+        raise LookError("the page cannot be written there", where=str(out), todo="Give --out a file in a directory")
     where, told = urlsplit(prometheus).netloc, None if alerts is None else _export(alerts)
     common: dict[str, Any] = {"end_ns": end_ns, "step_s": step_s, "most": max_series, "alerts": told}
     for span in [_FIRST_DAYS, days] if days > 2 * _FIRST_DAYS else [days]:
@@ -78,10 +81,7 @@ def _tell(seen: Look, days: float, out: Path) -> None:
 def _token(file: Path | None) -> str:
     if file is None:
         return ""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise LookError(f"the token cannot be read: {why(error)}", where=str(file)) from error
+    return text_of(file, todo="Give --token-file a file with the token alone").strip()
 
 
 def _export(file: Path) -> list[Raised]:

@@ -100,11 +100,12 @@ def explain(
 ) -> None:
     """Which rules held and what each said, the snapshot they saw, and what would change the outcome."""
     read = Settings.read(settings)
-    rules = load_policies(_pipeline.texts(policies or read.actions.policies, "policies"))
+    rules = load_policies(_texts(policies or read.actions.policies))
     events = [e for e in decisions_of(read, run, brokers, None, None) if name in ("", e.action_id)
               or e.action_id.startswith(name) or e.incident_id.startswith(name)]  # fmt: skip
     if not events:
-        raise NotFoundError(f"no decision is called '{name}'", todo="`tidegate explain` lists what a run holds")
+        what = f"no decision is called '{name}'" if name else "there is no decision"
+        raise NotFoundError(what, todo="`tidegate explain` lists what a run holds")
     found = [explain_decision(rules, event) for event in events]
     if json_:
         say({"decisions": found})
@@ -124,7 +125,7 @@ def simulate_command(
 ) -> None:
     """What these policies would have decided on history: the differences to what was decided then."""
     read = Settings.read(settings)
-    judge = load_policies(_pipeline.texts(policies, "policies")) if policies else _pipeline.engine(read)
+    judge = load_policies(_texts(policies)) if policies else _pipeline.engine(read)
     names = names_read(judge) if isinstance(judge, Policies) else NAMES
     found = simulate(judge, decisions_of(read, run, brokers, begin, end), names).document()
     found["policy_digest"] = judge.digest

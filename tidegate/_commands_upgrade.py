@@ -35,6 +35,7 @@ def serve(
     brokers: Brokers = "",
 ) -> None:
     """Publish the incidents, diagnoses and actions of the generation in force under the names that others read."""
+    from streams import kafka
     from tidegate._serve import Server
 
     log = structlog.get_logger()
@@ -48,7 +49,9 @@ def serve(
     def event(text: str, **facts: Any) -> None:
         log.info(text, **facts)
 
-    server = Server(read.kafka.plain(brokers), generation, keys, say=event)
+    plain = read.kafka.plain(brokers)
+    kafka.probe(plain)
+    server = Server(plain, generation, keys, say=event)
     log.info("process started", public=server.serving.cuts[-1][1])
     server.run(stop)
 

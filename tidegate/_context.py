@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from schemas import why
 from schemas.core import NS
 from tidegate._errors import RunError
 
@@ -183,7 +184,7 @@ class SqliteStore(Store):
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
         if found[0] != str(FORMAT):
-            raise self._unusable(f"it has format {found[0]}, this code reads {FORMAT}")
+            raise self._unusable(ValueError(f"it has format {found[0]}, this code reads {FORMAT}"))
 
     def close(self) -> None:
         self._db.close()
@@ -254,9 +255,9 @@ class SqliteStore(Store):
             about.setdefault(kind, set()).add((tenant, name))
         return list(self._db.execute("SELECT tenant, name FROM service ORDER BY tenant, name")), about
 
-    def _unusable(self, reason: object) -> RunError:
+    def _unusable(self, reason: Exception) -> RunError:
         return RunError(
-            f"is no context store that can be used: {reason}", where=str(self.path), code="CONTEXT_UNREADABLE",
+            f"is no context store that can be used: {why(reason)}", where=str(self.path), code="CONTEXT_UNREADABLE",
             todo="Build it again with `tidegate context build`",
         )  # fmt: skip
 

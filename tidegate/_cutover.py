@@ -13,6 +13,7 @@ from schemas.signatures import private_key, signed
 from streams import PANE_NS, PUBLIC, KafkaSettings, deployment_of, real_name
 from streams._kafka_client import consumer, producer
 from streams._kafka_messages import headers_of, to_message
+from streams._kafka_probe import probe
 from tidegate._errors import SettingsError
 from tidegate._replay import Run, collect
 
@@ -35,6 +36,7 @@ class Compared:
 
 def compare(settings: KafkaSettings, generations: tuple[str, str]) -> Compared:
     """What both have said up to the event time that both have reached. Raises TransportError."""
+    probe(settings)
     found = {name: _said(settings, name) for name in generations}
     through = min(reached for _, reached in found.values())
     runs = {}
@@ -52,6 +54,13 @@ def order_cutover(
     settings: KafkaSettings, generations: tuple[str, str], to: str, *, issuer: str, key: Path, lead_ns: int = LEAD_NS,
 ) -> sc.Control:  # fmt: skip
     """Sign and send the order that `to` is public from a little after what either has reached. Returns it."""
+    try:
+        mine = private_key(key.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"the key cannot be used: {why(error)}", where=str(key), todo="`tidegate control keygen` makes one"
+        ) from error
+    probe(settings)
     reached = max(_said(settings, name)[1] for name in generations)
     from_ns = (reached + lead_ns) // PANE_NS * PANE_NS
     issued = time.time_ns()
@@ -60,12 +69,7 @@ def order_cutover(
         scope=deployment_of(settings.prefix), generation=to, from_ns=from_ns, issued_ns=issued, issuer=issuer,
         signature="-",
     )  # fmt: skip
-    try:
-        order = signed(order, private_key(key.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"the key cannot be used: {why(error)}", where=str(key), todo="`tidegate control keygen` makes one"
-        ) from error
+    order = signed(order, mine)
     send(settings, order)
     return order
 

@@ -7,10 +7,10 @@ one that seldom has something to say.
 import http.client
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from schemas import why
 from tidegate._errors import GatewayError
+from tidegate._reading import address_of, bearer
 
 _TIMEOUT_S = 10.0
 _SILENT_S, _USUAL = 60.0, 3
@@ -59,14 +59,14 @@ def _schemas(named: list[dict[str, Any]]) -> list[str]:
 
 
 def _fetch(url: str, token: str) -> list[dict[str, Any]]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts, headers = address_of(url), bearer(token)
+    if parts is None:
         raise GatewayError(f"'{url[:200]}' is not a URL", todo="Give --sources http://host:4318")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
         try:
-            connection.request("GET", "/v1/sources", headers={"Authorization": f"Bearer {token}"} if token else {})
+            connection.request("GET", "/v1/sources", headers=headers)
             response = connection.getresponse()
             body = response.read()
         finally:

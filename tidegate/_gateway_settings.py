@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from tidegate._errors import SettingsError
+from tidegate._reading import address_of
 from tidegate._section import Section, secret_of
 
 
@@ -60,6 +61,13 @@ class Webhook(_Secret):
     """Where actions are sent as CloudEvents; a token, if any, goes along as `Authorization: Bearer`."""
 
     url: str = Field(pattern=r"^https?://[^\s/]+(/\S*)?$")
+
+    @field_validator("url")
+    @classmethod
+    def _can_be_asked(cls, url: str) -> str:
+        if address_of(url) is None:
+            raise ValueError("no host and port that can be asked")
+        return url
 
 
 class Tls(Section):

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from schemas import why
 from schemas.core import F64, I64, NS
 from tidegate._errors import LookError
+from tidegate._reading import address_of, bearer
 
 CHUNK_S = 6 * 3600
 _TIMEOUT_S, _MOST_BYTES, _TRIES, _PAUSE_S = 120, 512 << 20, 3, 2
@@ -68,7 +70,7 @@ class History:
     """url: address of Prometheus; token: bearer token, empty for none; match: selector in braces, empty for all."""
 
     def __init__(self, url: str, *, token: str = "", match: str = "") -> None:
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        if address_of(url) is None:
             raise LookError(f"'{url}' is no address", todo="Give --prometheus http://HOST:9090")
         inner = match.strip().removeprefix("{").removesuffix("}").strip()
         self._url, self._token, self._match = url.rstrip("/"), token, f",{inner}" if inner else ""
@@ -164,7 +166,7 @@ class History:
         return document
 
     def _body(self, path: str, parameters: Mapping[str, str]) -> bytes:
-        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
+        headers = {"Accept": "application/json"} | bearer(self._token)
         address = f"{self._url}{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else "")
         for left in reversed(range(_TRIES)):
             try:
@@ -178,7 +180,7 @@ class History:
             except (OSError, ValueError) as error:
                 if left and isinstance(error, TimeoutError):
                     continue
-                what = f"cannot be reached: {getattr(error, 'reason', error)}"
+                what = f"cannot be reached: {why(error)}"
                 raise LookError(what, where=self._url, todo="Check the address", code="LOOK_UNREACHABLE") from error
             if len(body) > _MOST_BYTES:
                 todo = "Lower --max-series"

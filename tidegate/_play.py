@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import schemas as sc
 from schemas import why
@@ -22,6 +21,7 @@ from tidegate._errors import PlayError
 from tidegate._gateway import SIGNALS
 from tidegate._http import JSON, PROTOBUF
 from tidegate._live import open_existing
+from tidegate._reading import address_of, bearer
 from tidegate._replay import REFERENCE
 
 SOURCE_TOPICS = (sc.OTLP_METRICS, sc.OTLP_LOGS, sc.OTLP_SPANS, sc.RAW)
@@ -192,19 +192,14 @@ class _Client:
         self, url: str, token: str, wait_s: float, on_wait: Callable[[str, float | None], None],
         now_s: Callable[[], float], sleep: Callable[[float], None],
     ) -> None:  # fmt: skip
-        try:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("no scheme or no host")
-            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-            self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
-        except (ValueError, http.client.InvalidURL) as error:
+        parts = address_of(url)
+        if parts is None:
             todo = "Give the address of `tidegate up`: http://host:4318"
-            raise PlayError(f"'{url[:200]}' is not a URL", todo=todo) from error
-        if not (token.isascii() and token.isprintable()):
-            raise PlayError("the token holds what no header may hold", todo="Is there a line break in TIDEGATE_TOKEN?")
+            raise PlayError(f"'{url[:200]}' is not a URL", todo=todo)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
         self._url, self._base = url, parts.path.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = bearer(token)
         self._wait_s, self._on_wait, self._now_s, self._sleep = wait_s, on_wait, now_s, sleep
 
     def send(self, post: Post, played: Played) -> None:

@@ -19,6 +19,7 @@ from schemas import why
 from schemas.core import NS, Emit
 from tidegate._errors import SettingsError
 from tidegate._event_time import time_ns
+from tidegate._reading import address_of
 
 SOURCE = "tidegate/silence"
 ALERTMANAGER = "alertmanager"
@@ -104,7 +105,7 @@ def silences_of(document: Any, known: Iterable[sc.Silence], now_ns: int, tenant:
 def asked(url: str) -> Any:
     """What `GET /api/v2/silences` of an Alertmanager answers. Raises SettingsError ALERTMANAGER_UNREACHABLE."""
     place = f"{url.rstrip('/')}/api/v2/silences"
-    if not place.startswith(("http://", "https://")):
+    if address_of(place) is None:
         raise SettingsError(f"'{url[:80]}' is no address", todo="Write http://HOST:9093")
     try:
         with urllib.request.urlopen(place, timeout=TIMEOUT_S) as answer:

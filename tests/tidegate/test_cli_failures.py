@@ -17,6 +17,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "noise").write_bytes(NOISE)
     (tmp_path / "cut.yaml").write_text("a: [1\n")
     (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "self.yaml").write_text("a: &a [*a]\n")
     (tmp_path / "empty").mkdir()
     return tmp_path
 
@@ -55,6 +56,21 @@ def typed(place, monkeypatch, capsys):
         ("doctor --sources http://127.0.0.1:1", "does not tell of its sources: Connection refused. Is `tidegate up`"),
         ("waiting --to http://127.0.0.1:1", "Connection refused. Does `tidegate act` run there? [NO_ANSWER]"),
         ("up --dir noise/log", "noise/log: Not a directory. Give a path that can be used. [PLACE_UNUSABLE]"),
+        ("doctor --sources http://x:99999", "'http://x:99999' is not a URL. Give --sources"),
+        ("doctor --sources http://127.0.0.1:1 --token a\u00e9", "the token holds what no header may hold."),
+        ("waiting --to http://[x", "'http://[x' is not a URL. http://host:8791."),
+        ("look --prometheus http://[x", "'http://[x' is no address. Give --prometheus"),
+        ("look --prometheus http://127.0.0.1:1", "http://127.0.0.1:1: cannot be reached: Connection refused. Check"),
+        ("look --prometheus http://127.0.0.1:1 --token-file noise", "noise: cannot be read: it is no text in UTF-8."),
+        ("look --prometheus http://127.0.0.1:1 --out gone/x", "gone/x: the page cannot be written there. Give --out"),
+        ("up --dir d --webhook http://[x", "'http://[x' is not the URL of a webhook. It begins with http"),
+        ("generations compare --generations a b --brokers 127.0.0.1:1", "no broker answers: Connection refused."),
+        ("generations cutover --generations a b --to a --issuer i --key gone", "gone: the key cannot be used: No such"),
+        ("audit anchors --out a --brokers 127.0.0.1:1", "no broker answers: Connection refused."),
+        ("policy test self.yaml", "self.yaml: not YAML: it holds itself, or is nested too deep."),
+        ("policy explain --policies empty", "empty: no policies are here. Give a directory with *.yaml"),
+        ("policy simulate --policies empty", "empty: no policies are here. Give a directory with *.yaml"),
+        ("runbook test empty", "empty: no runbooks are here. Give a directory with *.yaml"),
         ("silence list", "tidegate-log: no pipeline would read it there."),
     ],
 )  # fmt: skip
