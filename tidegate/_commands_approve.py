@@ -216,6 +216,9 @@ def keygen(
     from cryptography.hazmat.primitives import serialization as ser
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    if no_passphrase and passphrase is not None:
+        todo = "Leave out --no-passphrase or --passphrase-file"
+        raise SettingsError("a passphrase is named, and none is wanted", todo=todo)
     key, lock = Ed25519PrivateKey.generate(), ser.NoEncryption() if no_passphrase else _lock(passphrase)
     try:
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

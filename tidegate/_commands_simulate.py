@@ -3,6 +3,7 @@
 A violation ends with exit code 4, after the first failing seeds were made small and their timelines printed.
 """
 
+import difflib
 import os
 import time
 from collections.abc import Iterable
@@ -58,7 +59,9 @@ def hunted(seeds: int, start: int, faults: _Faults, jobs: int, only: list[str], 
     known = [one.name for one in catalogue()]
     for name in only:
         if name not in known:
-            raise SettingsError(f"there is no bug '{name}'", where="--bug", todo=f"Bugs: {', '.join(known)}")
+            near = difflib.get_close_matches(name, known, 3)
+            todo = f"Nearest: {', '.join(near)}" if near else f"Bugs: {', '.join(known)}"
+            raise SettingsError(f"there is no bug '{name}'", where="--bug", todo=todo)
     names = [name for name in known if not only or name in only]
     if jobs == 1:
         found = [_hunted(name, seeds, start, faults) for name in names]

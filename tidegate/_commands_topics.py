@@ -1,5 +1,6 @@
 """Commands over topics on Kafka: create, describe, acl. Each looks at the broker first and says what is wrong."""
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from streams import KafkaSettings
 from tidegate import _access
 from tidegate._commands import Config, Json, say
+from tidegate._errors import SettingsError
 from tidegate._settings import Settings
 
 if TYPE_CHECKING:
@@ -94,6 +96,10 @@ def acl(
     from streams import kafka
 
     read = Settings.read(settings)
+    for name in re.findall(r"\{[^{}]*\}?", principal):
+        if name not in ("{role}", "{prefix}"):
+            todo = "Known: {role}, {prefix}"
+            raise SettingsError(f"'{name}' stands for nothing", where="--principal", todo=todo)
     plain = read.kafka.plain(brokers)
     wanted = [
         one

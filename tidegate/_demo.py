@@ -5,7 +5,7 @@ run can be explained afterwards. Only the shop and its clock are simulated.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,13 @@ def _watched(recording: Recording, out: Any, quiet: bool) -> Iterator[Message]:
             due, before = due + step, size
 
 
+def _series(labels: Mapping[str, str]) -> str:
+    """Labels as people read them: of log lines their severity and place, without the whole template."""
+    if "location" in labels:
+        return f"{labels.get('severity', '')} {labels['location']}".strip()
+    return ", ".join(f"{name}={value}" for name, value in labels.items())
+
+
 def _tell(run: _replay.Run, document: dict[str, Any], out: Any, recording: Path, run_dir: Path) -> None:
     samples = document["samples"]
     out.print(
@@ -106,7 +113,7 @@ def _tell(run: _replay.Run, document: dict[str, Any], out: Any, recording: Path,
         first = min(after, key=lambda a: (a.p_value >= 1e-6, a.end_ns, a.p_value))
         out.print(
             f"{sc.rfc3339(first.end_ns)[11:19]}  [bold]anomaly[/bold] {first.kind} of {first.service} "
-            f"{escape(str(first.labels))}: "
+            f"{escape(_series(first.labels))}: "
             f"{_number(first.observed)} where {_number(first.expected)} {escape(first.unit)} was expected, "
             f"p = {first.p_value:.1e}"
         )

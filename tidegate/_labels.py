@@ -76,7 +76,9 @@ class Place:
         if self._brokers:
             from streams import kafka  # the extra `kafka` may be absent
 
-            with kafka.KafkaWriter(self._settings.kafka.plain(self._brokers)) as topics:
+            plain = self._settings.kafka.plain(self._brokers)
+            kafka.probe(plain)
+            with kafka.KafkaWriter(plain) as topics:
                 for emit in emits:
                     topics.write(_message(emit, received_ns), 0)
             return

@@ -10,6 +10,7 @@ import pytest
 from schemas.core import NS
 from simulation import BadDeploy, shop
 from streams import MemoryLog, RecordingWriter
+from tidegate import _demo
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +56,11 @@ def test_replay_prints_the_keys_that_others_rely_on(replayed):
     assert set(hypothesis) >= {"cause", "confidence", "confidence_state", "interval", "reason", "evidence"}
     assert set(hypothesis["cause"]) == {"entity", "entity_id", "family", "change"}
     assert set(hypothesis["evidence"][0]) == {"kind", "for", "weight", "text", "pointer"}
+
+
+def test_the_demo_names_the_first_anomaly_by_its_place_in_the_code_and_not_by_a_dictionary():
+    assert _demo._series({"severity": "ERROR", "location": "a/B.java:57", "text": "<*>"}) == "ERROR a/B.java:57"
+    assert _demo._series({"route": "/cart", "code": "500"}) == "route=/cart, code=500"
 
 
 def test_a_confidence_is_null_or_says_that_it_was_fitted_on_public_data_and_permits_nothing(replayed):

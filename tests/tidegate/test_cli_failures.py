@@ -71,6 +71,10 @@ def typed(place, monkeypatch, capsys):
         ("policy explain --policies empty", "empty: no policies are here. Give a directory with *.yaml"),
         ("policy simulate --policies empty", "empty: no policies are here. Give a directory with *.yaml"),
         ("runbook test empty", "empty: no runbooks are here. Give a directory with *.yaml"),
+        ("silence add --match service=x --for 2h --brokers 127.0.0.1:1", "no broker answers: Connection refused."),
+        ("simulate --bug any_signatur", "--bug: there is no bug 'any_signatur'. Nearest: any_signature,"),
+        ("topics acl --principal User:{rôle}", "--principal: '{rôle}' stands for nothing. Known: {role}, {prefix}."),
+        ("people keygen k --no-passphrase --passphrase-file void", "a passphrase is named, and none is wanted."),
         ("silence list", "tidegate-log: no pipeline would read it there."),
     ],
 )  # fmt: skip
