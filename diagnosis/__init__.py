@@ -27,7 +27,7 @@ from diagnosis._contract import (
 from diagnosis._contract_rules import Judgement, Rule, Said, Scene
 from diagnosis._correlate import Settings
 from diagnosis._errors import DiagnosisError, StateInvalid
-from diagnosis._evidence import EvidenceTable, evidence_matrix, evidence_table
+from diagnosis._evidence import EvidenceTable, evidence_table
 from diagnosis._foresee import LEAST_MARGIN, Ahead, Foresee, ForeseeState, Limit
 from diagnosis._inquire import Mode
 from diagnosis._kinds import KINDS
@@ -46,6 +46,6 @@ __all__ = [
     "DiagnosisError", "EvidenceTable", "Exhibit", "Finding", "Foresee", "ForeseeState", "Found", "GitReader",
     "HttpReader", "KINDS", "Known", "LEAST_MARGIN", "Limit", "MOST_BYTES", "Mode", "Onset", "Parameters", "Query",
     "QueryFailed", "Reply", "Settings", "Speaks", "SqlReader", "StateInvalid", "Suspect", "TopicsReader", "as_html",
-    "as_markdown", "bar", "brief", "equal_weights", "evidence_matrix", "evidence_table", "rank", "TAKEN_BACK_AT",
+    "as_markdown", "bar", "brief", "equal_weights", "evidence_table", "rank", "TAKEN_BACK_AT",
     "Diagnosing", "Trial", "TrialState", "may_show",
 ]  # fmt: skip

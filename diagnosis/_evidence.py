@@ -55,19 +55,6 @@ class EvidenceTable(NamedTuple):
     signs: Signs
 
 
-def evidence_matrix(
-    anomalies: Iterable[Anomaly],
-    topology: Iterable[TopologyEdge],
-    changes: Iterable[Change],
-    onset_ns: int | None = None,
-    *,
-    history: History | None = None,
-) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float64]]:
-    """Candidates, kinds and the matrix alone, for fitting."""
-    table = evidence_table(anomalies, topology, changes, onset_ns, history=history)
-    return table.candidates, table.kinds, table.matrix
-
-
 def evidence_table(
     anomalies: Iterable[Anomaly],
     topology: Iterable[TopologyEdge],

@@ -39,8 +39,6 @@ class GitSettings(ExecutorSettings):
     version: Place = Place(path="apps/{service}/kustomization.yaml")
     flags: Place = Place(path="flags/{service}.json")
     author: str = "Tidegate <tidegate@localhost>"
-    most_commits: int = Field(default=1000, gt=0)
-    """How far back our mark is looked for."""
 
 
 class _Checkout(NamedTuple):

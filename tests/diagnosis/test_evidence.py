@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diagnosis import KINDS, History, evidence_matrix, evidence_table, missing_signals, signs_of
+from diagnosis import KINDS, History, evidence_table, missing_signals, signs_of
 from diagnosis._kinds import kind_of_metric
 from learning import Past, fit_history
 from schemas import TopologyEdge
@@ -57,9 +57,9 @@ def test_direction_counts():
 
 def test_evidence_lies_between_zero_and_one_and_order_does_not_matter():
     many = [anomaly(f"s{i % 5}", i, 10.0 ** -(3 + i % 40), series=f"{i:016x}") for i in range(60)]
-    first, second = evidence_matrix(many, [], []), evidence_matrix(many[::-1], [], [])
-    assert first[0] == second[0] and np.array_equal(first[2], second[2])
-    assert first[2].min() >= 0 and first[2].max() <= 1 and first[2].shape == (5, len(KINDS))
+    first, second = evidence_table(many, [], []), evidence_table(many[::-1], [], [])
+    assert first.candidates == second.candidates and np.array_equal(first.matrix, second.matrix)
+    assert first.matrix.min() >= 0 and first.matrix.max() <= 1 and first.matrix.shape == (5, len(KINDS))
 
 
 def test_the_deepest_anomalous_service_is_the_origin():
