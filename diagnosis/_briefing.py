@@ -329,10 +329,11 @@ def _unknown(known: Known) -> Iterable[Line]:
         share = f"{diagnosis.standing.lost:.0%} of the" if diagnosis.standing is not None else "some"
         names = ", ".join(plain(one.service, 60) for one in lost[:5])
         yield Line(f"spans are lost: {share} calls of {names} lack the span of their caller")
-    silent = [plain(one.service, 60) for one in diagnosis.unknown if one.reason == SERVICE_SILENT]
-    if silent:
-        more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
-        yield Line(f"metrics fell silent of {', '.join(silent[:5])}{more}: the worst is taken of what they would show")
+    silent = [one for one in diagnosis.unknown if one.reason == SERVICE_SILENT]
+    for signal in dict.fromkeys(one.subsystem for one in silent):
+        hushed = [plain(one.service, 60) for one in silent if one.subsystem == signal]
+        more = f" and {len(hushed) - 5} more" if len(hushed) > 5 else ""
+        yield Line(f"{signal} fell silent of {', '.join(hushed[:5])}{more}: the worst is taken of what they would show")
     asked = [one for one in diagnosis.unknown if one.reason not in _NOT_ASKED]
     for question in asked[:10]:
         yield Line(

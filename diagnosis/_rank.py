@@ -37,7 +37,7 @@ class Circumstances:
 
     services: known in all, so that those without evidence count as candidates too. completeness: of the windows that
     were seen, 0 to 1. missing: signals that spoke in past incidents and are silent in this one. lost: share of calls
-    of which spans are lost. unheard: services whose metrics are silent. may_show: what they might, and
+    of which spans are lost. unheard: services of which a signal is silent. may_show: what they might, and
     what somebody might in the signals that are missing.
     """
 

@@ -40,7 +40,7 @@ from diagnosis._signs import History, missing_signals
 from diagnosis._silences import edge_after, silenced
 from diagnosis._state import DiagnoseState, dumped, loaded
 from diagnosis._strong import is_strong
-from diagnosis._unheard import may_show, note, unheard, unheard_of, unheard_share
+from diagnosis._unheard import Unheard, is_silence, may_show, note, unheard, unheard_of, unheard_share
 from schemas.core import NS, Emit, Event, Message, Output, Tick
 
 CODE = "12"
@@ -141,7 +141,9 @@ class Diagnose:
         except sc.RecordInvalid:
             state.count("rejected")
             return
-        if isinstance(record, sc.Anomaly):
+        if isinstance(record, sc.Gap) or is_silence(record):
+            self._voice(state, record, message.event_ns)
+        elif isinstance(record, sc.Anomaly):
             group = state.groups.setdefault((record.tenant, record.domain), Group())
             arrive(group, record, message.event_ns, self._settings)
             state.quiet_ns = min(state.quiet_ns, message.event_ns)
@@ -154,8 +156,6 @@ class Diagnose:
             for open_ in (o for group in state.groups.values() for o in group.open):
                 open_.changed_ns = open_.changed_ns or message.event_ns
             state.quiet_ns = 0
-        elif isinstance(record, sc.Gap):
-            self._voice(state, record, message.event_ns)
         elif isinstance(record, sc.Silence):
             self._silence(state, record, message.event_ns)
         elif isinstance(record, sc.Alert):
@@ -167,7 +167,7 @@ class Diagnose:
         else:
             state.count("ignored")
 
-    def _voice(self, state: DiagnoseState, gap: sc.Gap, now_ns: int) -> None:
+    def _voice(self, state: DiagnoseState, gap: sc.Gap | sc.Anomaly, now_ns: int) -> None:
         """A service that falls silent or is heard again changes how far open incidents are believed."""
         tenant = gap.entity_id.partition("/")[0]
         changed = note(state.voices.setdefault(tenant, {}), gap)
@@ -434,7 +434,7 @@ class Diagnose:
         changes: list[sc.Change],
         told: list[Told],
         answered: float,
-        silent: frozenset[str],
+        silent: Unheard,
     ) -> tuple[Ranking, float]:
         """The ranking, and how complete what it rests on is: its windows, less what nobody answered, what
         is lost and who is silent."""
@@ -448,10 +448,12 @@ class Diagnose:
         missing = missing_signals(self._history.record, members)
         around = Circumstances(
             services=len({end for call in calls for end in call}), completeness=completeness, missing=missing,
-            calibration=self._calibrations.get(tenant, self._calibration), lost=lost, unheard=silent,
-            may_show=may_show(self._history.record, self._weights, silent, missing),
+            calibration=self._calibrations.get(tenant, self._calibration), lost=lost,
+            unheard=frozenset(silent),
+            may_show=may_show(self._history.record, self._weights, frozenset[str]().union(*silent.values()), missing),
         )  # fmt: skip
-        there = (1 - lost) * (1 - unheard_share(len(silent), max(around.services, len(table.candidates))))
+        of = max(around.services, len(table.candidates))
+        there = (1 - lost) * (1 - unheard_share(sum(map(len, silent.values())), of))
         return ranking(table, self._weights, said, around), float(f"{completeness * there:.12g}")
 
     def _incident(

@@ -54,7 +54,7 @@ def dumped(state: DiagnoseState) -> bytes:
         "silences": [out(silence) for _, silence in sorted(state.silences.items())],
         "people": state.people,
         "voices": {
-            tenant: {service: [voice.silent_ns, voice.heard_ns] for service, voice in sorted(voices.items())}
+            tenant: {name: [voice.silent_ns, voice.heard_ns, voice.hushed] for name, voice in sorted(voices.items())}
             for tenant, voices in sorted(state.voices.items())
         },
         "counts": state.counts,

@@ -1,39 +1,52 @@
-"""Services whose metrics fell silent: what they may show, nobody hears, so whoever else is named is believed less.
+"""Services of which a signal fell silent: what they may show, nobody hears, so whoever else is named is believed less.
 
 Evidence only ever speaks for a service. One that is not heard is therefore taken, where the confidence in another is
-worked out and nowhere else, to show as much in its metrics as any confirmed cause did; who is named stays who is. So
-losing the metrics of the service at fault does not make a bystander more certain. `Gap` records say who fell silent:
-series of metrics that should have spoken. One that is calm speaks, and one that never had metrics has no gap. Logs and
-spans are counted, their silence is a zero and makes no gap.
+worked out and nowhere else, to show as much in its silent signals as any confirmed cause did; who is named stays who
+is. So losing the metrics of the service at fault does not make a bystander more certain. `Gap` records say whose
+metrics fell silent: series that should have spoken. One that is calm speaks, and one that never had metrics has no gap.
+Lines and spans are counted and their silence is a zero; that it is one telemetry lacks, anomalies of their totals say,
+each minute for as long as it lasts (detector `signal_silent`).
 """
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
 from diagnosis._evidence import BEST_SHARE, EDGES_FULL, TOP_SERIES, service_of
 from diagnosis._related import Topology
 from diagnosis._signs import signal_of_pattern
-from schemas import EvidenceHistory, Gap, RankerWeights, Unknown
+from schemas import Anomaly, EvidenceHistory, Gap, RankerWeights, Unknown
 from schemas.core import NS
 
 FORGOTTEN_NS = 86_400 * NS
 """Who has been silent for a day is not coming back; nobody waits for it any more."""
+SAID_FOR_NS = 150 * NS
+"""A silence that is said each minute is over when it has not been said for so long."""
+SILENT_P = 0.01
+"""A silence of lines or spans that is less surprising lowers nothing. Chosen, not tuned."""
+TOTALS = ("log.lines.total", "span.total")
 MOST_SERVICES = 5000
 SIGNALS = 3
 """Metrics, logs and traces: of each service one of them is missing."""
 SERVICE_SILENT = "SERVICE_SILENT"
+_ASKED = {"logs": TOTALS[0], "traces": TOTALS[1]}
+Unheard = Mapping[str, frozenset[str]]
+"""Signals that are silent, by service."""
 
 
 @dataclass(slots=True)
 class Voice:
-    """When a service was last said to be silent, all of its series, and when it was last said to speak again."""
+    """When all metrics of a service were last said to be silent, and when it was last said to speak again.
+
+    hushed: by signal that is counted, when it was last said to be silent.
+    """
 
     silent_ns: int = 0
     heard_ns: int = 0
+    hushed: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_silent(self) -> bool:
@@ -41,60 +54,89 @@ class Voice:
 
     def is_forgotten(self, at_ns: int) -> bool:
         """Whether nobody waits for it any more, or has to."""
-        return at_ns - max(self.silent_ns, self.heard_ns) >= FORGOTTEN_NS
+        return at_ns - max(self.silent_ns, self.heard_ns, *self.hushed.values()) >= FORGOTTEN_NS
+
+    def signals(self, at_ns: int) -> frozenset[str]:
+        """Signals that are silent at that time."""
+        metrics = {"metrics"} if self.is_silent and not self.is_forgotten(at_ns) else set[str]()
+        return frozenset(metrics | {signal for signal, ns in self.hushed.items() if at_ns - ns < SAID_FOR_NS})
 
 
-def note(voices: dict[str, Voice], gap: Gap) -> bool | None:
+def is_silence(record: object) -> TypeGuard[Anomaly]:
+    """Whether it is a finding that lines or spans of a service stopped; no evidence of a cause."""
+    return isinstance(record, Anomaly) and record.name in TOTALS
+
+
+def note(voices: dict[str, Voice], said: Gap | Anomaly) -> bool | None:
     """Whether a service may have become silent or was heard again by that; None where there is no more room.
 
     What is said of the same time may come in any order. A series whose service still speaks by others tells nothing.
     """
-    service = service_of(gap.entity_id)
-    if gap.signal != "metrics" or (gap.heard and not gap.is_over):
-        return False
-    if service not in voices and len(voices) >= MOST_SERVICES:
-        for old in [name for name, voice in voices.items() if voice.is_forgotten(gap.until_ns)]:
-            del voices[old]
-        if len(voices) >= MOST_SERVICES:
+    service = service_of(said.entity_id)
+    if isinstance(said, Anomaly):
+        if said.p_value > SILENT_P:
+            return False
+        voice = _voice(voices, service, said.end_ns)
+        if voice is None:
             return None
-    voice = voices.setdefault(service, Voice())
-    if gap.is_over:
+        was_ns = voice.hushed.get(said.signal, 0)
+        voice.hushed[said.signal] = max(was_ns, said.end_ns)
+        return said.end_ns - was_ns >= SAID_FOR_NS
+    if said.signal != "metrics" or (said.heard and not said.is_over):
+        return False
+    voice = _voice(voices, service, said.until_ns)
+    if voice is None:
+        return None
+    if said.is_over:
         was_silent = voice.is_silent
-        voice.heard_ns = max(voice.heard_ns, gap.until_ns)
+        voice.heard_ns = max(voice.heard_ns, said.until_ns)
         return was_silent
-    before, voice.silent_ns = voice.silent_ns, max(voice.silent_ns, gap.until_ns)
+    before, voice.silent_ns = voice.silent_ns, max(voice.silent_ns, said.until_ns)
     return voice.silent_ns > before
 
 
-def unheard(voices: Mapping[str, Voice], suspects: Collection[str], topology: Topology, at_ns: int) -> frozenset[str]:
+def _voice(voices: dict[str, Voice], service: str, at_ns: int) -> Voice | None:
+    """That of the service, known or new."""
+    if service not in voices and len(voices) >= MOST_SERVICES:
+        for old in [name for name, voice in voices.items() if voice.is_forgotten(at_ns)]:
+            del voices[old]
+        if len(voices) >= MOST_SERVICES:
+            return None
+    return voices.setdefault(service, Voice())
+
+
+def unheard(voices: Mapping[str, Voice], suspects: Collection[str], topology: Topology, at_ns: int) -> Unheard:
     """Services that are silent now and may have to do with the suspects: one reaches the other by calls, or nobody
     knows."""
-    silent = [s for s, v in voices.items() if v.is_silent and not v.is_forgotten(at_ns)]
-    return frozenset(
-        service for service in silent
-        if service in suspects or service not in topology.known
-        or any(other in suspects for other in topology.related(service))
-    )  # fmt: skip
+    silent = ((service, voice.signals(at_ns)) for service, voice in voices.items())
+    return {
+        service: signals for service, signals in silent
+        if signals and (
+            service in suspects or service not in topology.known
+            or any(other in suspects for other in topology.related(service))
+        )
+    }  # fmt: skip
 
 
-def unheard_of(services: Collection[str]) -> list[Unknown]:
-    """By name, for the briefing."""
+def unheard_of(silent: Unheard) -> list[Unknown]:
+    """By signal and name, for the briefing."""
+    of = sorted((signal != "metrics", signal, service) for service, signals in silent.items() for signal in signals)
     return [
-        Unknown(subsystem="metrics", query="series.gaps", service=service, reason=SERVICE_SILENT)
-        for service in sorted(services)
+        Unknown(subsystem=signal, query=_ASKED.get(signal, "series.gaps"), service=service, reason=SERVICE_SILENT)
+        for _, signal, service in of
     ]
 
 
 def unheard_share(silent: int, services: int) -> float:
-    """Share of what there is to hear that is not heard, 0 to 1: of so many services one signal of three."""
+    """Share of what there is to hear that is not heard, 0 to 1: so many signals, three of each service."""
     return min(silent / (max(services, silent, 1) * SIGNALS), 1.0)
 
 
 class MayShow(NamedTuple):
     """What nobody heard may come to, by weights as fitted and before any fit.
 
-    most: of a service whose metrics are silent, what any confirmed cause showed in metrics. anywhere: in signals that
-    are silent everywhere, what causes show there on average; somebody may.
+    most: of a service that is silent, what any confirmed cause showed in the signals that are. anywhere: in signals
+    that are silent everywhere, what causes show there on average; somebody may.
     """
 
     most: tuple[float, float] = (0.0, 0.0)
@@ -105,9 +147,10 @@ NOTHING = MayShow()
 
 
 def may_show(past: EvidenceHistory, weights: RankerWeights, silent: Collection[str], missing: Iterable[str]) -> MayShow:
-    """silent: services that are not heard; missing: signals."""
+    """silent: signals that some service lacks, taken of each that lacks any; missing: signals that are silent
+    everywhere."""
     scales, missing = (weights.weights, weights.prior), list(missing)
-    fitted, plain = (max(_shown_by_causes(past, w, "metrics")) if silent else 0.0 for w in scales)
+    fitted, plain = (math.fsum(max(_shown_by_causes(past, w, of)) for of in sorted(silent)) for w in scales)
     usual, before = (math.fsum(_mean(_shown_by_causes(past, w, signal)) for signal in missing) for w in scales)
     return MayShow((fitted, plain), (usual, before))
 

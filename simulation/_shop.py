@@ -116,8 +116,8 @@ class _Plant:
                 going = {service: of[rows] for service, of in instances.items()}
                 Requests(self._rng, start[rows], going, served, self._kept).serve(call)
 
-    def _kept(self, end: I64) -> Bool:
-        lost = self._day.lost_spans((end - self._start_ns) / NS)
+    def _kept(self, service: str, end: I64) -> Bool:
+        lost = self._day.lost_spans(service, (end - self._start_ns) / NS)
         return self._rng.random(len(end)) >= lost if lost.any() else np.ones(len(end), bool)
 
     def _instance(self, service: str, slot: I64, at: I64) -> I64:

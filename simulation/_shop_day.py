@@ -117,8 +117,8 @@ class Day:
         """Whether the metrics of its instances of that time arrive."""
         return True
 
-    def lost_spans(self, at_s: F64) -> F64:
-        """Share of the spans that end then and never arrive, (n,)."""
+    def lost_spans(self, service: str, at_s: F64) -> F64:
+        """Share of the spans of a service that end then and never arrive, (n,)."""
         return np.zeros(len(at_s))
 
 

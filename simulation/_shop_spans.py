@@ -45,12 +45,12 @@ class Served:
 class Requests:
     """n requests that go the same way; `instances[service]` (n,) says which instance of the service serves each.
 
-    kept: of spans that end at int64 ns (n,), whether they arrive, bool (n,).
+    kept: of spans of a service that end at int64 ns (n,), whether they arrive, bool (n,).
     """
 
     def __init__(
         self, rng: np.random.Generator, start: I64, instances: Mapping[str, I64], out: Served,
-        kept: Callable[[I64], Bool],
+        kept: Callable[[str, I64], Bool],
     ) -> None:  # fmt: skip
         self._rng, self._n, self._instances, self._out = rng, len(start), instances, out
         self._kept = kept
@@ -75,11 +75,12 @@ class Requests:
                 cursor = received + one_way
             template = _span_template(child.name, _CLIENT, child.status, child.service, True)
             times = {"start": fixed64(sent), "end": fixed64(cursor)}
-            self._put_spans(template, here, cursor, {"span": client, "parent": own, **times})
+            self._put_spans(template, call.service, cursor, {"span": client, "parent": own, **times})
         end = cursor + (work * 0.4).astype(np.int64)
         template = _span_template(call.name, _SERVER, call.status, "", parent is not None)
         above = {} if parent is None else {"parent": parent}
-        self._put_spans(template, here, end, {"span": own, "start": fixed64(start), "end": fixed64(end), **above})
+        times = {"start": fixed64(start), "end": fixed64(end)}
+        self._put_spans(template, call.service, end, {"span": own, **times, **above})
         texts = {"order": _hex(self._trace[:, :4]), "millis": _digits((end - start) // 1_000_000)}
         for i, log in enumerate(call.logs, 1):
             at = start + (end - start) * i // len(call.logs)
@@ -91,8 +92,9 @@ class Requests:
             self._out.durations.setdefault(key, []).append(seconds[here == instance])
         return end
 
-    def _put_spans(self, template: Template, instances: I64, end: I64, columns: dict[str, Bytes]) -> None:
-        self._put(self._out.spans, template, instances, end, self._kept(end), columns)
+    def _put_spans(self, template: Template, service: str, end: I64, columns: dict[str, Bytes]) -> None:
+        kept = self._kept(service, end)
+        self._put(self._out.spans, template, self._instances[service], end, kept, columns)
 
     def _put(
         self, into: list[Part], template: Template, instances: I64, newest: I64, kept: Bool, columns: dict[str, Bytes]

@@ -93,10 +93,20 @@ class DeriveSpans:
         parent = spans.parents()
         is_now = np.arange(len(spans.start)) >= len(spans.start) - len(table)
         points = PointsOut(self._settings.shards, self._settings.partitions, state.writers)
+        self._totals(state, start, spans, is_now, points)
         histograms = self._requests(state, start, spans, parent, is_now, points)
         edges = self._edges(state, start, spans, parent, is_now, points)
         self._self_time(state, start, spans, parent, is_now, points)
         return [*points.frames(state.ledger, self.name), *histograms, *edges]
+
+    def _totals(self, state: SpanState, start: int, spans: Spans, is_now: Bool, points: PointsOut) -> None:
+        """All spans of a service, of whatever kind: their silence is that of its traces."""
+        found: dict[tuple[str, str], int] = {}
+        for code, n in zip(*np.unique(spans.service[is_now], return_counts=True), strict=True):
+            owner = spans.tenants[int(code)], spans.services[int(code)]
+            found[owner] = found.get(owner, 0) + int(n)
+        for (tenant, service), n in sorted(found.items()):
+            points.add(state.known, series(service, tenant, "span.total", {}, **{**_COUNT, "unit": "{span}"}), start, n)
 
     # --- requests by endpoint ---
 

@@ -116,6 +116,10 @@ class Windower:
         found, state.heirs = state.heirs, []
         return found
 
+    def heard(self, state: WindowState, tenant: str, service: str, signal: str) -> int:
+        """How many series of a signal of a service are expected to go on, as of the last pane that was closed."""
+        return heard(state, {(tenant, service, signal)})[tenant, service, signal]
+
     def _silences(self, state: WindowState, to_ns: int) -> None:
         """Note the series whose silence became too long before `to_ns`. Depends on panes, not on ticks."""
         rows, due = self._panes.silences(state, to_ns)

@@ -14,6 +14,8 @@ from schemas.core import I64, Event, Output, Tick
 from streams import HistogramState, HistogramWindower, Ledger, Windower, WindowState, pack, unpack
 
 _SOURCE = "tidegate/detect"
+TOTALS = ("log.lines.total", "span.total")
+"""All lines and all spans of a service; what is improbable of them is their silence (`detectors/signal_silent.py`)."""
 WARM_POINTS = 200_000  # below that compiling, or loading what was compiled, would not pay
 
 
@@ -124,6 +126,7 @@ class Detecting:
             out += [
                 sc.emit(sc.ANOMALIES, a, id=a.id, key=f"{a.tenant}/{a.domain}", source=_SOURCE, event_ns=a.end_ns - 1)
                 for a in anomalies
+                if self._may_say(state.windows, a)
             ]
         self._detect.hand_on(state.detect, self._windower.heirs(state.windows))
         for gap in self._windower.gaps(state.windows):
@@ -141,6 +144,12 @@ class Detecting:
         for one in self._windower.successions(state.windows):
             out.append(sc.emit(sc.ANOMALIES, one, id=one.id, key=one.entity_id, source=_SOURCE, event_ns=one.at_ns - 1))
         return out
+
+    def _may_say(self, windows: WindowState, anomaly: sc.Anomaly) -> bool:
+        """A service whose lines or spans stop is not heard only if its metrics go on; else it may not be there."""
+        if anomaly.name not in TOTALS:
+            return True
+        return self._windower.heard(windows, anomaly.tenant, anomaly.service, "metrics") > 0
 
     def ledger(self, state: DetectingState) -> Ledger:
         """Counts of both windowers, with what still waits as `buffered`."""

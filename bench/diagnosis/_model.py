@@ -123,7 +123,7 @@ def apply(
     complete = [a.completeness for a in one.anomalies]
     around = Circumstances(
         one.services, float(np.mean(complete)) if complete else 1.0, missing, calibration, lost, unheard,
-        may_show(model.history.record, model.weights, unheard, missing),
+        may_show(model.history.record, model.weights, ["metrics"] if unheard else [], missing),
     )  # fmt: skip
     result = ranking(table, model.weights, said, around)
     seconds = time.process_time() - started

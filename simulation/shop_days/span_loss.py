@@ -22,7 +22,7 @@ class SpanLoss(BadDeploy):
 
     lost: float = 0.05
 
-    def lost_spans(self, at_s: F64) -> F64:
+    def lost_spans(self, service: str, at_s: F64) -> F64:
         return np.where(at_s >= self.at_s, self.lost, 0.0)
 
 

@@ -62,6 +62,11 @@ def _lines(rng, n):
     return 2.0 * rng.binomial(clumps, share), 2.0 * clumps
 
 
+def _total(rng, n):
+    """Of services that speak always, nearly always and hardly ever."""
+    return rng.poisson(np.resize([80.0, 5.0, 2.0, 0.3, 0.02], n)).astype(float), np.full(n, np.nan)
+
+
 def _late(rng, n):
     """Whole messages of twenty come late, one in a hundred, from services alike and from some that often do."""
     often = np.resize([0.0005, 0.01, 0.05], n)
@@ -73,6 +78,7 @@ NOISE = {
     "span.errors": (_def("span.errors", kind="count", signal="traces", is_event=True, denominator=ID), _errors),
     "span.orphans": (_def("span.orphans", kind="count", signal="traces", is_event=True, denominator=ID), _errors),
     "log.lines": (_def("log.lines", kind="count", signal="logs", is_event=True, denominator=ID), _lines),
+    "span.total": (_def("span.total", kind="count", signal="traces", is_event=True), _total),
     "telemetry.late": (_def("telemetry.late", kind="count", is_event=True, denominator=ID), _late),
     "edge.requests": (_def("edge.requests", kind="count", signal="traces", is_event=True), _count),
     "edge.duration": (_def("edge.duration", signal="traces", unit="s"), _duration),

@@ -132,7 +132,7 @@ def test_what_a_silent_service_may_show_is_the_most_that_a_confirmed_cause_did()
     )  # fmt: skip
     weights = sc.RankerWeights(data="made", fitted_on=[], weights={"metric_cpu": 6.0}, method="made")
     full = 6.0 * (0.6 + 0.4 / 3)  # one series of at most three
-    found = may_show(past, weights, {"web"}, ["metrics"])
+    found = may_show(past, weights, {"metrics"}, ["metrics"])
     assert abs(found.most[0] - full) < 1e-9 and abs(found.anywhere[0] - (full + full / 4) / 2) < 1e-9
     assert may_show(past, weights, (), ()).most == (0.0, 0.0)
 
@@ -142,7 +142,55 @@ def test_the_confidence_of_a_ranking_falls_with_every_service_that_is_not_heard(
     found = []
     for n in range(4):
         silent = frozenset(["web", "pay", "mail"][:n])
-        allowed = may_show(sc.EvidenceHistory(data="none", fitted_on=[]), equal_weights(), silent, ())
+        allowed = may_show(sc.EvidenceHistory(data="none", fitted_on=[]), equal_weights(), {"metrics"} if n else (), ())
         around = Circumstances(services=9, calibration=CURVE, unheard=silent, may_show=allowed)
         found.append(sure(ranking(table, equal_weights(), (), around)))
     assert found == sorted(set(found), reverse=True) and [unheard_share(n, 9) for n in (0, 3)] == [0, 1 / 9]
+
+
+def stopped(service, at_s, signal="traces", p=0.001):
+    """What a detector says of a silence of all spans, or lines, of a service."""
+    end, name = T + at_s * NS, {"traces": "span.total", "logs": "log.lines.total"}[signal]
+    pointer = sc.EvidencePointer(signal=signal, subject=service, t_min_ns=end - 60 * NS, t_max_ns=end, sha256="s")
+    return message(
+        sc.Anomaly(
+            id=sc.record_id("anomaly", service, name, end), entity_id=f"default/service/{service}", service=service,
+            series=f"{sum(map(ord, service + name)):016x}", name=name, signal=signal, kind="gap",
+            detector="signal_silent@1", start_ns=end - 60 * NS, end_ns=end, p_value=p, observed=0.0, expected=50.0,
+            residual=-50.0, unit="{span}", direction=-1, pointer=pointer,
+        ), end,
+    )  # fmt: skip
+
+
+def test_a_neighbour_whose_spans_stopped_makes_the_cause_less_certain_and_is_said():
+    whole, deaf = diagnosed(calls("web", "cart")), diagnosed(calls("web", "cart"), stopped("web", -10))
+    assert sure(deaf) < sure(whole) and deaf.completeness < 1 and deaf.standing.unheard > 0
+    assert [(one.service, one.subsystem, one.reason) for one in deaf.unknown] == [("web", "traces", "SERVICE_SILENT")]
+    assert [h.score for h in deaf.hypotheses] == [h.score for h in whole.hypotheses]
+
+
+def test_a_silence_that_is_no_wonder_or_is_over_or_concerns_others_changes_nothing():
+    edges = [calls("web", "cart"), calls("mail", "queue")]
+    whole = diagnosed(*edges)
+    for one in (stopped("web", -10, p=0.05), stopped("web", -300), stopped("queue", -10)):
+        assert diagnosed(*edges, one) == whole
+
+
+def test_stopped_lines_or_spans_alone_are_no_incident():
+    _, out = run([*(stopped(f"s{i}", -i, signal) for i in range(9) for signal in ("logs", "traces")), final(60)])
+    assert out == []
+
+
+def test_a_service_of_which_two_signals_are_silent_counts_twice():
+    one, two = (
+        diagnosed(calls("web", "cart"), stopped("web", -10), *more) for more in ((), [stopped("web", -9, "logs")])
+    )
+    assert two.completeness < one.completeness and sure(two) <= sure(one)
+    assert [(u.subsystem, u.query) for u in two.unknown] == [("logs", "log.lines.total"), ("traces", "span.total")]
+
+
+def test_whose_spans_stopped_survives_a_restart():
+    stage = Diagnose(equal_weights(), calibration=CURVE)
+    state, _ = run([calls("web", "cart"), stopped("web", -10)], stage)
+    said = [run([message(STRONG), final(60)], stage, one)[1] for one in (stage.load(stage.dump(state)), state)]
+    assert said[0] == said[1] and sure(records(said[0])[1][-1]) < sure(diagnosed(calls("web", "cart")))

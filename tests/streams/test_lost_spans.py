@@ -132,3 +132,10 @@ def test_spans_of_an_older_writer_name_nobody():
     batch = sc.decode_rows(sc.encode_rows(older, columns), sc.SPAN_FIELDS)
     assert batch.column("peer").to_pylist() == [""]
     assert columns_of([pa.Table.from_batches([batch])]).peers == [""]
+
+
+def test_all_spans_of_a_service_are_counted_whatever_their_kind():
+    found, _ = derived([row("web", 1, 1, 1), row("web", 2, 1, 2, 1, kind=CLIENT), row("cart", 3, 1, 3, 2)])
+    assert {key: value for key, value in found.items() if key[0] == "span.total"} == {
+        ("span.total", "web", 0): 2.0, ("span.total", "cart", 0): 1.0,
+    }  # fmt: skip

@@ -86,3 +86,27 @@ def test_a_frame_with_a_broken_definition_is_refused_and_changes_nothing():
 def test_a_snapshot_of_an_earlier_form_is_refused_with_a_sentence():
     with pytest.raises(SnapshotError, match="earlier version"):
         WindowState.load(pack({"registry": []}))
+
+
+@pytest.mark.parametrize(("is_there", "said"), [(True, {"signal_silent@1"}), (False, set())])
+def test_spans_that_stop_are_missing_telemetry_only_while_metrics_of_the_service_go_on(is_there, said):
+    """Twenty minutes of both; then no spans."""
+    defs = [
+        sc.SeriesDef(id=f"{1:016x}", entity_id="default/instance/a/1", service="a", name="cpu"),
+        sc.SeriesDef(
+            id=f"{2:016x}", entity_id="default/service/a", service="a", name="span.total", kind="count",
+            signal="traces", is_event=True,
+        ),
+    ]  # fmt: skip
+    one, found = stage(False), []
+    state = one.initial()
+    for pane in range(180):
+        at, stopped = START + pane * 10 * NS, pane >= 120
+        ids = [1] * (is_there or not stopped) + [2] * (not stopped)
+        series = np.array(ids, np.uint64)
+        value = sc.encode_frame(series, np.full(len(ids), at), np.full(len(ids), 9.0), shards=series.astype(int),
+                                defs=defs if pane == 0 else [])  # fmt: skip
+        for event in (Message(sc.FRAMES, 0, pane, b"", value, (), at, at), Tick(at + 10 * NS)):
+            state, out = one.step(state, event)
+            found += [sc.read(Message(e.topic, 0, 0, e.key, e.value, e.headers, 0, 0)) for e in out]
+    assert {a.detector for a in found if isinstance(a, sc.Anomaly) and a.name == "span.total"} == said

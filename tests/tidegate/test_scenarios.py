@@ -55,6 +55,7 @@ SIZES = {
     "bad_deploy": Size(rate=40.0),  # an eighth are orders, and one of them in twenty fails
     "span_loss": Size(rate=40.0),
     "metrics_loss": Size(rate=40.0),
+    "trace_loss": Size(at_s=1200.0),  # whether silence is a wonder is known after a quarter of an hour
     "memory_leak": Size(more=(("grows_s", 240.0),)),
     "replica_lag": Size(at_s=1200.0, rate=4.0, lasts_s=300.0),  # lines are few, so history has to be longer
     "peak_cpu": Size(at_s=900.0, lasts_s=300.0),  # so does a gauge
@@ -205,6 +206,18 @@ def test_a_service_whose_metrics_do_not_arrive_is_named_and_makes_the_cause_less
     less, more = (run.run.diagnoses[run.incidents[0].id] for run in (deaf, whole))
     assert [(one.service, one.reason) for one in less.unknown] == [("inventory", "SERVICE_SILENT")]
     assert less.completeness < more.completeness and less.hypotheses[0].confidence < more.hypotheses[0].confidence
+
+
+def test_a_service_whose_spans_do_not_arrive_is_named_with_how_improbable_that_is_and_makes_the_cause_less_certain():
+    """Its metrics still come, so it is there. No other service is said to be silent."""
+    lossy = heard("trace_loss")
+    found = [sc.read(message) for message in lossy.run.messages if message.topic == sc.ANOMALIES]
+    said = [one for one in found if isinstance(one, sc.Anomaly) and one.name in ("span.total", "log.lines.total")]
+    assert {(one.service, one.signal) for one in said} == {("inventory", "traces")} and said[-1].p_value <= 0.01
+    diagnosis = lossy.run.diagnoses[lossy.incidents[0].id]
+    assert [(one.service, one.subsystem) for one in diagnosis.unknown] == [("inventory", "traces")]
+    assert diagnosis.completeness < 0.98 and diagnosis.standing.unheard > 0 and len(lossy.incidents) == 1
+    assert lossy.causes[0] == ("checkout", "change") and ("gitops.revert", "default/service/checkout") in lossy.proposed
 
 
 def test_a_cascade_is_told_as_one_incident_of_all_that_suffer():
