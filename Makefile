@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
 KAFKA_PORT ?= 9092
-KAFKA_TEST_TIMEOUT_S ?= 300
+KAFKA_TEST_TIMEOUT_S ?= 900
 TEST_PROCESSES ?= auto
 export KAFKA_PORT
 STAMP := $(VENV)/.set-up
@@ -40,7 +40,7 @@ test-kafka: setup      ## tests on a real Apache Kafka of their own
 	@$(BIN)/python -m pytest tests/kafka --timeout=$(KAFKA_TEST_TIMEOUT_S) --numprocesses=$(TEST_PROCESSES) --dist=worksteal
 
 test-servers: setup    ## tests on servers of their own: PostgreSQL with a synchronous standby
-	@$(BIN)/python -m pytest tests/servers --timeout=300 --numprocesses=$(TEST_PROCESSES) --dist=loadfile
+	@$(BIN)/python -m pytest tests/servers --timeout=600 --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 LIVE := $(CURDIR)/.servers/live
 KUBE_APISERVER ?= $(LIVE)/kube-apiserver

@@ -26,7 +26,7 @@ def write(settings: KafkaSettings, *emits: Emit) -> None:
     producer = kafka.producer(settings)
     for one in emits:
         producer.produce(real_name(one.topic, settings.prefix), one.value, one.key, 0, headers=headers_of(one))
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def decided(event: ActionEvent) -> Emit:

@@ -68,7 +68,7 @@ def test_policy_calibration_and_topology_of_later_leave_a_stretch_as_it_was(brok
     one.play(recorded_shop(partitions=1))
     try:
         one.start()
-        one.wait(lambda _: one.has_ended(), timeout_s=90)
+        one.wait(lambda _: one.has_ended())
         one.stop()
     finally:
         one.kill()

@@ -9,7 +9,7 @@ def produce(cluster: Cluster, topic: str, *values: bytes) -> None:
     producer = Producer(cluster.client() | {"enable.idempotence": True})
     for value in values:
         producer.produce(topic, value)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def read(cluster: Cluster, topic: str, count: int, **settings: str) -> list[bytes | None]:
@@ -52,7 +52,7 @@ def once(cluster: Cluster, topic: str, *, idempotent: bool) -> list[bytes | None
     lost = cluster.proxy().swallow_response(on=is_produce)
     producer = Producer(cluster.client() | {"acks": "all", "enable.idempotence": idempotent, "log_level": 0})
     producer.produce(topic, b"a")
-    assert producer.flush(30) == 0 and lost.is_set()
+    assert producer.flush(120) == 0 and lost.is_set()
     produce(cluster, topic, b"end")
     return read(cluster, topic, 3, **{"enable.partition.eof": "true"})
 

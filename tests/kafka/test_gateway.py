@@ -38,7 +38,7 @@ def test_what_a_real_prometheus_sent_lies_on_the_raw_topic_as_it_came_under_its_
 
     thread = threading.Thread(target=lambda: counts.append(run_gateway(told, port=0, on_ready=on_ready, stop=stop)))
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(120)
     call = Caller(urls[0])
     told_by = json.loads((GOLDEN / "prometheus-3.15.v2.1.json").read_text())
     headers = {name.replace("-", "_"): value for name, value in told_by.items()}

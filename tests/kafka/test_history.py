@@ -32,7 +32,7 @@ def written(broker: Broker, prefix: str, messages: Iterable[Message], partitions
         producer.produce(real, found.value, partition=found.partition, headers=played_headers(found))
         if n % 1000 == 999:
             producer.flush(30)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     return settings
 
 
@@ -93,7 +93,7 @@ def test_what_comes_while_reading_is_left_for_another_time(broker: Broker) -> No
         reading = history.messages([sc.FRAMES])
         found = [next(reading)]
         producer.produce("meanwhile.frames.v1", b"new", partition=0)
-        assert producer.flush(30) == 0
+        assert producer.flush(120) == 0
         assert len([*found, *reading]) == 10
 
 

@@ -50,7 +50,7 @@ def write(settings: KafkaSettings, *emits: Emit) -> None:
     for emit in emits:
         topic = real_name(emit.topic, settings.prefix)
         producer.produce(topic, emit.value, emit.key, partition=emit.partition, headers=headers_of(emit))
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def telemetry() -> Iterator[Emit]:
@@ -103,7 +103,7 @@ def made(brokers: str, prefix: str) -> KafkaSettings:
     return settings
 
 
-def heard(settings: KafkaSettings, n: int, patience_s: float = 60) -> list[tuple[sc.Observation, int]]:
+def heard(settings: KafkaSettings, n: int, patience_s: float = 120) -> list[tuple[sc.Observation, int]]:
     """The first n observations with their event times; fails if they do not come."""
     consumer: Consumer = kafka.consumer(settings)
     consumer.assign([TopicPartition(real_name(sc.OBSERVATIONS, settings.prefix), 0, 0)])
@@ -151,7 +151,7 @@ class Process:
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(120)
 
 
 FOUND = {"asked_before": 0.8, "asked_versions": 0.8, "asked_alone": 0.8}

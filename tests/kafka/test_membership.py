@@ -69,7 +69,7 @@ def test_without_any_snapshot_that_can_be_read_a_sentence_says_the_way_out(deplo
     if code == "SNAPSHOT_MISSING":
         shutil.rmtree(place)
     process = deployed.start("detect")
-    assert process.wait(60) == 3
+    assert process.wait(240) == 3
     assert f"[{code}]" in deployed.logs() and "--rebuild" in deployed.logs()
 
 
@@ -82,18 +82,18 @@ def test_state_of_a_newer_format_is_refused_with_the_way_out(deployed: Deployed)
     sender.produce(
         real_name(sc.SNAPSHOTS, deployed.kafka.prefix), told.value, told.key, 0, headers=list(headers_of(told))
     )
-    assert sender.flush(20) == 0
-    assert deployed.start("detect").wait(60) == 3
+    assert sender.flush(120) == 0
+    assert deployed.start("detect").wait(240) == 3
     assert "[SNAPSHOT_FROM_THE_FUTURE]" in deployed.logs() and "Tidegate 9.9.9" in deployed.logs()
 
 
 def test_state_of_other_settings_is_taken_over_after_a_clean_stop_only(deployed: Deployed) -> None:
     deployed.play(recorded_shop()[:60])
     first = deployed.start("normalise")
-    deployed.wait_until(lambda: any((deployed.place / "state/normalise").rglob("*.snapshot")))
+    deployed.wait_until(lambda: bool(Manifests(deployed.kafka).of("normalise")))
     deployed.kill()
     deployed.settle(streams={"lateness_s": 11})
-    assert deployed.start("normalise").wait(60) == 3
+    assert deployed.start("normalise").wait(240) == 3
     assert "[SNAPSHOT_OTHER_SETTINGS]" in deployed.logs()
     deployed.settle(streams={"lateness_s": 10})
     second = deployed.start("normalise")

@@ -35,7 +35,7 @@ def said(deployed: Deployed, event: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("event") == event]
 
 
-def until(is_so: Callable[[], bool], deployed: Deployed, patience_s: float = 60) -> None:
+def until(is_so: Callable[[], bool], deployed: Deployed, patience_s: float = 120) -> None:
     end = time.monotonic() + patience_s
     while not is_so():
         assert time.monotonic() < end, deployed.logs()

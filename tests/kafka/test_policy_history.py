@@ -26,7 +26,7 @@ def test_what_was_decided_on_kafka_is_explained_and_judged_again(broker: Broker,
     for message in decided():
         if message.topic == sc.ACTIONS:
             producer.produce("judged.actions.v1", message.value, key=message.key, headers=played_headers(message))
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     settings = tmp_path / "settings.yaml"
     settings.write_text("kafka: {prefix: judged}\n")
     (tmp_path / "rules").mkdir()

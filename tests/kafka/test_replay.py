@@ -179,7 +179,7 @@ def test_a_replay_of_what_processes_wrote_one_of_them_killed_has_their_digest(br
         one.wait(lambda _: any(one.read(sc.FRAMES)))
         one.kill()
         one.start()
-        one.wait(lambda _: one.has_ended(), timeout_s=90)
+        one.wait(lambda _: one.has_ended())
         one.stop()
     finally:
         one.kill()

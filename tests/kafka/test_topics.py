@@ -23,7 +23,7 @@ def made(broker: Cluster, prefix: str, partitions: int | None = None) -> KafkaSe
 
 def eventually(holds: Callable[[], bool]) -> None:
     """A broker confirms a change of metadata a moment before it shows it."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < until, "never came true"
         time.sleep(0.05)

@@ -99,6 +99,6 @@ def test_cut_over_and_back_publishes_every_record_once(alone: Broker, tmp_path: 
         assert [name for i, name in enumerate(by) if i == 0 or by[i - 1] != name] == ["g1", "g2", "g1"]
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        server.wait(120)
         n.kill()
         m.kill()

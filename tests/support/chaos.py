@@ -104,14 +104,19 @@ class Supervised:
     def send(self, stage: str, name: signal.Signals) -> None:
         with self._lock:
             self.by_stage[stage].send_signal(name)
+            if name is signal.SIGKILL:
+                self.by_stage[stage].wait()
 
     def second(self, stage: str) -> subprocess.Popen[bytes]:
         """Another process of the stage, for a rebalance; not supervised."""
         return self._deployed.start(stage)
 
     def end(self) -> None:
-        """No more restarts; stop all in order."""
+        """No more restarts; stop all in order, but for who ended a moment ago and was not yet started again."""
         self.let_go()
+        for process in self.by_stage.values():
+            if process.poll() is not None:
+                self._deployed.processes.remove(process)
         self._deployed.stop()
 
     def let_go(self) -> None:
@@ -165,7 +170,8 @@ def chaos(
         player.start()
         if not watch.begun.wait(180):  # code that was never compiled here takes its time
             raise AssertionError("nothing came through\n" + deployed.logs())
-        gap = max(until - time.monotonic() - 5, 1.0) / max(len(troubles), 1)
+        # Where it took long to begin, the troubles come after what was played, but never all within a moment.
+        gap = max((until - time.monotonic() - 5) / max(len(troubles), 1), 2.0)
         for what in troubles:
             began = time.monotonic()
             if what == "kill":

@@ -83,7 +83,7 @@ class Deployed:
             sender.poll(0)
             if pause_s:
                 time.sleep(pause_s)
-        assert sender.flush(60) == 0
+        assert sender.flush(120) == 0
 
     def start(self, *stages: str) -> subprocess.Popen[bytes]:
         """A process of `tidegate run`."""
@@ -100,7 +100,7 @@ class Deployed:
         """SIGTERM to all; a process that ends otherwise than cleanly is a failure."""
         for process in self.processes:
             self._terminate(process)
-        codes = [process.wait(60) for process in self.processes]
+        codes = [process.wait(120) for process in self.processes]
         assert codes == [0] * len(codes), f"{codes}\n{self.logs()}"
 
     def kill(self) -> None:
@@ -134,7 +134,7 @@ class Deployed:
         collect(run, [message for topic in KEPT for message in self.read(topic)])
         return run
 
-    def wait(self, is_done: Callable[[Run], bool], timeout_s: float = 120) -> Run:
+    def wait(self, is_done: Callable[[Run], bool], timeout_s: float = 240) -> Run:
         """Wait until the decide stage has ended everything; raises with the logs of the processes otherwise."""
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
@@ -153,7 +153,7 @@ class Deployed:
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM to one, which must end cleanly."""
         self._terminate(process)
-        assert process.wait(60) == 0, self.logs()
+        assert process.wait(120) == 0, self.logs()
         self.processes.remove(process)
 
     def file_of(self, process: subprocess.Popen[bytes]) -> Path:
@@ -185,7 +185,7 @@ class Deployed:
         marks = [sc.read(m) for m in self.read(topic) if sc.record_type(m) == "watermark"]
         return max((m.through_ns for m in marks if isinstance(m, sc.Watermark) and m.stage == stage), default=0)
 
-    def wait_until(self, is_so: Callable[[], bool], timeout_s: float = 120) -> None:
+    def wait_until(self, is_so: Callable[[], bool], timeout_s: float = 240) -> None:
         until = time.monotonic() + timeout_s
         while not is_so():
             assert time.monotonic() < until, self.logs()

@@ -47,7 +47,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_until_it_answers(process: "subprocess.Popen[bytes]", url: str, log: Path, patience_s: float = 30) -> None:
+def wait_until_it_answers(process: "subprocess.Popen[bytes]", url: str, log: Path, patience_s: float = 120) -> None:
     """Raises RuntimeError with the end of the log if it has ended or takes longer."""
     end = time.monotonic() + patience_s
     while not answers(url):
@@ -58,7 +58,7 @@ def wait_until_it_answers(process: "subprocess.Popen[bytes]", url: str, log: Pat
 
 @contextmanager
 def serving(
-    command: Sequence[str], place: Path, ready: str, *, patience_s: float = 30
+    command: Sequence[str], place: Path, ready: str, *, patience_s: float = 120
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Runs in the folder `place`, whose file `log` gets what it prints. ready: a URL that answers 200 then."""
     log = place / "log"

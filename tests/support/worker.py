@@ -56,14 +56,14 @@ class Bench:
         sender = producer(self.kafka)
         for value in values:
             sender.produce(self.kafka.real(topic), value, b"k", partition, headers=named)
-        assert sender.flush(60) == 0
+        assert sender.flush(120) == 0
 
     def put(self, topic: str, value: bytes, *, partition: int = 0, **headers: str) -> None:
         """Write one message; headers as `tidegate_source="a"`."""
         self.put_all(topic, [value], partition=partition, **headers)
 
 
-def turn(worker: KafkaWorker, is_so: Callable[[], bool], turns: int = 600) -> None:
+def turn(worker: KafkaWorker, is_so: Callable[[], bool], turns: int = 2400) -> None:
     """Poll until it is so."""
     for _ in range(turns):
         if is_so():
