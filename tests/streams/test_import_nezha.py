@@ -158,7 +158,7 @@ def test_one_incident_of_the_whole_archive_has_the_very_bytes_of_the_single_one(
 def test_importing_twice_makes_the_same_bytes_packed_or_not(tmp_path: Path) -> None:
     _, first = run(tmp_path / "1.tar.zst", whole())
     with tarfile.open(packed(tmp_path / "2.tar.xz", whole())) as tar:
-        tar.extractall(tmp_path / "dir", filter="data")
+        tar.extractall(tmp_path / "dir")  # Python 3.11.2 of Debian 12 knows no filter yet
     import_(Nezha(), tmp_path / "dir", tmp_path / "2")
     assert files_of(first) == files_of(Recording.open(tmp_path / "2"))
 
