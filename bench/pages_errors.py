@@ -8,8 +8,10 @@ request that failed is tried again. A third of the series do not wander, half ha
 
 Two days teach `error_ratio`; in so many days after them nothing is wrong, so every incident that opens is a false page.
 On the day after each service has a fault of half an hour: 1 %, 2 % or 5 % of the requests of one endpoint begin to
-fail. Windows of a minute slide by ten seconds, as in the pipeline, and incidents open by its rule. Beside the detector
-as it is stands the one that never believes a share to be calm: what calm shares cost and find is the difference.
+fail. On the day after that four of its quiet endpoints have one each that a person would see, a quarter of an hour in
+which a fifth, half or all of the requests fail. Windows of a minute slide by ten seconds, as in the pipeline, and
+incidents open by its rule. Beside the detector as it is stands the one that never believes a share to be calm: what
+calm shares cost and find is the difference.
 Lots below `HELD_OUT` were looked at while the detector was changed; the others were not.
 """
 
@@ -39,6 +41,10 @@ SPREAD, CLUMPS = (0.0, 0.0, 0.0, 0.1, 0.3, 0.6), (1.0, 1.0, 1.5, 3.0)
 ADDED = (0.01, 0.02, 0.05)
 BUSY = (100.0, 1000.0)
 """Requests a minute that part quiet, middling and busy endpoints where faults are counted."""
+SEVERE, SEVERE_MIN, SEVERE_A_DAY = (0.2, 0.5, 1.0), 15, 4
+FEW = (10.0, 30.0)
+"""Requests a minute that part quiet endpoints where severe faults are counted."""
+FEW_NAMES = ("below 10", "below 30", "below 100")
 HELD_OUT = 100
 
 
@@ -53,13 +59,15 @@ class Fault(NamedTuple):
     row: int
     begin: int
     added: float
+    minutes: int = FAULT_MIN
 
 
 class Found(NamedTuple):
-    """symptoms: by minute they were told. faults: with requests a minute of their endpoint."""
+    """symptoms: by minute they were told. faults: with requests a minute of their endpoint; severe: likewise."""
 
     symptoms: list[tuple[int, sc.Anomaly]]
     faults: list[tuple[Fault, float]]
+    severe: list[tuple[Fault, float]] = []
 
 
 class Errors:
@@ -105,13 +113,15 @@ def run(lot: int, services: int, days: int, detectors: dict[str, ErrorRatio]) ->
               ADDED[(lot + s) % len(ADDED)])
         for s in range(services)
     ]  # fmt: skip
+    severe = severe_of(lot, fleet, faulty + DAY)
     symptoms: dict[str, list[tuple[int, sc.Anomaly]]] = {name: [] for name in detectors}
     before: deque[tuple[F64, F64]] = deque([(np.zeros(n), np.zeros(n))] * TICKS, TICKS)
     errors, requests, served = np.zeros(n), np.zeros(n), np.zeros(n)
-    for at in range(faulty + DAY):
+    for at in range(faulty + 2 * DAY):
         added = np.zeros(n)
-        for fault in faults:
-            added[fault.row] = fault.added if fault.begin <= at < fault.begin + FAULT_MIN else 0.0
+        for fault in (*faults, *severe):
+            if fault.begin <= at < fault.begin + fault.minutes:
+                added[fault.row] = fault.added
         for tick, (k, r) in enumerate(zip(*fleet.minute(at, added), strict=True)):
             gone_k, gone_r = before[0]
             before.append((k, r))
@@ -122,15 +132,31 @@ def run(lot: int, services: int, days: int, detectors: dict[str, ErrorRatio]) ->
             for name, core in cores.items():
                 states[name], found = core.observe(states[name], block, defs)
                 symptoms[name] += [(at, one) for one in found if at >= TAUGHT_D * DAY and kind_of(one) in SYMPTOMS]
-    told = [(fault, float(fleet.requests[fault.row])) for fault in faults]
-    return {name: Found(some, told) for name, some in symptoms.items()}
+    told, plain = ([(fault, float(fleet.requests[fault.row])) for fault in some] for some in (faults, severe))
+    return {name: Found(some, told, plain) for name, some in symptoms.items()}
+
+
+def severe_of(lot: int, fleet: Errors, first: int) -> list[Fault]:
+    """Severe faults of a day that begins at minute `first`: of each service four quiet endpoints, six hours apart."""
+    rng, apart = np.random.Generator(np.random.PCG64([53, lot])), DAY // SEVERE_A_DAY
+    found = list[Fault]()
+    for service in range(len(fleet.requests) // SERIES):
+        rows = service * SERIES + np.flatnonzero(fleet.requests[service * SERIES :][:SERIES] < BUSY[0])
+        for slot, row in enumerate(rng.permutation(rows)[:SEVERE_A_DAY].tolist()):
+            begin = first + slot * apart + int(rng.integers(apart - 2 * FAULT_MIN))
+            found.append(Fault(row, begin, SEVERE[(service + slot) % len(SEVERE)], SEVERE_MIN))
+    return found
 
 
 def figures(lots: list[Found], first: int, services: int, days: int, open_p: float) -> dict[str, Any]:
-    """Pages of the quiet days and what was found of the day of faults, by what was added and how busy it was."""
+    """Pages of the quiet days and what was found of the days of faults, by what was added and how busy it was.
+
+    severe_minutes: median of those that were found, counted from the first minute of the fault.
+    """
     quiet, faulty, settings = 0, (TAUGHT_D + days) * DAY, opening(open_p)
     right = {f"{added:g}": {busy: [0, 0] for busy in ("quiet", "middling", "busy")} for added in ADDED}
-    crying: dict[str, int] = {}
+    severe = {f"{added:g}": {few: [0, 0] for few in FEW_NAMES} for added in SEVERE}
+    crying, late = dict[str, int](), list[int]()
     for number, lot in enumerate(lots):
         names = [_name((first + number) * LOT + s) for s in range(min(LOT, services - number * LOT))]
         pages = opened(lot.symptoms, settings, names)
@@ -139,18 +165,23 @@ def figures(lots: list[Found], first: int, services: int, days: int, open_p: flo
                 quiet += 1
                 for name in about:
                     crying[name] = crying.get(name, 0) + 1
-        for fault, requests in lot.faults:
-            name = names[fault.row // SERIES]
-            hit = any(fault.begin <= at < fault.begin + FAULT_MIN + 5 and name in about for at, about in pages)
-            of = right[f"{fault.added:g}"][_busy(requests)]
-            of[0] += hit
-            of[1] += 1
+        for faults, table, part in ((lot.faults, right, _busy), (lot.severe, severe, _few)):
+            for fault, requests in faults:
+                name = names[fault.row // SERIES]
+                after = [at - fault.begin for at, about in pages if name in about]
+                told = [since for since in after if 0 <= since < fault.minutes + 5]
+                of = table[f"{fault.added:g}"][part(requests)]
+                of[0] += bool(told)
+                of[1] += 1
+                if told and table is severe:
+                    late.append(min(told) + 1)
     low, high = poisson_interval(quiet)
     pairs = [pair for by in right.values() for pair in by.values()]
     return {
         "open_p": open_p, "pages": quiet, "pages_per_week": quiet * 7 / days,
         "interval95": [low * 7 / days, high * 7 / days], "services_that_paged": crying, "found": right,
         "found_all": [sum(hit for hit, _ in pairs), sum(n for _, n in pairs)],
+        "found_severe": severe, "severe_minutes": float(np.median(late)) if late else None,
     }  # fmt: skip
 
 
@@ -174,6 +205,10 @@ def measure(services: int, days: int, first: int) -> dict[str, Any]:
 
 def _busy(requests: float) -> str:
     return ("quiet", "middling", "busy")[sum(requests >= bound for bound in BUSY)]
+
+
+def _few(requests: float) -> str:
+    return FEW_NAMES[sum(requests >= bound for bound in FEW)]
 
 
 def _block(ticks: int, errors: F64, requests: F64, served: F64) -> WindowBlock:
@@ -213,7 +248,8 @@ def main() -> None:
             low, high = one["interval95"]
             told = "; ".join(
                 f"+{added} " + ", ".join(f"{busy} {hit} of {n}" for busy, (hit, n) in by.items())
-                for added, by in one["found"].items()
+                for kind in ("found", "found_severe")
+                for added, by in one[kind].items()
             )
             print(f"{name}, open_p {one['open_p']:.0e}: {one['pages_per_week']:.1f} false pages a week "
                   f"(95% {low:.1f} to {high:.1f}); found {told}")  # fmt: skip
