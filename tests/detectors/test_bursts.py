@@ -62,3 +62,15 @@ def test_p_of_a_burst_is_not_too_small(rate):
     for a in (0.01, 0.001, 1e-4):
         among = 200 * 1000  # all windows, of which those without errors have p of 1
         assert (p <= a).sum() / among <= a + 3 * np.sqrt(a / among)
+
+
+def test_two_requests_a_minute_that_fail_for_a_quarter_of_an_hour_are_an_incident_without_three_errors_in_a_minute():
+    rng = np.random.default_rng(5)
+    begun = rng.random((2 * DAY, 50)) < 1 / 500
+    usual = begun * np.minimum(rng.geometric(1 / 2, begun.shape), 2)
+    p = p_of(np.vstack([usual, np.tile([[1], [2], [0], [1], [2]], (3, 50))]), 2)
+    assert (p[DAY : 2 * DAY] < OPENS).sum() == 0 and (p[2 * DAY :].min(axis=0) < OPENS).all()
+
+
+def test_one_burst_that_spans_three_minutes_is_no_incident_where_there_were_none():
+    assert (p_of(np.vstack([np.zeros((DAY, 1)), [[2], [2], [2], [0], [0]]]), 50)[DAY:] > OPENS).all()
