@@ -29,6 +29,8 @@ WEIGHTS = {"same_verb": 0.25, "same_tier": 0.10, "drill": 0.50, "replay": 0.10}
 CAP: dict[str, Mode] = {"critical": "approve"}
 SPRT_GOOD, SPRT_BAD, SPRT_ALPHA, SPRT_BETA = 0.97, 0.90, 0.01, 0.1  # four failures in a row
 OVERRIDES = 0.20
+BREACHES = frozenset({"AUDIT_ALTERED"})
+"""Reasons to stop everything that are a breach of safety: what was recorded is not what happened."""
 _DAY_NS = 24 * 3600 * 10**9
 
 Kind = Literal["action", "drill", "replay"]
@@ -113,13 +115,13 @@ def earned(
 ) -> Earned:
     """What it has earned by `now_ns`. same: older versions that a replay has shown to decide the same.
 
-    breach_ns: of the last breach of safety; nothing before it counts any more, and until a person lifts it
-    (`breach_ns` 0) all are at advice.
+    breach_ns: of the last breach of safety, 0 if never; nothing before it counts any more. That all is advice until a
+    person lifts it is for the breaker of everything, which trips with it.
     """
     known = sorted((one for one in trials if breach_ns < one.at_ns <= now_ns), key=lambda one: one.at_ns)
     versions = {version, *same}
     own = [o for o in known if (o.verb, o.tier, o.kind) == (verb, tier, "action") and o.version in versions]
-    lost = _lost(own)
+    lost = max(_lost(own), (breach_ns, "SAFETY_BREACH" if breach_ns else ""))
     own = [one for one in own if one.at_ns > lost[0]]
     others = [(one, _weight(one, verb, tier)) for one in known if one.at_ns > lost[0]]
     borrowed = [(one, weight) for one, weight in others if weight > 0]
@@ -127,9 +129,7 @@ def earned(
     missing = _missing(own, look)
     level: Mode = "approve"
     reason = lost[1] or "NOT_EARNED"
-    if breach_ns:
-        level, reason, missing = "advise", "SAFETY_BREACH", ("a person has to lift the breach of safety", *missing)
-    elif not missing:
+    if not missing:
         level, reason = "act", "EARNED"
         if CAP.get(tier) == "approve":
             level, reason = "approve", "CAPPED"

@@ -42,12 +42,17 @@ def kept_trials(ledger: Ledger) -> list[Trial]:
     return [Trial(**fields | {"at_ns": int(fields["at_ns"])}) for fields in read]
 
 
+def breach_of(ledger: Ledger) -> int:
+    """When safety was breached last; 0 if never."""
+    return max((int(value) for _, value in ledger.kept(BREACH)), default=0)
+
+
 def standings(ledger: Ledger, now_ns: int) -> Sequence[Earned]:
     """What every verb has earned in every tier in which it was tried, in its newest version; sorted."""
     trials = [trial for row in ledger.ended(-1, ALL) for trial in trials_of(load_action(row.body))]
     trials += kept_trials(ledger)
     same = [name.removeprefix(SAME) for name, _ in ledger.kept(SAME)]
-    breach_ns = max((int(value) for _, value in ledger.kept(BREACH)), default=0)
+    breach_ns = breach_of(ledger)
     return [
         earned(trials, verb, tier, version, now_ns, same=same, breach_ns=breach_ns)
         for (verb, tier), version in sorted(_newest(trials).items())

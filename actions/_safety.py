@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from actions import _breaker, _canary
-from actions._autonomy import Trial, earned, trials_of
+from actions._autonomy import BREACHES, Trial, earned, trials_of
 from actions._brakes import Past, cools_until_ns, is_oscillation, mass_illness
 from actions._breaker import Breaker, Outcome
 from actions._budget import Limits, takes
@@ -62,7 +62,7 @@ class Safety:
         self.same: frozenset[str] = frozenset()
         """Older versions that a replay has shown to decide the same."""
         self.breach_ns = 0
-        """Of a breach of safety that no person has lifted."""
+        """Of the last breach of safety; what was earned before it is lost."""
         self.put_back_ns = 0
         """When the ledger was last found to be an old copy; 0 if never."""
         self.held = ""
@@ -117,6 +117,9 @@ class Safety:
 
     def trip(self, reason: str, at_ns: int) -> None:
         """Stop acting everywhere: an invariant, audit log or ledger is in doubt, or people override too often."""
+        if reason in BREACHES:
+            self.breach_ns = max(self.breach_ns, at_ns)
+            self._earned.clear()
         self.breakers[EVERYWHERE] = _breaker.trip(self.breakers.get(EVERYWHERE, Breaker()), reason, at_ns)
         self.overruled = Overruled()
 
@@ -131,9 +134,6 @@ class Safety:
         elif order.issued_ns >= known.opened_ns:
             self.breakers[name] = _breaker.reset()
             self.overruled = Overruled() if name == EVERYWHERE else self.overruled
-            if name == EVERYWHERE and order.issued_ns >= self.breach_ns:
-                self.breach_ns = 0
-                self._earned.clear()
 
     def was_put_back(self, now_ns: int) -> bool:
         """Whether what an old copy of the ledger forgot could still count."""

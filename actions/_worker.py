@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from actions._acknowledge import PAGE, opened, raised
 from actions._autonomy import Trial
-from actions._autonomy_kept import BREACH, SAME, kept_trials, new_credit
+from actions._autonomy_kept import SAME, breach_of, kept_trials, new_credit
 from actions._drive import NOTHING_ELSE, Prepared, With, open_action, prepare
 from actions._kill import Order, breaker_of, covers, order_of
 from actions._ledger import (
@@ -63,7 +63,7 @@ from actions._telling import (
     read_notice,
 )
 from actions._temporary import again, over, postponed
-from actions._trips import TRIP, breached, tripped
+from actions._trips import TRIP, tripped
 from actions._verbs import service_of
 from schemas import ACTIONS, CHANGES, Control, Feedback, canonical, record_id, sha256
 from schemas.core import NS
@@ -128,7 +128,7 @@ class Worker:
             self.safety.learn(load_action(row.body))
         self.safety.take_trials(kept_trials(self.ledger))
         self.safety.same = frozenset(name.removeprefix(SAME) for name, _ in self.ledger.kept(SAME))
-        self.safety.breach_ns = max((int(value) for _, value in self.ledger.kept(BREACH)), default=0)
+        self.safety.breach_ns = breach_of(self.ledger)
         self.safety.put_back_ns = last_put_back_ns(self.ledger)
         for one in said:
             self._reset_or_trip(*one)
@@ -195,15 +195,11 @@ class Worker:
             await self._refused(key, event, result)
         return result
 
-    async def breach(self, what: str) -> None:
-        """An invariant is broken: nothing acts by itself any more until a person lifts it."""
-        self.safety.breach_ns = self.now
-        await self.commit(breached(self.now, what))
-
     async def trip(self, reason: str, what: str) -> None:
         """Stop acting everywhere, also after a restart, until a signed order resets the breaker of everything."""
-        self.safety.trip(reason, self.now)
-        await self.commit(tripped(self.now, reason, what))
+        now = self.now
+        self.safety.trip(reason, now)
+        await self.commit(tripped(now, reason, what))
 
     async def credit(self, trials: Iterable[Trial], same: Iterable[str], by: str) -> int:
         """Keep verified drills and agreements, and versions that decide the same; how many were new. `by` signed."""
@@ -228,7 +224,6 @@ class Worker:
         targets = (Unblock(target),) if kind == "target" and not order.is_stop else ()
         keeps = [Keep(name, control.to_bytes())]
         if breaker_of(order.scope) == EVERYWHERE and not order.is_stop:
-            keeps += [Keep(kept, None) for kept, value in self.ledger.kept(BREACH) if int(value) <= order.issued_ns]
             trips = (kept for kept, _ in self.ledger.kept(TRIP))
             keeps += [Keep(kept, None) for kept in trips if int(kept.removeprefix(TRIP)) <= order.issued_ns]
         leaf = canonical({

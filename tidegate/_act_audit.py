@@ -3,7 +3,8 @@
 The entries of the ledger are durable before any effect; this is what makes them hold against whoever has the ledger's
 file. A log that cannot be written, a ledger that has other entries than its log, a log that differs from a checkpoint
 that lies elsewhere: each stops everything (the breaker of everything, kept through restarts), and as long as it lasts
-nothing forward happens even if somebody resets that. Anchors that are away are waited for, for a bounded time.
+nothing forward happens even if somebody resets that. The last is a breach of safety: all autonomy is lost. Anchors
+that are away are waited for, for a bounded time.
 """
 
 import asyncio
@@ -102,12 +103,13 @@ class AuditKeeper:
     async def _broken(self, error: Exception) -> None:
         """Told and tripped once for each fault; the log is opened anew at the next look."""
         is_new, self.fault = str(error) != self.fault, str(error)
-        self._worker.safety.held = "AUDIT_FAILED"
+        reason = "AUDIT_ALTERED" if getattr(error, "code", "") == "ANCHOR_DIFFERS" else "AUDIT_FAILED"
+        self._worker.safety.held = reason
         self._verified_ns = 0
         self.close()
         if is_new:
             self._said.error("audit log failed", what=str(error), reason=getattr(error, "code", type(error).__name__))
-            await self._worker.trip("AUDIT_FAILED", f"the audit log failed: {error}")
+            await self._worker.trip(reason, f"the audit log failed: {error}")
 
     def _is_over(self, since_ns: int, seconds: float) -> bool:
         return self._now_ns() - since_ns > seconds * NS

@@ -95,9 +95,13 @@ def test_what_was_lost_is_earned_again_from_the_start():
     assert level([*found, *again[:58]]).level == "approve" and level([*found, *again]).level == "act"
 
 
-def test_a_breach_of_safety_takes_it_from_all_until_a_person_lifts_it():
-    found = trials(["good"] * 300)
-    assert level(found, breach_ns=200 * DAY).level == "advise"
+def test_a_breach_of_safety_takes_it_from_all_and_it_is_earned_again_from_the_start():
+    found, after = trials(["good"] * 59), trials(["good"] * 59, start=300 * DAY)
+    assert level(found).level == "act"
+    lost = level(found, breach_ns=200 * DAY)
+    assert (lost.level, lost.reason, lost.trials) == ("approve", "SAFETY_BREACH", 0)
+    again = lambda count: level([*found, *after[:count]], breach_ns=200 * DAY)
+    assert again(58).reason == "SAFETY_BREACH" and again(59).level == "act"
 
 
 @settings(max_examples=200, deadline=None)

@@ -4,6 +4,7 @@ import pytest
 from support.act import ACT, NS, asked, plan_of, replace, stand, step_of
 from support.actions import seal
 
+from actions._autonomy_kept import breach_of
 from actions._budget import Limit, Limits
 from actions._ledger import Free, Hold, Transaction, write
 from actions._ledger_sqlite import SqliteLedger
@@ -381,6 +382,21 @@ def test_a_stop_without_an_order_is_kept_through_a_restart_until_a_signed_order_
 
     world, tripped = stand(scene)
     assert tripped and not world.worker.safety.breakers[EVERYWHERE].is_open and not world.worker.ledger.kept("trip/")
+
+
+@pytest.mark.parametrize(("reason", "is_breach"), [("AUDIT_ALTERED", True), ("AUDIT_FAILED", False)])
+def test_what_was_earned_before_a_breach_of_safety_stays_lost_when_an_order_has_lifted_the_stop(reason, is_breach):
+    async def scene(world):
+        await world.worker.trip(reason, "the log is not the one that was anchored")
+        at_once = world.worker.safety.breach_ns
+        fields = {"id": "r", "kind": "resume", "scope": "breaker:*@*", "issuer": "o", "signature": "s"}
+        await world.worker.heed(Control(**fields, issued_ns=world.worker.now + 1))
+        lifted = world.worker.safety.breach_ns
+        await world.restart()
+        return at_once, lifted, world.worker.safety.breach_ns, breach_of(world.worker.ledger)
+
+    found = stand(scene)
+    assert len(set(found)) == 1 and (found[0] > 0) is is_breach
 
 
 def test_people_who_overrule_too_much_stop_everything_once():

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives import serialization as ser
 from support.act_place import KEY, PARAMETERS, gated_now, gateway_of, order, repository, run, states, tell, until
 
 from actions import Happening
+from actions._autonomy_kept import breach_of
 from tidegate._audit_follow import FileAnchor
 from tidegate._audit_log import AuditLog, verify_place
 from tidegate._errors import AuditLogError
@@ -108,12 +109,13 @@ def test_a_ledger_that_went_back_behind_its_log_stops_everything_through_a_reset
     audited(place, restored)
 
 
-def test_a_log_that_differs_from_an_anchor_stops_everything(place):
+def test_a_log_that_differs_from_an_anchor_stops_everything_and_takes_all_autonomy(place):
     async def quiet(worker):
         await until(lambda: worker.audit.fault == "")
 
     async def differs(worker):
-        await stays_stopped(worker, place, "AUDIT_FAILED")
+        await stays_stopped(worker, place, "AUDIT_ALTERED")
+        assert worker.worker.safety.breach_ns == breach_of(worker.ledger) > 0
 
     audited(place, quiet)
     with AuditLog(place / "other", KEY, origin="tidegate/audit") as other:
