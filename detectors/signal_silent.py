@@ -12,10 +12,9 @@ be there at all.
 import numpy as np
 
 from detectors._contract import State
-from schemas import AnomalyKind, SeriesDef
+from schemas import SIGNAL_TOTALS, AnomalyKind, SeriesDef
 from schemas.core import F64, Bool, Scores, WindowBlock
 
-NAMES = ("log.lines.total", "span.total")
 WARMUP = 15.0
 """Windows in which it spoke. Chosen, not tuned, as what follows."""
 DAY, FIRST_DAY_P = 1440.0, 0.005
@@ -47,7 +46,7 @@ class SignalSilent:
     accepts_by_trait = True
 
     def accepts(self, series: SeriesDef) -> bool:
-        return series.name in NAMES and series.is_event
+        return series.is_event and SIGNAL_TOTALS.get(series.signal) == series.name
 
     def initial(self, n: int) -> State:
         """56 bytes a series; windows: since it first spoke; run: silent ones until now; silences, sum and longest."""

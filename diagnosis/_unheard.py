@@ -18,7 +18,7 @@ import numpy as np
 from diagnosis._evidence import BEST_SHARE, EDGES_FULL, TOP_SERIES, service_of
 from diagnosis._related import Topology
 from diagnosis._signs import signal_of_pattern
-from schemas import Anomaly, EvidenceHistory, Gap, RankerWeights, Unknown
+from schemas import SIGNAL_TOTALS, Anomaly, EvidenceHistory, Gap, RankerWeights, Unknown
 from schemas.core import NS
 
 FORGOTTEN_NS = 86_400 * NS
@@ -27,12 +27,10 @@ SAID_FOR_NS = 150 * NS
 """A silence that is said each minute is over when it has not been said for so long."""
 SILENT_P = 0.01
 """A silence of lines or spans that is less surprising lowers nothing. Chosen, not tuned."""
-TOTALS = ("log.lines.total", "span.total")
 MOST_SERVICES = 5000
 SIGNALS = 3
 """Metrics, logs and traces: of each service one of them is missing."""
 SERVICE_SILENT = "SERVICE_SILENT"
-_ASKED = {"logs": TOTALS[0], "traces": TOTALS[1]}
 Unheard = Mapping[str, frozenset[str]]
 """Signals that are silent, by service."""
 
@@ -64,7 +62,7 @@ class Voice:
 
 def is_silence(record: object) -> TypeGuard[Anomaly]:
     """Whether it is a finding that lines or spans of a service stopped; no evidence of a cause."""
-    return isinstance(record, Anomaly) and record.name in TOTALS
+    return isinstance(record, Anomaly) and SIGNAL_TOTALS.get(record.signal) == record.name
 
 
 def note(voices: dict[str, Voice], said: Gap | Anomaly) -> bool | None:
@@ -122,7 +120,9 @@ def unheard_of(silent: Unheard) -> list[Unknown]:
     """By signal and name, for the briefing."""
     of = sorted((signal != "metrics", signal, service) for service, signals in silent.items() for signal in signals)
     return [
-        Unknown(subsystem=signal, query=_ASKED.get(signal, "series.gaps"), service=service, reason=SERVICE_SILENT)
+        Unknown(
+            subsystem=signal, query=SIGNAL_TOTALS.get(signal, "series.gaps"), service=service, reason=SERVICE_SILENT
+        )
         for _, signal, service in of
     ]
 

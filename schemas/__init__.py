@@ -24,7 +24,7 @@ from schemas._services import Objective, ServiceBook, ServiceFacts
 from schemas._silences import Matcher, Silence, pattern_fault
 from schemas._telemetry import (
     Coverage, DeadLetter, Entity, EvidencePointer, Gap, InForce, SeriesDef, Signal, SnapshotManifest, Succession,
-    Watermark,
+    Watermark, SIGNAL_TOTALS,
 )  # fmt: skip
 from schemas._topics import (
     ACTIONS, ALERTS, ANOMALIES, APPROVALS, AUDIT, CALENDAR, CHANGES, CONTROL, DEAD_LETTERS, DIAGNOSES, FEEDBACK,
@@ -38,7 +38,8 @@ __all__ = [
     "ACTIONS", "ALERTS", "ANOMALIES", "APPROVALS", "AUDIT", "CALENDAR", "CHANGES", "CONTROL", "DEAD_LETTERS",
     "DIAGNOSES", "FEEDBACK", "FOREVER", "FRAMES", "FRAME_FIELDS", "HISTOGRAMS", "HISTOGRAM_FIELDS", "INCIDENTS",
     "INQUIRIES", "LOGS", "LOG_FIELDS", "MARKS", "OBSERVATIONS", "OTLP_LOGS", "OTLP_METRICS", "OTLP_SPANS", "RAW",
-    "RECORDS", "SERIES", "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY", "ActionEvent", "ActionState",
+    "RECORDS", "SERIES", "SIGNAL_TOTALS", "SNAPSHOTS", "SPANS", "SPAN_FIELDS", "TOPICS", "TOPOLOGY",
+    "ActionEvent", "ActionState",
     "Alert", "Anomaly", "AnomalyKind", "Approval", "Artefact", "AuditLeaf", "CalendarEntry", "CalibrationMap", "Cause",
     "Change", "ChangeKind", "Checkpoint", "ConfidenceState", "Content", "Control", "Coverage", "DeadLetter", "Decision",
     "Diagnosis", "Effect", "Entity", "EntityId", "EnvelopeSignature", "Evidence", "EvidenceHistory", "EvidencePointer",

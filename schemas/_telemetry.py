@@ -7,6 +7,8 @@ from pydantic import Field
 from schemas._base import Record
 
 Signal = Literal["metrics", "logs", "traces", "changes", "topology", "business"]
+SIGNAL_TOTALS: dict[str, str] = {"logs": "log.lines.total", "traces": "span.total"}
+"""Of each signal that is counted: the series of all of it of a service, whose silence is that of the signal."""
 SeriesKind = Literal["gauge", "count"]
 Temporality = Literal["instant", "delta", "cumulative"]
 

@@ -14,8 +14,6 @@ from schemas.core import I64, Event, Output, Tick
 from streams import HistogramState, HistogramWindower, Ledger, Windower, WindowState, pack, unpack
 
 _SOURCE = "tidegate/detect"
-TOTALS = ("log.lines.total", "span.total")
-"""All lines and all spans of a service; what is improbable of them is their silence (`detectors/signal_silent.py`)."""
 WARM_POINTS = 200_000  # below that compiling, or loading what was compiled, would not pay
 
 
@@ -147,7 +145,7 @@ class Detecting:
 
     def _may_say(self, windows: WindowState, anomaly: sc.Anomaly) -> bool:
         """A service whose lines or spans stop is not heard only if its metrics go on; else it may not be there."""
-        if anomaly.name not in TOTALS:
+        if sc.SIGNAL_TOTALS.get(anomaly.signal) != anomaly.name:
             return True
         return self._windower.heard(windows, anomaly.tenant, anomaly.service, "metrics") > 0
 

@@ -194,3 +194,9 @@ def test_whose_spans_stopped_survives_a_restart():
     state, _ = run([calls("web", "cart"), stopped("web", -10)], stage)
     said = [run([message(STRONG), final(60)], stage, one)[1] for one in (stage.load(stage.dump(state)), state)]
     assert said[0] == said[1] and sure(records(said[0])[1][-1]) < sure(diagnosed(calls("web", "cart")))
+
+
+def test_a_metric_that_somebody_calls_like_our_totals_is_evidence_as_any_other():
+    _, ours = run([message(STRONG), final(60)])
+    _, named = run([message(STRONG.model_copy(update={"name": "span.total", "signal": "metrics"})), final(60)])
+    assert len(records(named)[1]) == len(records(ours)[1]) > 0
